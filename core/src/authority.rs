@@ -104,8 +104,8 @@ impl Authority {
         match update.body() {
             Body::Snapshot { agents, tokens, .. } => {
                 let mut fresh = Self { position: Some(got), ..Self::default() };
-                agents.iter().map(agent).try_for_each(|agent| fresh.put_agent(agent?))?;
-                tokens.iter().map(token).try_for_each(|token| fresh.put_token(token?))?;
+                fresh.agents = agents.iter().map(agent).collect::<Result<_, _>>()?;
+                fresh.tokens = tokens.iter().map(token).collect::<Result<_, _>>()?;
                 *self = fresh;
             }
             Body::Delta { changes } => {
@@ -119,8 +119,12 @@ impl Authority {
                 let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;
                 for change in changes {
                     match change {
-                        Change::Agent(agent) => self.put_agent(agent)?,
-                        Change::Token(token) => self.put_token(token)?,
+                        Change::Agent((id, status)) => {
+                            self.agents.insert(id, status);
+                        }
+                        Change::Token((digest, grant)) => {
+                            self.tokens.insert(digest, grant);
+                        }
                     }
                 }
                 self.position = Some(got);
@@ -148,16 +152,6 @@ impl Authority {
 
     pub(crate) fn token(&self, digest: TokenDigest) -> Option<&TokenGrant> {
         self.tokens.get(&digest)
-    }
-
-    fn put_agent(&mut self, (id, status): (AgentId, AgentStatus)) -> Result<(), ApplyError> {
-        self.agents.insert(id, status);
-        Ok(())
-    }
-
-    fn put_token(&mut self, (digest, grant): (TokenDigest, TokenGrant)) -> Result<(), ApplyError> {
-        self.tokens.insert(digest, grant);
-        Ok(())
     }
 }
 

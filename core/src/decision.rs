@@ -39,6 +39,9 @@ pub enum Decision {
 /// Why a request is denied. The order is that of the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DenyReason {
+    /// The gate itself failed, for example because its proxy would not show it
+    /// the request. [`decide`] never answers this.
+    Internal,
     /// No authority has been received yet.
     Unsynced,
     /// No credential.
@@ -61,7 +64,8 @@ pub enum DenyReason {
 
 impl DenyReason {
     /// Every reason, for tables and counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Internal,
         Self::Unsynced,
         Self::TokenMissing,
         Self::MultipleCredentials,
@@ -76,6 +80,7 @@ impl DenyReason {
     /// The stable name, as it stands in answers, counters and records.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Internal => "internal",
             Self::Unsynced => "unsynced",
             Self::TokenMissing => "token_missing",
             Self::MultipleCredentials => "multiple_credentials",

@@ -1,0 +1,126 @@
+//! The seam: everything the filter asks of the proxy that runs it.
+//!
+//! One implementation calls the proxy-wasm ABI (`abi/`), another keeps all of
+//! it in memory for native tests. Every call that a proxy can refuse returns a
+//! `Result`; none panics.
+
+use thiserror::Error;
+
+/// The proxy's status for a call that did not succeed
+/// (proxy-wasm ABI 0.2.1, `proxy_status_t`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the proxy answered with status {0}")]
+pub struct Refused(pub u32);
+
+/// Why a conditional write of shared data did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// Somebody else wrote the key since it was read.
+    #[error("the value was changed by another VM since it was read")]
+    Changed,
+    /// The proxy refused the write.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// A value of shared data and the number to overwrite exactly it with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedValue {
+    /// The bytes; empty where a value was "removed" (keys cannot be).
+    pub bytes: Vec<u8>,
+    /// Compare-and-swap number of this value; never 0.
+    pub cas: u32,
+}
+
+/// How loud a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Part of normal work, such as a connection made.
+    Info,
+    /// Something to look at; enforcement goes on.
+    Warn,
+    /// The filter cannot work as it is configured.
+    Error,
+}
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Is set.
+    Gauge,
+}
+
+/// A metric of the proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricId(pub u32);
+
+/// A shared queue. A message to it wakes the VM that registered it last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueId(pub u32);
+
+/// A gRPC stream that this VM opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamId(pub u32);
+
+/// A header as the proxy holds it: names in lower case, values in whatever
+/// bytes the peer sent.
+pub type Header = (Vec<u8>, Vec<u8>);
+
+/// What the filter asks of the proxy.
+pub trait Host {
+    /// Nanoseconds since 1970 by the proxy's wall clock.
+    fn now_nanos(&self) -> u64;
+    /// Fills `bytes` from the proxy's random source.
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Refused>;
+    /// Writes a line to the proxy's log. Never give it a secret.
+    fn log(&self, level: LogLevel, message: &str);
+    /// A property of the proxy, by its path; `None` if it has none.
+    fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+
+    /// Reads shared data; `None` for a key that was never written.
+    fn shared_data(&self, key: &str) -> Result<Option<SharedValue>, Refused>;
+    /// Writes shared data, whatever is there.
+    fn set_shared_data(&self, key: &str, value: &[u8]) -> Result<(), Refused>;
+    /// Writes shared data if nobody did since `cas` was read.
+    fn swap_shared_data(&self, key: &str, value: &[u8], cas: u32) -> Result<(), WriteError>;
+
+    /// Makes a queue, or takes over the one of this name, and receives its
+    /// wake-ups from now on.
+    fn register_queue(&self, name: &str) -> Result<QueueId, Refused>;
+    /// Puts a message into a queue and wakes its owner.
+    fn enqueue(&self, queue: QueueId, message: &[u8]) -> Result<(), Refused>;
+    /// Takes the oldest message out of a queue.
+    fn dequeue(&self, queue: QueueId) -> Result<Option<Vec<u8>>, Refused>;
+
+    /// Opens a bidirectional gRPC stream through a cluster of the proxy.
+    fn open_stream(&self, cluster: &str, service: &str, method: &str) -> Result<StreamId, Refused>;
+    /// Sends one message on a stream.
+    fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused>;
+    /// Ends a stream at once; no event follows.
+    fn reset_stream(&self, stream: StreamId);
+
+    /// Makes a metric, or finds the one of this name.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused>;
+    /// Adds to a counter.
+    fn increment_metric(&self, metric: MetricId, by: i64);
+    /// Sets a gauge.
+    fn record_metric(&self, metric: MetricId, value: u64);
+
+    /// Every header of the current request, in order, duplicates included.
+    fn request_headers(&self) -> Result<Vec<Header>, Refused>;
+    /// Removes every header of this name from the current request.
+    fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
+    /// Adds a header to the current request.
+    fn add_request_header(&self, name: &str, value: &str) -> Result<(), Refused>;
+    /// Answers the current request in the upstream's place. At most once for
+    /// each request. `details` shows in the proxy's access log.
+    fn respond(
+        &self,
+        status: u32,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        details: &str,
+    ) -> Result<(), Refused>;
+}

@@ -1,0 +1,112 @@
+//! Election: which VM of this proxy holds the stream.
+//!
+//! The lease is an optimisation. Two leaders for a moment do no harm: both
+//! write what the control plane signed, and readers verify it.
+//!
+//! The main thread's VM is the best leader, since it serves no requests, but a
+//! VM cannot ask which thread it is on. It learns that it is a worker when the
+//! first request arrives, and then lets any VM that has never served take over.
+
+use crate::cache::{Cache, Lease};
+use crate::host::{Host, QueueId};
+
+/// A lease that was not renewed for so long is free.
+const EXPIRY_NANOS: u64 = 2_000_000_000;
+
+/// What a VM is known by in its proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Random, new for every VM.
+    pub instance: u64,
+    /// The queue that wakes it.
+    pub queue: QueueId,
+}
+
+/// Renews the lease, takes it if it is free, and says whether this VM leads now.
+pub fn stand(host: &impl Host, cache: &Cache, me: Identity, serves: bool) -> bool {
+    let now = host.now_nanos();
+    let mine = Lease { instance: me.instance, queue: me.queue, renewed_nanos: now, serves };
+    match cache.lease(host) {
+        Err(_) => false,
+        Ok(None) => {
+            // A first write cannot be made conditional, so another VM may
+            // overwrite it: lead only once the next tick finds it still there.
+            let _ = cache.store_lease(host, &mine, None);
+            false
+        }
+        Ok(Some((held, cas))) => {
+            let free = held.is_none_or(|held| {
+                held.instance == me.instance
+                    || is_past(held.renewed_nanos, now, EXPIRY_NANOS)
+                    || (held.serves && !serves)
+            });
+            free && cache.store_lease(host, &mine, Some(cas)).is_ok()
+        }
+    }
+}
+
+/// True when `then` is further than `limit` from `now`, on either side: a clock
+/// that was set back must not keep a dead holder alive.
+pub fn is_past(then: u64, now: u64, limit: u64) -> bool {
+    now.abs_diff(then) > limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Proxy;
+
+    fn candidate(n: u32) -> Identity {
+        Identity { instance: n.into(), queue: QueueId(n) }
+    }
+
+    #[test]
+    fn the_first_to_stand_leads_from_its_second_tick_on() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        assert!(!stand(&host, &cache, candidate(1), false));
+        assert!(!stand(&host, &cache, candidate(2), false));
+        assert!(stand(&host, &cache, candidate(1), false));
+        assert!(!stand(&host, &cache, candidate(2), false));
+    }
+
+    #[test]
+    fn a_leader_that_stops_renewing_is_replaced() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        stand(&host, &cache, candidate(1), false);
+        proxy.advance_nanos(EXPIRY_NANOS);
+        assert!(!stand(&host, &cache, candidate(2), false));
+        proxy.advance_nanos(1);
+        assert!(stand(&host, &cache, candidate(2), false));
+        assert!(!stand(&host, &cache, candidate(1), false));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_keep_a_dead_leader() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        stand(&host, &cache, candidate(1), false);
+        proxy.set_back_nanos(EXPIRY_NANOS + 1);
+        assert!(stand(&host, &cache, candidate(2), false));
+    }
+
+    #[test]
+    fn a_leader_that_serves_gives_way_to_one_that_does_not() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        stand(&host, &cache, candidate(1), false);
+        assert!(stand(&host, &cache, candidate(1), true));
+        assert!(!stand(&host, &cache, candidate(2), true), "another that serves is no better");
+        assert!(stand(&host, &cache, candidate(3), false));
+        assert!(!stand(&host, &cache, candidate(1), true));
+    }
+
+    #[test]
+    fn garbage_in_the_lease_is_a_free_lease() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        host.set_shared_data("kya/t/leader", b"another plugin was here").unwrap();
+        assert!(stand(&host, &cache, candidate(1), false));
+    }
+}

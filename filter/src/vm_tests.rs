@@ -1,0 +1,253 @@
+//! One proxy's VMs together: the main thread's and the workers'.
+
+use super::*;
+use crate::testing::{Proxy, TestVm, delta, revision, signed, snapshot};
+use kya_core::wire::{self, AgentStatus, proxy_message::Message};
+use proptest::prelude::*;
+
+const TICK_NANOS: u64 = TICK_MILLIS as u64 * 1_000_000;
+
+fn tick(proxy: &Proxy, vms: &mut [TestVm]) {
+    proxy.advance_nanos(TICK_NANOS);
+    vms.iter_mut().for_each(|vm| vm.vm.tick());
+}
+
+fn hello_nonce(proxy: &Proxy) -> Vec<u8> {
+    match proxy.take_sent().remove(0) {
+        Message::Hello(hello) => hello.nonce,
+        other => panic!("the first message is {other:?}"),
+    }
+}
+
+/// `count` VMs, of which the first leads and has stored a snapshot of revision 5.
+pub(crate) fn synced(proxy: &Proxy, count: usize) -> Vec<TestVm> {
+    let mut vms: Vec<_> = (0..count).map(|_| TestVm::new(proxy)).collect();
+    tick(proxy, &mut vms);
+    tick(proxy, &mut vms);
+    let nonce = hello_nonce(proxy);
+    vms[0].vm.stream_message(proxy.stream().unwrap(), &snapshot(5, &nonce));
+    tick(proxy, &mut vms);
+    vms
+}
+
+fn reports(proxy: &Proxy) -> Vec<wire::WorkerReport> {
+    let sent = proxy.take_sent().into_iter();
+    sent.filter_map(|message| match message {
+        Message::Workers(report) => Some(report),
+        _ => None,
+    })
+    .collect()
+}
+
+#[test]
+fn a_revocation_is_enforced_by_every_worker_and_acknowledged_by_each() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 3);
+    assert_eq!((vms[1].status_of(1), vms[2].status_of(1)), (200, 200));
+    tick(&proxy, &mut vms);
+    proxy.take_sent();
+
+    vms[0].vm.stream_message(proxy.stream().unwrap(), &delta(6, 1, AgentStatus::Revoked));
+    vms[1].vm.queue_ready();
+    vms[2].vm.queue_ready();
+    vms[0].vm.queue_ready();
+
+    let acknowledged: Vec<_> =
+        reports(&proxy).into_iter().flat_map(|report| report.workers).collect();
+    let slots: Vec<_> = acknowledged.iter().map(|worker| (worker.slot, worker.revision)).collect();
+    assert_eq!(slots, [(0, 6), (1, 6)]);
+    assert_eq!((vms[1].status_of(1), vms[2].status_of(1)), (403, 403));
+    assert_eq!((vms[1].status_of(2), vms[2].status_of(2)), (200, 200));
+}
+
+#[test]
+fn a_lost_wake_does_not_matter_to_the_next_request() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    assert_eq!(vms[1].status_of(1), 200);
+    vms[0].vm.stream_message(proxy.stream().unwrap(), &delta(6, 1, AgentStatus::Revoked));
+    assert_eq!(vms[1].status_of(1), 403);
+}
+
+#[test]
+fn nothing_is_believed_before_the_nonce_came_back() {
+    let proxy = Proxy::new();
+    let mut vms = vec![TestVm::new(&proxy), TestVm::new(&proxy)];
+    tick(&proxy, &mut vms);
+    tick(&proxy, &mut vms);
+    let nonce = hello_nonce(&proxy);
+    let stream = proxy.stream().unwrap();
+    for message in [
+        snapshot(5, &[9; 32]),
+        delta(1, 1, AgentStatus::Active),
+        delta(6, 1, AgentStatus::Active),
+        b"garbage".to_vec(),
+        Vec::new(),
+    ] {
+        vms[0].vm.stream_message(stream, &message);
+        assert_eq!(vms[1].status_of(1), 503);
+    }
+    assert_eq!(proxy.metric("kya.update.rejected.wrong_nonce"), 1);
+    assert_eq!(proxy.metric("kya.update.rejected.unproven"), 2);
+    vms[0].vm.stream_message(stream, &snapshot(5, &nonce));
+    assert_eq!(vms[1].status_of(1), 200);
+    // A nonce is good for one answer.
+    vms[0].vm.stream_message(stream, &snapshot(6, &nonce));
+    assert_eq!(proxy.metric("kya.update.rejected.wrong_nonce"), 2);
+}
+
+#[test]
+fn a_gap_is_asked_about_once_and_nothing_is_applied_across_it() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    proxy.take_sent();
+    let stream = proxy.stream().unwrap();
+    for revision in [7, 8] {
+        vms[0].vm.stream_message(stream, &delta(revision, 1, AgentStatus::Revoked));
+    }
+    let questions: Vec<_> = proxy
+        .take_sent()
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::Resync(resync) => Some(resync.nonce),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(questions.len(), 1);
+    assert_eq!(vms[1].status_of(1), 200);
+    vms[0].vm.stream_message(stream, &snapshot(8, &questions[0]));
+    vms[0].vm.stream_message(stream, &delta(9, 1, AgentStatus::Revoked));
+    assert_eq!(vms[1].status_of(1), 403);
+}
+
+#[test]
+fn an_older_snapshot_is_refused_even_with_the_right_nonce() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    let stream = proxy.stream().unwrap();
+    vms[0].vm.stream_message(stream, &delta(6, 1, AgentStatus::Revoked));
+    vms[0].vm.stream_closed(stream, 14);
+    for _ in 0..8 {
+        tick(&proxy, &mut vms);
+    }
+    let nonce = hello_nonce(&proxy);
+    let again = proxy.stream().unwrap();
+    assert_ne!(stream, again);
+    vms[0].vm.stream_message(again, &snapshot(5, &nonce));
+    assert_eq!(proxy.metric("kya.update.rejected.not_newer"), 1);
+    assert_eq!(proxy.stream(), None, "the stream is given up");
+    assert_eq!(vms[1].status_of(1), 403);
+}
+
+#[test]
+fn a_stream_that_does_not_answer_is_given_up_and_opened_again() {
+    let proxy = Proxy::new();
+    let mut vms = vec![TestVm::new(&proxy)];
+    let mut opened = std::collections::BTreeSet::new();
+    for _ in 0..60 {
+        tick(&proxy, &mut vms);
+        opened.extend(proxy.stream().map(|stream| stream.0));
+    }
+    assert!(opened.len() >= 2, "15 seconds of silence, {} streams", opened.len());
+}
+
+#[test]
+fn a_proxy_that_refuses_the_stream_or_its_messages_is_asked_again() {
+    for call in ["open_stream", "send", "random"] {
+        let proxy = Proxy::new();
+        proxy.refuse(call);
+        let mut vms = vec![TestVm::new(&proxy)];
+        for _ in 0..20 {
+            tick(&proxy, &mut vms);
+        }
+        assert_eq!(vms[0].status_of(1), 503, "{call}");
+    }
+}
+
+#[test]
+fn a_worker_that_had_to_lead_hands_over_to_a_vm_that_does_not_serve() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    assert_eq!(vms[0].status_of(1), 200, "the leader serves: it is a worker");
+    for _ in 0..3 {
+        tick(&proxy, &mut vms);
+    }
+    assert!(vms[0].vm.leader.is_none());
+    assert!(vms[1].vm.leader.is_some());
+    let nonce = hello_nonce(&proxy);
+    vms[1].vm.stream_message(proxy.stream().unwrap(), &snapshot(6, &nonce));
+    tick(&proxy, &mut vms);
+    tick(&proxy, &mut vms);
+    let last = reports(&proxy).pop().unwrap();
+    assert_eq!(last.workers.len(), 1, "the leader that serves nothing is no worker");
+    assert_eq!(revision(vms[0].vm.worker.position()), Some(6));
+}
+
+#[test]
+fn a_snapshot_far_back_is_replaced_before_the_ring_has_gone_round() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    proxy.take_sent();
+    let stream = proxy.stream().unwrap();
+    for revision in 6..6 + crate::cache::RING {
+        vms[0].vm.stream_message(stream, &delta(revision, 2, AgentStatus::Active));
+    }
+    tick(&proxy, &mut vms);
+    assert!(proxy.take_sent().iter().any(|message| matches!(message, Message::Resync(_))));
+    assert_eq!(vms[1].status_of(1), 200);
+}
+
+#[test]
+fn a_later_epoch_replaces_the_state() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    let stream = proxy.stream().unwrap();
+    vms[0].vm.stream_closed(stream, 14);
+    for _ in 0..8 {
+        tick(&proxy, &mut vms);
+    }
+    let empty = wire::Snapshot { nonce: hello_nonce(&proxy), ..Default::default() };
+    let signer = crate::testing::signer();
+    let update = signed(&signer, 2, 1, wire::update::Body::Snapshot(empty));
+    vms[0].vm.stream_message(proxy.stream().unwrap(), &update);
+    assert_eq!(vms[1].status_of(1), 401);
+}
+
+proptest! {
+    /// Whatever the order, loss and repetition of deltas, wakes, ticks and
+    /// requests: no worker allows the agent once any of them has denied it, and
+    /// none denies it as long as its revocation has not been sent.
+    #[test]
+    fn no_interleaving_brings_a_revoked_agent_back(
+        steps in prop::collection::vec((0u8..6, 6u64..14, 1usize..4), 1..80),
+    ) {
+        const REVOKED_AT: u64 = 9;
+        let proxy = Proxy::new();
+        let mut vms = synced(&proxy, 4);
+        let mut stream = proxy.stream();
+        let (mut sent, mut denied) = (false, false);
+        for (step, number, worker) in steps {
+            match step {
+                0 | 1 => {
+                    let (subject, status) = match number {
+                        REVOKED_AT => (1, AgentStatus::Revoked),
+                        _ => (2, AgentStatus::Active),
+                    };
+                    sent |= number == REVOKED_AT;
+                    if let Some(stream) = stream {
+                        vms[0].vm.stream_message(stream, &delta(number, subject, status));
+                    }
+                }
+                2 => vms[worker].vm.queue_ready(),
+                3 => tick(&proxy, &mut vms),
+                _ => {
+                    let status = vms[worker].status_of(1);
+                    prop_assert!(!denied || status == 403, "allowed after a denial");
+                    prop_assert!(sent || status == 200, "denied by nothing");
+                    denied |= status == 403;
+                }
+            }
+            stream = proxy.stream().or(stream);
+        }
+    }
+}
