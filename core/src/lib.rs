@@ -10,6 +10,20 @@
 //! travels, [`Verifier`] the only way to turn received bytes into a
 //! [`VerifiedUpdate`].
 
+// The filter runs this code: a panic would take a worker's VM down.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::string_slice
+    )
+)]
+
 mod authority;
 mod credential;
 mod decision;

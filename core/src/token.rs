@@ -116,14 +116,14 @@ fn push_base62<const DIGITS: usize>(out: &mut String, number: &[u8]) {
     let mut digits = [b'0'; DIGITS];
     let mut rest = number.to_vec();
     for digit in digits.iter_mut().rev() {
-        let mut remainder = 0usize;
+        let mut remainder = 0u8;
         for byte in &mut rest {
-            let value = remainder * 256 + usize::from(*byte);
-            // At most 61 * 256 + 255 = 15871; divided by 62 that is at most 255.
+            // `remainder` is below 62, so the quotient fits into a byte.
+            let value = u16::from_be_bytes([remainder, *byte]);
             *byte = u8::try_from(value / 62).unwrap_or(u8::MAX);
-            remainder = value % 62;
+            remainder = u8::try_from(value % 62).unwrap_or(0);
         }
-        *digit = ALPHABET.get(remainder).copied().unwrap_or(b'0');
+        *digit = ALPHABET.get(usize::from(remainder)).copied().unwrap_or(b'0');
     }
     out.extend(digits.iter().copied().map(char::from));
 }
