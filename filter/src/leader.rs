@@ -32,6 +32,8 @@ pub struct Leader {
     stream: Option<Stream>,
     retry_nanos: u64,
     retry_at_nanos: u64,
+    /// Connections in a row that brought nothing.
+    failures: u32,
     /// Newest position that was accepted, or that this VM had verified before.
     position: Option<Position>,
     snapshot: Revision,
@@ -63,6 +65,7 @@ impl Leader {
             stream: None,
             retry_nanos: FIRST_RETRY_NANOS,
             retry_at_nanos: 0,
+            failures: 0,
             position: floor,
             snapshot: Revision(0),
             slots: Vec::new(),
@@ -85,8 +88,7 @@ impl Leader {
             Some(Stream { question: Some(question), .. })
                 if is_past(question.asked_nanos, now, ANSWER_NANOS) =>
             {
-                plugin.host.log(LogLevel::Warn, "the control plane did not answer: reconnecting");
-                self.give_up(plugin);
+                self.give_up(plugin, "it did not answer in time");
             }
             Some(Stream { proven: true, question: None, .. }) => {
                 let newest = self.position.map_or(0, |position| position.revision.0);
@@ -134,12 +136,8 @@ impl Leader {
     /// The stream ended, from the other side or in between.
     pub fn closed<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, status: u32) {
         if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
-            plugin.host.log(
-                LogLevel::Warn,
-                &format!("the stream to the control plane ended (gRPC status {status}): reconnecting; enforcement goes on by the last state"),
-            );
             self.stream = None;
-            self.retry_later(plugin);
+            self.retry_later(plugin, &format!("the stream ended with gRPC status {status}"));
         }
     }
 
@@ -186,14 +184,7 @@ impl Leader {
             send(plugin, id, wire::proxy_message::Message::Hello(hello))
         });
         if let Err(error) = opened {
-            plugin.host.log(
-                LogLevel::Warn,
-                &format!(
-                    "cannot open a stream through cluster `{}`: {error}",
-                    plugin.config.control_plane_cluster
-                ),
-            );
-            self.give_up(plugin);
+            self.give_up(plugin, &format!("no stream could be opened: {error}"));
         }
         self.reported = None;
     }
@@ -209,8 +200,8 @@ impl Leader {
             stream.question = Some(Question { nonce, asked_nanos: plugin.host.now_nanos() });
             Ok(())
         });
-        if asked.is_err() {
-            self.give_up(plugin);
+        if let Err(error) = asked {
+            self.give_up(plugin, &format!("a question could not be sent: {error}"));
         }
     }
 
@@ -223,19 +214,18 @@ impl Leader {
         let position = update.position();
         if Some(position) < self.position {
             reject(plugin, "not_newer");
-            plugin.host.log(
-                LogLevel::Warn,
+            self.give_up(
+                plugin,
                 &format!(
-                    "the control plane offers revision {}, older than what is enforced here: keeping the newer state",
+                    "it offers revision {}, older than what is enforced here",
                     position.revision
                 ),
             );
-            self.give_up(plugin);
             return false;
         }
         if plugin.cache.store_snapshot(&plugin.host, position, bytes).is_err() {
             reject(plugin, "not_stored");
-            self.give_up(plugin);
+            self.give_up(plugin, "the proxy did not store a snapshot");
             return false;
         }
         if let Some(stream) = &mut self.stream {
@@ -248,6 +238,7 @@ impl Leader {
             stream.proven = true;
         }
         self.retry_nanos = FIRST_RETRY_NANOS;
+        self.failures = 0;
         self.snapshot = position.revision;
         self.accepted(plugin, position);
         true
@@ -300,9 +291,7 @@ impl Leader {
             // Renewing a slot is no news.
             .map(|(number, slot)| (number, Slot { renewed_nanos: 0, ..slot }))
             .collect();
-        if self.slots.len() != slots.len() {
-            plugin.metrics.workers(&plugin.host, slots.len());
-        }
+        plugin.metrics.workers(&plugin.host, slots.len());
         if self.reported.as_ref() != Some(&slots) && self.send_report(plugin, &slots, true) {
             self.reported = Some(slots.clone());
         }
@@ -330,18 +319,29 @@ impl Leader {
             .collect();
         let report = wire::WorkerReport { workers, complete };
         let sent = send(plugin, stream.id, wire::proxy_message::Message::Workers(report));
-        if sent.is_err() {
-            self.give_up(plugin);
+        if let Err(error) = &sent {
+            self.give_up(plugin, &format!("a report could not be sent: {error}"));
         }
         sent.is_ok()
     }
 
-    fn give_up<H: Host>(&mut self, plugin: &Plugin<H>) {
+    fn give_up<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
         self.stop(plugin);
-        self.retry_later(plugin);
+        self.retry_later(plugin, why);
     }
 
-    fn retry_later<H: Host>(&mut self, plugin: &Plugin<H>) {
+    fn retry_later<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
+        self.failures = self.failures.saturating_add(1);
+        // The first, second, fourth, eighth … in a row: never silent, never a flood.
+        if self.failures.is_power_of_two() {
+            plugin.host.log(
+                LogLevel::Warn,
+                &format!(
+                    "control plane (cluster `{}`): {why}; trying again (attempt {}), deciding by the last verified state",
+                    plugin.config.control_plane_cluster, self.failures
+                ),
+            );
+        }
         // Up to a quarter more, so that proxies do not come back in step.
         let mut random = [0; 8];
         let _ = plugin.host.random(&mut random);

@@ -179,8 +179,7 @@ impl Host for Proxy {
             LogLevel::Warn => 3,
             LogLevel::Error => 4,
         };
-        let line = format!("kya: {message}");
-        unsafe { proxy_log(level, line.as_ptr(), line.len()) };
+        unsafe { proxy_log(level, message.as_ptr(), message.len()) };
     }
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
