@@ -45,6 +45,16 @@ pub fn stand(host: &impl Host, cache: &Cache, me: Identity, serves: bool) -> boo
     }
 }
 
+/// Frees the lease if this VM holds it.
+pub fn resign(host: &impl Host, cache: &Cache, me: Identity) {
+    if let Ok(Some((Some(held), cas))) = cache.lease(host)
+        && held.instance == me.instance
+    {
+        // Changed meanwhile means that somebody else holds it already.
+        let _ = cache.store_lease(host, &Lease { renewed_nanos: 0, ..held }, Some(cas));
+    }
+}
+
 /// True when `then` is further than `limit` from `now`, on either side: a clock
 /// that was set back must not keep a dead holder alive.
 pub fn is_past(then: u64, now: u64, limit: u64) -> bool {
@@ -88,6 +98,17 @@ mod tests {
         let (host, cache) = (proxy.host(), Cache::new("kya/t"));
         stand(&host, &cache, candidate(1), false);
         proxy.set_back_nanos(EXPIRY_NANOS + 1);
+        assert!(stand(&host, &cache, candidate(2), false));
+    }
+
+    #[test]
+    fn only_the_holder_can_resign() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        stand(&host, &cache, candidate(1), false);
+        resign(&host, &cache, candidate(2));
+        assert!(!stand(&host, &cache, candidate(2), false));
+        resign(&host, &cache, candidate(1));
         assert!(stand(&host, &cache, candidate(2), false));
     }
 

@@ -16,8 +16,10 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How often the proxy ticks every VM, in milliseconds.
 pub const TICK_MILLIS: u32 = 250;
-/// Slots are renewed and expired tokens swept every so many ticks (one second).
+/// Slots are renewed every so many ticks (one second).
 const RENEW_TICKS: u32 = 4;
+/// Expired tokens are swept every so many ticks (one minute).
+const SWEEP_TICKS: u32 = 240;
 /// Most messages taken from the queue at one wake.
 const MAX_DRAIN: usize = 1024;
 
@@ -75,7 +77,7 @@ impl<H: Host> Vm<H> {
         if self.works() {
             let moved = self.worker.sync(&self.plugin, true);
             let due = self.ticks.is_multiple_of(RENEW_TICKS);
-            if due {
+            if self.ticks.is_multiple_of(SWEEP_TICKS) {
                 self.worker.sweep(&self.plugin);
             }
             if moved || due || self.worker.slot().is_none() {
@@ -132,6 +134,17 @@ impl<H: Host> Vm<H> {
         self.serves = true;
         self.catch_up();
         request::handle(&self.plugin, self.worker.authority())
+    }
+
+    /// The plugin goes away, for example because its listener was replaced:
+    /// whoever comes next need not wait for leases to run out.
+    pub fn stop(&mut self) {
+        let Some(me) = self.identity else { return };
+        if let Some(mut leader) = self.leader.take() {
+            leader.stop(&self.plugin);
+            lease::resign(&self.plugin.host, &self.plugin.cache, me);
+        }
+        self.worker.release_slot(&self.plugin, me);
     }
 
     /// Applies what is new in the cache, and says so.

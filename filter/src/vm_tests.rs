@@ -184,6 +184,21 @@ fn a_worker_that_had_to_lead_hands_over_to_a_vm_that_does_not_serve() {
 }
 
 #[test]
+fn a_plugin_that_goes_away_leaves_its_lease_and_its_slot_at_once() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 3);
+    let before = proxy.stream().unwrap();
+    vms[0].vm.stop();
+    vms[1].vm.stop();
+    assert_eq!(proxy.stream(), None);
+    let mut last = vec![vms.remove(2)];
+    tick(&proxy, &mut last);
+    assert!(last[0].vm.leader.is_some());
+    assert_ne!(proxy.stream(), Some(before));
+    assert!(last[0].vm.plugin.cache.slots(&last[0].vm.plugin.host).is_empty());
+}
+
+#[test]
 fn a_snapshot_far_back_is_replaced_before_the_ring_has_gone_round() {
     let proxy = Proxy::new();
     let mut vms = synced(&proxy, 2);

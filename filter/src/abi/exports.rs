@@ -32,6 +32,19 @@ struct Contexts {
     requests: BTreeMap<ContextId, ContextId>,
 }
 
+impl Contexts {
+    fn configure(&mut self, root: ContextId, config: Config) {
+        self.stop(root);
+        self.roots.insert(root, Some(Vm::new(Proxy, config)));
+    }
+
+    fn stop(&mut self, root: ContextId) {
+        if let Some(Some(mut vm)) = self.roots.remove(&root) {
+            vm.stop();
+        }
+    }
+}
+
 /// Something that happened to the plugin of a root context.
 enum Event {
     Tick,
@@ -125,7 +138,7 @@ extern "C" fn proxy_on_configure(root: ContextId, size: usize) -> u32 {
         .and_then(|config| {
             imports::set_tick_period(TICK_MILLIS)
                 .map_err(|refused| format!("the proxy gives no ticks: {refused}"))?;
-            with_contexts(|contexts| contexts.roots.insert(root, Some(Vm::new(Proxy, config))))
+            with_contexts(|contexts| contexts.configure(root, config))
                 .ok_or_else(|| "configured from inside a host call".to_owned())
         });
     match configured {
@@ -179,7 +192,8 @@ extern "C" fn proxy_on_request_headers(context: ContextId, _count: usize, _end: 
 
 /// 1: this context needs nothing more and may be deleted.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(_context: ContextId) -> u32 {
+extern "C" fn proxy_on_done(context: ContextId) -> u32 {
+    with_contexts(|contexts| contexts.stop(context));
     1
 }
 
@@ -187,6 +201,6 @@ extern "C" fn proxy_on_done(_context: ContextId) -> u32 {
 extern "C" fn proxy_on_delete(context: ContextId) {
     with_contexts(|contexts| {
         contexts.requests.remove(&context);
-        contexts.roots.remove(&context);
+        contexts.stop(context);
     });
 }
