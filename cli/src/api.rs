@@ -1,0 +1,157 @@
+//! What the control plane's HTTP API takes and gives.
+//!
+//! Requests carry every field; answers name only what this program uses, so
+//! that a newer server may say more. `-o json` shows the answer as it came.
+//! Statuses and times stay text, because they are only shown.
+
+use kya_core::{AgentId, PublicKey, TokenId};
+use serde::{Deserialize, Serialize};
+
+/// `POST /v1/agents`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewAgent<'a> {
+    pub(crate) name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public_key: Option<PublicKey>,
+}
+
+/// `POST /v1/tokens`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewToken {
+    pub(crate) agent_id: AgentId,
+    pub(crate) ttl_seconds: u64,
+}
+
+/// Why something is changed: the body of every change of status.
+#[derive(Debug, Serialize)]
+pub(crate) struct Why<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) incident_id: Option<&'a str>,
+}
+
+impl<'a> From<&'a crate::args::Why> for Why<'a> {
+    fn from(why: &'a crate::args::Why) -> Self {
+        Self { reason: Some(&why.reason), incident_id: why.incident_id.as_deref() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Agent {
+    pub(crate) agent_id: AgentId,
+    pub(crate) name: String,
+    pub(crate) status: String,
+    pub(crate) public_key: Option<PublicKey>,
+    pub(crate) policy_id: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) revoked_at: Option<String>,
+    pub(crate) status_changed_at: String,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) incident_id: Option<String>,
+    pub(crate) revision: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Agents {
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) next: Option<AgentId>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct AgentChange {
+    pub(crate) agent: Agent,
+    #[serde(flatten)]
+    pub(crate) commit: Commit,
+}
+
+/// When and as which revision a change was committed.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Commit {
+    /// False when it already was so; the rest then tells of the change that
+    /// made it so.
+    pub(crate) changed: bool,
+    pub(crate) revision: u64,
+    pub(crate) committed_at: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct IssuedToken {
+    pub(crate) token: String,
+    pub(crate) token_id: TokenId,
+    pub(crate) agent_id: AgentId,
+    pub(crate) expires_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Token {
+    pub(crate) token_id: TokenId,
+    pub(crate) agent_id: AgentId,
+    pub(crate) status: String,
+    pub(crate) issued_at: String,
+    pub(crate) expires_at: String,
+    pub(crate) revoked_at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Tokens {
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) next: Option<TokenId>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct TokenChange {
+    pub(crate) token: Token,
+    #[serde(flatten)]
+    pub(crate) commit: Commit,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Nodes {
+    /// The newest committed revision.
+    pub(crate) revision: u64,
+    pub(crate) epoch: u64,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// A connected proxy.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Node {
+    pub(crate) node_id: String,
+    pub(crate) cluster: String,
+    pub(crate) filter_version: String,
+    pub(crate) peer: String,
+    pub(crate) connected_at: String,
+    pub(crate) workers: Vec<Worker>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Worker {
+    pub(crate) slot: u32,
+    pub(crate) revision: u64,
+    pub(crate) applied_at: String,
+    /// Revisions that it has not applied yet.
+    pub(crate) behind: u64,
+}
+
+/// Who has acknowledged a revision.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Acknowledgements {
+    /// At least one proxy is connected, each has reported a worker, and none
+    /// is pending.
+    pub(crate) complete: bool,
+    pub(crate) proxies: u64,
+    pub(crate) proxies_acknowledged: u64,
+    pub(crate) workers: u64,
+    pub(crate) workers_acknowledged: u64,
+    /// From the commit to the arrival of the last acknowledgement.
+    pub(crate) elapsed_ms: Option<f64>,
+    pub(crate) pending: Vec<Pending>,
+}
+
+/// A worker that has not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) struct Pending {
+    pub(crate) node_id: String,
+    pub(crate) slot: u32,
+}

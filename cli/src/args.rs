@@ -1,0 +1,279 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use kya_core::{AgentId, PublicKey, TokenId};
+use reqwest::Url;
+
+use crate::output::Format;
+use crate::pubkey;
+use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
+
+const EXAMPLES: &str = "\
+Examples:
+  export KYA_TOKEN=$(cat DATA_DIR/admin.key)    # made by the control plane at its first start
+  kya agent register --name billing-agent
+  kya token issue --agent AGENT_ID --ttl 8h
+  kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
+  kya node list                                 # the connected proxies, and how current each is
+  kya -o json agent list --status revoked | jq -r '.agents[].agent_id'
+
+Exit codes:
+  0  done
+  1  the server refused, or answered with something else
+  2  the command line is wrong; nothing was sent
+  3  the control plane cannot be reached, or did not answer in time";
+
+/// Revokes AI agents at the proxies that carry their traffic.
+#[derive(Debug, Parser)]
+#[command(name = "kya", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// HTTP address of the control plane. There is no TLS yet: reach one on
+    /// another machine through a tunnel
+    #[arg(long, global = true, env = "KYA_SERVER", value_name = "URL")]
+    #[arg(default_value = "http://127.0.0.1:7080", value_parser = parse_server)]
+    pub(crate) server: Url,
+
+    /// The control plane's admin key. Prefer the variable: other users of this
+    /// machine can see command lines
+    #[arg(long, global = true, env = "KYA_TOKEN", value_name = "ADMIN_KEY")]
+    #[arg(hide_env_values = true)]
+    pub(crate) token: Option<String>,
+
+    /// Form of the result; with `json`, errors too are JSON, on stderr
+    #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORM")]
+    pub(crate) output: Format,
+
+    /// How long to wait for an answer (for acknowledgements: besides `--wait`)
+    #[arg(long, global = true, default_value = "10s", value_name = "TIME")]
+    #[arg(value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+}
+
+/// Does not show the admin key.
+impl std::fmt::Debug for Global {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Global").field("server", &self.server.as_str()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Register, look at, revoke, suspend and restore agents
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Issue, look at and revoke the tokens that agents present
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// The connected proxies
+    #[command(subcommand)]
+    Node(NodeCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Add an agent to the registry; it is active at once
+    #[command(after_help = "Example:
+  openssl genpkey -algorithm ed25519 -out agent.key
+  openssl pkey -in agent.key -pubout -out agent.pub
+  kya agent register --name billing-agent --pubkey agent.pub")]
+    Register {
+        /// A name for people, at most 128 characters; it need not be unique
+        #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
+        name: String,
+        /// The agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
+        pubkey: Option<PublicKey>,
+    },
+    /// List agents, ordered by id (which is by age)
+    List {
+        /// Only those of this status
+        #[arg(long, value_enum)]
+        status: Option<AgentStatus>,
+        #[command(flatten)]
+        page: Page<AgentId>,
+    },
+    /// Show what the registry knows of an agent
+    Show {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+    },
+    /// Revoke an agent, for ever: every proxy denies it from now on
+    #[command(after_help = "\
+It returns when every worker of every connected proxy has acknowledged the revocation, or after
+--wait, and says which: the revocation is committed either way, and the exit code is 0.
+
+Example:
+  kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001")]
+    Revoke {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+        #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Deny an agent until it is restored
+    Suspend {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+        #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// End the suspension of an agent; a revoked agent stays revoked
+    Restore {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+        /// Why, at most 256 characters
+        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+        reason: Option<String>,
+        /// The incident that this belongs to, at most 128 characters
+        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
+        incident_id: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Issue a token for an active agent; it is shown this once
+    #[command(after_help = "Example:
+  TOKEN=$(kya token issue --agent AGENT_ID --ttl 8h)
+  curl -H \"Authorization: Bearer $TOKEN\" http://PROXY/v1/charges")]
+    Issue {
+        /// The agent that is to hold it, `agt_…`
+        #[arg(long, value_name = "ID")]
+        agent: AgentId,
+        /// How long it counts, in whole seconds up to 365 days
+        #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse_ttl)]
+        ttl: Duration,
+    },
+    /// List tokens by their ids; the tokens themselves are not kept
+    List {
+        /// Only those of this agent, `agt_…`
+        #[arg(long, value_name = "ID")]
+        agent: Option<AgentId>,
+        #[command(flatten)]
+        page: Page<TokenId>,
+    },
+    /// Revoke one token; the agent's others go on
+    Revoke {
+        /// The token's id, `tok_…` (not the token itself)
+        token_id: TokenId,
+        #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeCommand {
+    /// List the connected proxies, their workers, and the revision each has applied
+    List,
+}
+
+/// Which part of a list.
+#[derive(Debug, Args)]
+pub(crate) struct Page<Id>
+where
+    Id: std::str::FromStr + Clone + Send + Sync + 'static,
+    Id::Err: std::error::Error + Send + Sync,
+{
+    /// At most this many, up to 1000
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) limit: u16,
+    /// Only those after this id: the next page
+    #[arg(long, value_name = "ID")]
+    pub(crate) after: Option<Id>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Why {
+    /// Why, at most 256 characters
+    #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+    pub(crate) reason: String,
+    /// The incident that this belongs to, at most 128 characters
+    #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
+    pub(crate) incident_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// How long to wait for every worker's acknowledgement, up to 30s
+    #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse_wait)]
+    pub(crate) wait: Duration,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AgentStatus {
+    Active,
+    Suspended,
+    Revoked,
+}
+
+impl AgentStatus {
+    /// As the API writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// The form that a command line asked for, though it is wrong elsewhere.
+pub(crate) fn asked_format(args: &[OsString]) -> Format {
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).collect();
+    let apart =
+        args.windows(2).any(|pair| matches!(&*pair[0], "-o" | "--output") && pair[1] == "json");
+    let joined = args.iter().any(|arg| matches!(&**arg, "-ojson" | "-o=json" | "--output=json"));
+    if apart || joined { Format::Json } else { Format::Table }
+}
+
+/// Takes tokens out of an error message: someone who passes the token in the
+/// place of its id should not find it in a log.
+pub(crate) fn without_tokens(mut error: clap::Error) -> clap::Error {
+    let is_token = |value: &ContextValue| matches!(value, ContextValue::String(text) if text.starts_with("at_"));
+    let found: Vec<ContextKind> =
+        error.context().filter(|(_, value)| is_token(value)).map(|(kind, _)| kind).collect();
+    for kind in found {
+        error.insert(kind, ContextValue::String("at_… (a token, not its id)".to_owned()));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_admin_key() {
+        let args = ["kya", "--token", "s3cret", "node", "list"];
+        let shown = format!("{:?}", Cli::try_parse_from(args).unwrap());
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}

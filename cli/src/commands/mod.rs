@@ -1,0 +1,35 @@
+//! What each command does.
+
+mod agent;
+mod node;
+mod token;
+
+use crate::args::{Cli, Command};
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::Output;
+
+/// Carries out one command.
+pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
+    let client = Client::new(&cli.global)?;
+    match cli.command {
+        Command::Agent(command) => agent::run(command, &client, output).await,
+        Command::Token(command) => token::run(command, &client, output).await,
+        Command::Node(command) => node::run(command, &client, output).await,
+    }
+}
+
+/// Prints a page of a list: the rows, or that there are none, and how to get
+/// the next page.
+fn print_page(
+    output: &mut Output<'_>,
+    table: Option<String>,
+    none: &str,
+    next: Option<String>,
+) -> Result<(), Error> {
+    output.lines(table.as_deref().unwrap_or(none))?;
+    if let Some(next) = next {
+        output.note(format_args!("There are more: --after {next}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! What can go wrong, who caused it, and the exit code that says so.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+/// Why a command did not end well.
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    /// The command line is wrong in a way that the parser does not see.
+    #[error("{0}")]
+    Usage(String),
+    /// The server understood and said no.
+    #[error("{problem}")]
+    Refused {
+        /// Its answer, read.
+        problem: Problem,
+        /// Its answer, as it came.
+        json: Value,
+    },
+    /// Something answered, but not as a kya control plane does.
+    #[error("{server} did not answer as a kya control plane does: {what}")]
+    Unexpected {
+        /// Who was asked.
+        server: String,
+        /// What is wrong with the answer.
+        what: String,
+    },
+    /// No answer, or none that could be read to its end.
+    #[error("cannot reach the control plane at {server}: {cause}{}", outcome(*.sent))]
+    Unreachable {
+        /// Who was asked.
+        server: String,
+        /// The causes, outermost first.
+        cause: String,
+        /// True when the request may have arrived and asked for a change.
+        sent: bool,
+    },
+    /// The change is committed, but who acknowledged it could not be asked.
+    #[error(
+        "the {noun} IS committed (revision {revision}), but it is unknown which workers have acknowledged it: {source}"
+    )]
+    AcknowledgementUnknown {
+        /// What was committed.
+        noun: &'static str,
+        /// As which revision.
+        revision: u64,
+        /// Why the question failed.
+        source: Box<Error>,
+    },
+    /// The result could not be written.
+    #[error("cannot write the result: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// A problem document of the server (RFC 9457).
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Problem {
+    pub(crate) title: String,
+    pub(crate) status: u16,
+    pub(crate) detail: Option<String>,
+    pub(crate) code: Option<String>,
+}
+
+impl Error {
+    /// Exit code of a wrong command line.
+    pub(crate) const USAGE: u8 = 2;
+
+    /// The exit code: 1 the server refused, 2 usage, 3 unreachable.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => Self::USAGE,
+            Self::Refused { .. } | Self::Unexpected { .. } | Self::Output(_) => 1,
+            Self::Unreachable { .. } => 3,
+            Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
+        }
+    }
+
+    /// The error as a problem document. What the server said is passed on as
+    /// it came.
+    pub(crate) fn to_json(&self) -> Value {
+        let (code, title) = match self {
+            Self::Refused { json, .. } => return json.clone(),
+            Self::Usage(_) => ("usage", "Wrong command line"),
+            Self::Unexpected { .. } => ("unexpected_answer", "Unexpected answer"),
+            Self::Unreachable { .. } => ("unreachable", "Control plane unreachable"),
+            Self::AcknowledgementUnknown { .. } => {
+                ("acknowledgement_unknown", "Committed, acknowledgement unknown")
+            }
+            Self::Output(_) => ("output", "Result not written"),
+        };
+        json!({
+            "type": format!("urn:kya:problem:{code}"),
+            "title": title,
+            "detail": self.to_string(),
+            "code": code,
+        })
+    }
+
+    /// What the user can do about it, where that is not plain.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Refused { problem: Problem { status: 401, .. }, .. } => Some(
+                "KYA_TOKEN must be the admin key of this control plane (the line in admin.key in its data directory)",
+            ),
+            Self::AcknowledgementUnknown { .. } => Some(
+                "run the same command again, which changes nothing and asks again, or see `kya node list`",
+            ),
+            Self::Unreachable { sent: false, .. } => {
+                Some("is it running, and is KYA_SERVER (or --server) its HTTP address?")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let what = self.detail.as_ref().unwrap_or(&self.title);
+        write!(f, "refused: {what} ({}", self.status)?;
+        match &self.code {
+            Some(code) => write!(f, " {code})"),
+            None => write!(f, ")"),
+        }
+    }
+}
+
+fn outcome(sent: bool) -> &'static str {
+    if sent { ". Whether the change was made is unknown: look before you repeat it" } else { "" }
+}

@@ -1,0 +1,102 @@
+//! Values of the command line: what the server would refuse is refused here,
+//! with the reason.
+
+use std::time::Duration;
+
+use reqwest::Url;
+
+pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
+    const FORM: &str = "it is written http://HOST:PORT";
+    let url = Url::parse(text).map_err(|error| format!("{error}: {FORM}"))?;
+    match url.scheme() {
+        "http" => {}
+        "https" => return Err("TLS comes later: https addresses are not supported yet".to_owned()),
+        _ => return Err(FORM.to_owned()),
+    }
+    let extra = url.query().or(url.fragment()).is_some();
+    if extra || !url.username().is_empty() || url.password().is_some() {
+        return Err(format!("no user, query or fragment belongs into it: {FORM}"));
+    }
+    Ok(url)
+}
+
+/// A text for people: not blank, and nothing that could break a line of a log.
+pub(crate) fn parse_text(text: &str, max: usize) -> Result<String, String> {
+    let length = text.chars().count();
+    if text.trim().is_empty() {
+        Err("it must not be empty".to_owned())
+    } else if length > max {
+        Err(format!("{length} characters, and {max} are allowed"))
+    } else if text.chars().any(char::is_control) {
+        Err("it must not contain line breaks or other control characters".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 90s or 24h"))
+}
+
+pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    let ttl = parse_time(text)?;
+    if ttl.subsec_nanos() != 0 {
+        return Err("only whole seconds are kept".to_owned());
+    }
+    if ttl.is_zero() || ttl > YEAR {
+        return Err("it must be between 1s and 365days".to_owned());
+    }
+    Ok(ttl)
+}
+
+pub(crate) fn parse_wait(text: &str) -> Result<Duration, String> {
+    let wait = parse_time(text)?;
+    if wait > Duration::from_secs(30) { Err("at most 30s".to_owned()) } else { Ok(wait) }
+}
+
+pub(crate) fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = parse_time(text)?;
+    if timeout.is_zero() || timeout > Duration::from_secs(600) {
+        return Err("it must be longer than nothing and at most 10m".to_owned());
+    }
+    Ok(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_http_address_is_a_server() {
+        for good in ["http://127.0.0.1:7080", "http://kya/", "http://[::1]:7080/behind/a/path"] {
+            assert!(parse_server(good).is_ok(), "{good}");
+        }
+        for (bad, part) in [
+            ("https://kya.example", "TLS comes later"),
+            ("localhost:7080", "http://HOST:PORT"),
+            ("127.0.0.1:7080", "http://HOST:PORT"),
+            ("ftp://kya.example", "http://HOST:PORT"),
+            ("http://", "http://HOST:PORT"),
+            ("", "http://HOST:PORT"),
+            ("http://me:pass@kya.example", "no user"),
+            ("http://kya.example/?x=1", "no user, query"),
+        ] {
+            let reason = parse_server(bad).unwrap_err();
+            assert!(reason.contains(part), "{reason:?} of {bad:?} does not say {part:?}");
+        }
+    }
+
+    #[test]
+    fn times_outside_what_the_server_takes_are_refused() {
+        assert_eq!(parse_ttl("365days"), Ok(Duration::from_secs(31_536_000)));
+        assert_eq!(parse_wait("0s"), Ok(Duration::ZERO));
+        assert_eq!(parse_wait("30s"), Ok(Duration::from_secs(30)));
+        for bad in ["0s", "366days", "1500ms", "5", "-1s", "soon", ""] {
+            assert!(parse_ttl(bad).is_err(), "{bad}");
+        }
+        assert!(parse_wait("31s").is_err());
+        assert!(parse_timeout("0s").is_err());
+        assert!(parse_timeout("11m").is_err());
+    }
+}

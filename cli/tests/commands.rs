@@ -1,0 +1,361 @@
+//! What each command sends, prints, and ends with.
+
+mod support;
+
+use std::io::Write;
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+use support::*;
+
+/// A server that answers every command well.
+fn willing() -> Fake {
+    let fake = Fake::start();
+    fake.on("POST /v1/agents", 201, &agent("active"));
+    fake.on("GET /v1/agents", 200, &json!({"agents": [agent("active")], "next": null}));
+    fake.on(&format!("GET /v1/agents/{AGENT}"), 200, &agent("revoked"));
+    for (action, status) in [("revoke", "revoked"), ("suspend", "suspended"), ("restore", "active")]
+    {
+        fake.on(&format!("POST /v1/agents/{AGENT}/{action}"), 200, &change(status, true));
+    }
+    fake.on("POST /v1/tokens", 201, &issued());
+    fake.on("GET /v1/tokens", 200, &json!({"tokens": [token("active")], "next": null}));
+    fake.on(&format!("POST /v1/tokens/{TOKEN_ID}/revoke"), 200, &token_change(true));
+    fake.on("GET /v1/nodes", 200, &nodes());
+    fake.on(ACKS, 200, &acknowledgements(&[]));
+    fake
+}
+
+fn issued() -> Value {
+    json!({
+        "token": "at_the-token-itself",
+        "token_id": TOKEN_ID,
+        "agent_id": AGENT,
+        "issued_at": "2026-02-05T14:00:00.000Z",
+        "expires_at": "2026-02-05T22:00:00.000Z",
+        "revision": 42,
+    })
+}
+
+fn nodes() -> Value {
+    let node = |id: &str, workers: Value| {
+        json!({
+            "node_id": id,
+            "cluster": "payments",
+            "filter_version": "0.1.0",
+            "peer": "127.0.0.1:5000",
+            "connected_at": "2026-02-05T14:00:00.000Z",
+            "workers": workers,
+        })
+    };
+    let worker = |slot: u32, revision: u64| {
+        json!({
+            "slot": slot,
+            "instance": "00000000000000ff",
+            "epoch": 1,
+            "revision": revision,
+            "applied_at": "2026-02-05T14:47:23.892Z",
+            "behind": 42 - revision,
+        })
+    };
+    let workers = json!([worker(0, 42), worker(1, 40)]);
+    json!({
+        "revision": 42,
+        "epoch": 1,
+        "nodes": [node("sidecar-a", workers), node("sidecar-b", json!([]))],
+    })
+}
+
+#[test]
+fn every_command_ends_well_against_a_willing_server() {
+    for args in COMMANDS {
+        let ended = kya(&willing().url, args);
+        assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
+        assert!(!ended.out.is_empty(), "{args:?} printed nothing");
+
+        let ended = kya(&willing().url, &[&["-o", "json"], args].concat());
+        assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
+        assert!(ended.json().is_object(), "{args:?}");
+    }
+}
+
+#[test]
+fn every_command_passes_on_a_refusal_with_exit_1() {
+    let refusal = problem(409, "conflict", "it is revoked, which is final");
+    let fake = Fake::start();
+    fake.otherwise(409, &refusal.to_string());
+    for args in COMMANDS {
+        let ended = kya(&fake.url, args);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{args:?}");
+        assert_eq!(ended.err, "kya: refused: it is revoked, which is final (409 conflict)\n");
+
+        let ended = kya(&fake.url, &[args, &["--output=json"]].concat());
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{args:?}");
+        assert_eq!(ended.problem(), refusal);
+    }
+}
+
+#[test]
+fn every_command_says_unreachable_with_exit_3() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = format!("http://{closed}");
+    for args in COMMANDS {
+        let ended = kya(&server, args);
+        assert_eq!((ended.code, &*ended.out), (3, ""), "{args:?}");
+        let said = format!("kya: cannot reach the control plane at {server}: ");
+        assert!(ended.err.starts_with(&said), "{ended:?}");
+        assert!(!ended.err.contains("unknown"), "nothing was sent: {ended:?}");
+
+        let ended = kya(&server, &[args, &["-o", "json"]].concat());
+        assert_eq!((ended.code, &*ended.out), (3, ""), "{args:?}");
+        assert_eq!(ended.problem()["type"], "urn:kya:problem:unreachable");
+    }
+}
+
+#[test]
+fn every_command_refuses_a_wrong_option_with_exit_2_and_sends_nothing() {
+    let fake = Fake::start();
+    for args in COMMANDS {
+        let ended = kya(&fake.url, &[args, &["--no-such-option"]].concat());
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{args:?}");
+        assert!(ended.err.contains("Usage: kya"), "{ended:?}");
+
+        let ended = kya(&fake.url, &[args, &["--no-such-option", "-ojson"]].concat());
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{args:?}");
+        assert_eq!(ended.problem()["code"], "usage");
+    }
+    assert_eq!(fake.seen(), []);
+}
+
+#[test]
+fn without_an_admin_key_nothing_is_sent() {
+    let fake = Fake::start();
+    for key in [None, Some(""), Some("  \n"), Some("a\nb")] {
+        let mut command = command(&fake.url, &["node", "list"]);
+        command.env_remove("KYA_TOKEN");
+        if let Some(key) = key {
+            command.env("KYA_TOKEN", key);
+        }
+        let ended = end(command.spawn().unwrap());
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{key:?}");
+        assert!(ended.err.contains("KYA_TOKEN"), "{ended:?}");
+    }
+    assert_eq!(fake.seen(), []);
+}
+
+#[test]
+fn the_line_end_of_a_key_file_is_no_part_of_the_key() {
+    let fake = willing();
+    let mut command = command(&fake.url, &["node", "list"]);
+    command.env("KYA_TOKEN", format!("{ADMIN_KEY}\n"));
+    assert_eq!(end(command.spawn().unwrap()).code, 0);
+}
+
+#[test]
+fn a_wrong_admin_key_is_a_refusal_and_is_not_shown() {
+    let fake = willing();
+    for args in [&["node", "list"][..], &["--help"], &["agent", "revoke", "--help"], &["node"]] {
+        let ended = kya(&fake.url, &[args, &["--token", "wr0ng-key"]].concat());
+        assert!(!ended.out.contains("wr0ng-key") && !ended.err.contains("wr0ng-key"));
+        let mut command = command(&fake.url, args);
+        let ended = end(command.env("KYA_TOKEN", "wr0ng-key").spawn().unwrap());
+        assert!(!ended.out.contains("wr0ng-key") && !ended.err.contains("wr0ng-key"));
+    }
+    let ended = kya(&fake.url, &["--token", "wr0ng-key", "node", "list"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("(401 unauthorized)\nhint: KYA_TOKEN must be"), "{ended:?}");
+}
+
+#[test]
+fn register_sends_the_key_of_a_pem_file_in_its_one_line_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.pub");
+    let encoded = KEY.strip_prefix("ed25519:").unwrap();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{encoded}\n-----END PUBLIC KEY-----\n");
+    std::fs::write(&path, pem).unwrap();
+    let fake = willing();
+    let register = ["agent", "register", "--name", "billing-agent"];
+    let ended = kya(&fake.url, &[&register[..], &["--pubkey", path.to_str().unwrap()]].concat());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(fake.seen()[0].body, json!({"name": "billing-agent", "public_key": KEY}));
+
+    let fake = willing();
+    kya(&fake.url, &register);
+    assert_eq!(fake.seen()[0].body, json!({"name": "billing-agent"}));
+}
+
+#[test]
+fn show_prints_the_record_and_dashes_for_what_is_not_there() {
+    let ended = kya(&willing().url, &["agent", "show", AGENT]);
+    assert_eq!(
+        ended.out,
+        "\
+Agent id            agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z
+Name                billing-agent
+Status              revoked
+Public key          ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+Policy id           -
+Created at          2026-02-05T14:00:00.000Z
+Revoked at          2026-02-05T14:47:23.891Z
+Status changed at   2026-02-05T14:47:23.891Z
+Status reason       prompt_injection_suspected
+Incident id         INC-2026-0205-001
+Revision            42
+"
+    );
+}
+
+#[test]
+fn lists_are_one_line_a_record_and_say_how_to_go_on() {
+    let fake = Fake::start();
+    fake.on("GET /v1/agents", 200, &json!({"agents": [agent("suspended")], "next": AGENT}));
+    let args = ["agent", "list", "--status", "suspended", "--limit", "1", "--after", AGENT];
+    let ended = kya(&fake.url, &args);
+    assert_eq!(
+        ended.out,
+        "\
+AGENT ID                         NAME            STATUS      CREATED AT                 REVOKED AT
+agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z   billing-agent   suspended   2026-02-05T14:00:00.000Z   -
+"
+    );
+    assert_eq!(ended.err, format!("There are more: --after {AGENT}\n"));
+    let line = format!("GET /v1/agents?status=suspended&after={AGENT}&limit=1");
+    assert_eq!(fake.seen()[0].line, line);
+}
+
+#[test]
+fn empty_lists_say_so() {
+    let fake = Fake::start();
+    fake.on("GET /v1/agents", 200, &json!({"agents": [], "next": null}));
+    fake.on("GET /v1/tokens", 200, &json!({"tokens": [], "next": null}));
+    fake.on("GET /v1/nodes", 200, &json!({"revision": 7, "epoch": 1, "nodes": []}));
+    assert_eq!(kya(&fake.url, &["agent", "list"]).out, "No agents.\n");
+    assert_eq!(kya(&fake.url, &["token", "list"]).out, "No tokens.\n");
+    let nodes = kya(&fake.url, &["node", "list"]).out;
+    assert_eq!(nodes, "No proxy is connected.\n\nNewest revision: 7 (epoch 1)\n");
+    let lines: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
+    let asked = ["GET /v1/agents?limit=1000", "GET /v1/tokens?limit=1000", "GET /v1/nodes"];
+    assert_eq!(lines, asked);
+}
+
+#[test]
+fn an_issued_token_alone_is_on_stdout() {
+    let fake = willing();
+    let ended = kya(&fake.url, &["token", "issue", "--agent", AGENT, "--ttl", "8h"]);
+    assert_eq!((ended.code, &*ended.out), (0, "at_the-token-itself\n"));
+    assert!(ended.err.contains("shown this once"), "{ended:?}");
+    assert!(!ended.err.contains("at_the-token-itself"), "{ended:?}");
+    assert_eq!(fake.seen()[0].body, json!({"agent_id": AGENT, "ttl_seconds": 28_800}));
+}
+
+#[test]
+fn a_token_list_has_no_token_in_it() {
+    let ended = kya(&willing().url, &["token", "list", "--agent", AGENT]);
+    let lines: Vec<_> = ended.out.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("TOKEN ID"), "{ended:?}");
+    assert!(lines[1].starts_with(&format!("{TOKEN_ID}   {AGENT}   active")), "{ended:?}");
+}
+
+#[test]
+fn nodes_are_one_line_a_worker_and_show_who_is_behind() {
+    let ended = kya(&willing().url, &["node", "list"]);
+    assert_eq!(
+        ended.out,
+        "\
+NODE        CLUSTER    PEER             FILTER   CONNECTED AT               WORKER     REVISION   BEHIND   APPLIED AT
+sidecar-a   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
+sidecar-a   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
+sidecar-b   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   none yet   -          -        -
+
+Newest revision: 42 (epoch 1)
+"
+    );
+    let json = kya(&willing().url, &["node", "list", "-o", "json"]).json();
+    assert_eq!(json, nodes());
+}
+
+#[test]
+fn a_name_from_the_server_cannot_rewrite_the_terminal() {
+    let mut named = agent("active");
+    named["name"] = json!("\u{1b}[2Jeverything is fine\r\n");
+    let fake = Fake::start();
+    fake.on(&format!("GET /v1/agents/{AGENT}"), 200, &named);
+    let ended = kya(&fake.url, &["agent", "show", AGENT]);
+    assert!(!ended.out.contains('\u{1b}') && !ended.out.contains('\r'), "{ended:?}");
+    fake.otherwise(409, &problem(409, "conflict", "\u{1b}[2J").to_string());
+    let ended = kya(&fake.url, &["agent", "show", AGENT]);
+    assert!(!ended.err.contains('\u{1b}'), "{ended:?}");
+}
+
+#[test]
+fn what_does_not_answer_as_a_control_plane_is_said_to_be_none() {
+    let fake = Fake::start();
+    for (status, body) in [
+        (200, "<html>welcome</html>"),
+        (200, "{}"),
+        (200, ""),
+        (302, ""),
+        (404, "page not found"),
+        (502, "{\"error\":\"upstream\"}"),
+    ] {
+        fake.otherwise(status, body);
+        let ended = kya(&fake.url, &["node", "list"]);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{status} {body:?}");
+        assert!(ended.err.contains("did not answer as a kya control plane"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
+    // Connections are taken by the system, and nobody reads them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", silent.local_addr().unwrap());
+    for args in COMMANDS {
+        let ended = kya(&server, &[args, &["--timeout", "100ms"]].concat());
+        assert_eq!((ended.code, &*ended.out), (3, ""), "{args:?}");
+        assert!(ended.err.contains("no answer in time"), "{ended:?}");
+        let reads = matches!(args[1], "list" | "show");
+        let warned = ended.err.contains("Whether the change was made is unknown");
+        assert_eq!(warned, !reads, "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn what_speaks_no_http_or_has_no_address_is_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        // A TLS alert, then half an answer.
+        for bytes in
+            [&b"\x15\x03\x01\x00\x02\x02\x50"[..], b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{"]
+        {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(bytes).unwrap();
+        }
+    });
+    assert_eq!(kya(&server, &["node", "list"]).code, 3);
+    assert_eq!(kya(&server, &["node", "list"]).code, 3);
+    answers.join().unwrap();
+    assert_eq!(kya("http://kya.invalid", &["node", "list"]).code, 3);
+}
+
+#[test]
+fn a_server_behind_a_path_is_asked_under_it() {
+    let fake = Fake::start();
+    fake.on("GET /behind/v1/nodes", 200, &nodes());
+    for server in [format!("{}/behind", fake.url), format!("{}/behind/", fake.url)] {
+        kya(&server, &["node", "list"]);
+    }
+    let lines: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(lines, ["GET /behind/v1/nodes"; 2]);
+}
+
+#[test]
+fn proxy_variables_do_not_lead_the_admin_key_elsewhere() {
+    let (fake, proxy) = (willing(), Fake::start());
+    let mut command = command(&fake.url, &["node", "list"]);
+    let ended = end(command.env("http_proxy", &proxy.url).spawn().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert_eq!(proxy.seen(), []);
+}

@@ -1,0 +1,294 @@
+//! A control plane that says what the test tells it to, and `kya` as a
+//! process.
+
+// Each test program uses a part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::collections::HashMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+pub const AGENT: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+pub const TOKEN_ID: &str = "tok_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
+
+/// Every command, in a form that is right.
+pub const COMMANDS: [&[&str]; 11] = [
+    &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
+    &["agent", "list", "--status", "active"],
+    &["agent", "show", AGENT],
+    &["agent", "revoke", AGENT, "--reason", "r", "--incident-id", "INC-1"],
+    &["agent", "suspend", AGENT, "--reason", "r"],
+    &["agent", "restore", AGENT],
+    &["agent", "restore", AGENT, "--reason", "r"],
+    &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
+    &["token", "list", "--agent", AGENT],
+    &["token", "revoke", TOKEN_ID, "--reason", "r"],
+    &["node", "list"],
+];
+
+/// A request that the fake got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// Method, path and query.
+    pub line: String,
+    /// The body, or null when there was none.
+    pub body: Value,
+}
+
+struct Scripted {
+    status: u16,
+    body: String,
+    /// The answer waits for this.
+    held: Option<oneshot::Receiver<()>>,
+}
+
+#[derive(Default)]
+struct Script {
+    answers: HashMap<String, Scripted>,
+    otherwise: Option<(u16, String)>,
+    seen: Vec<Seen>,
+}
+
+type Shared = Arc<Mutex<Script>>;
+
+/// The fake control plane; it stops when it is dropped.
+pub struct Fake {
+    pub url: String,
+    script: Shared,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Fake {
+    pub fn start() -> Self {
+        let script = Shared::default();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app = Router::new().fallback(answer).with_state(script.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                tokio::select! {
+                    served = axum::serve(listener, app).into_future() => served.unwrap(),
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self { url, script, _stop: stop }
+    }
+
+    /// Answers `METHOD /path` (without the query) with this, once.
+    pub fn on(&self, line: &str, status: u16, body: &Value) {
+        self.on_text(line, status, &body.to_string());
+    }
+
+    pub fn on_text(&self, line: &str, status: u16, body: &str) {
+        let scripted = Scripted { status, body: body.to_owned(), held: None };
+        self.script.lock().unwrap().answers.insert(line.to_owned(), scripted);
+    }
+
+    /// Like [`Fake::on`], but the answer is held back until the sender fires.
+    pub fn on_held(&self, line: &str, status: u16, body: &Value) -> oneshot::Sender<()> {
+        let (release, held) = oneshot::channel();
+        let scripted = Scripted { status, body: body.to_string(), held: Some(held) };
+        self.script.lock().unwrap().answers.insert(line.to_owned(), scripted);
+        release
+    }
+
+    /// Answers everything else with this.
+    pub fn otherwise(&self, status: u16, body: &str) {
+        self.script.lock().unwrap().otherwise = Some((status, body.to_owned()));
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.script.lock().unwrap().seen.clone()
+    }
+}
+
+async fn answer(State(script): State<Shared>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let body = to_bytes(body, 1 << 20).await.unwrap();
+    let authorized = head.headers.get(AUTHORIZATION).is_some_and(|value| {
+        value.to_str().is_ok_and(|value| value == format!("Bearer {ADMIN_KEY}"))
+    });
+    let scripted = {
+        let mut script = script.lock().unwrap();
+        script.seen.push(Seen {
+            line: format!("{} {}", head.method, head.uri),
+            body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        });
+        if !authorized {
+            let body = problem(401, "unauthorized", "the admin key is missing or wrong");
+            Scripted { status: 401, body: body.to_string(), held: None }
+        } else if let Some(scripted) =
+            script.answers.remove(&format!("{} {}", head.method, head.uri.path()))
+        {
+            scripted
+        } else {
+            let (status, body) = script.otherwise.clone().unwrap_or((500, "not scripted".into()));
+            Scripted { status, body, held: None }
+        }
+    };
+    if let Some(held) = scripted.held {
+        let _ = held.await;
+    }
+    let status = StatusCode::from_u16(scripted.status).unwrap();
+    (status, [(CONTENT_TYPE, "application/json")], scripted.body).into_response()
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ended {
+    /// stdout as the one JSON document that it must be.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// stderr as the one JSON document that it must be.
+    #[track_caller]
+    pub fn problem(&self) -> Value {
+        serde_json::from_str(&self.err).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// `kya`, with the variables that it reads and no others.
+pub fn command(server: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kya"));
+    command.env_clear().env("KYA_SERVER", server).env("KYA_TOKEN", ADMIN_KEY).args(args);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+pub fn kya(server: &str, args: &[&str]) -> Ended {
+    end(command(server, args).spawn().unwrap())
+}
+
+pub fn end(child: Child) -> Ended {
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code().expect("ended by a signal"),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn problem(status: u16, code: &str, detail: &str) -> Value {
+    json!({
+        "type": format!("urn:kya:problem:{code}"),
+        "title": "A problem",
+        "status": status,
+        "detail": detail,
+        "code": code,
+    })
+}
+
+pub fn agent(status: &str) -> Value {
+    let revoked = status == "revoked";
+    json!({
+        "agent_id": AGENT,
+        "name": "billing-agent",
+        "status": status,
+        "public_key": KEY,
+        "policy_id": null,
+        "created_at": "2026-02-05T14:00:00.000Z",
+        "revoked_at": revoked.then_some("2026-02-05T14:47:23.891Z"),
+        "status_changed_at": "2026-02-05T14:47:23.891Z",
+        "status_reason": "prompt_injection_suspected",
+        "incident_id": "INC-2026-0205-001",
+        "revision": 42,
+    })
+}
+
+/// The answer to a change that made an agent's status what it is.
+pub fn change(status: &str, changed: bool) -> Value {
+    json!({
+        "agent": agent(status),
+        "changed": changed,
+        "revision": 42,
+        "committed_at": "2026-02-05T14:47:23.891Z",
+        "committed_unix_ms": 1_770_302_843_891.123,
+    })
+}
+
+pub fn token(status: &str) -> Value {
+    json!({
+        "token_id": TOKEN_ID,
+        "agent_id": AGENT,
+        "status": status,
+        "issued_at": "2026-02-05T14:00:00.000Z",
+        "expires_at": "2026-02-06T14:00:00.000Z",
+        "revoked_at": (status == "revoked").then_some("2026-02-05T14:47:23.891Z"),
+        "revision": 42,
+    })
+}
+
+pub fn token_change(changed: bool) -> Value {
+    let mut change = change("revoked", changed);
+    let fields = change.as_object_mut().unwrap();
+    fields.remove("agent");
+    fields.insert("token".into(), token("revoked"));
+    change
+}
+
+pub const ACKS: &str = "GET /v1/revisions/42/acknowledgements";
+
+/// Acknowledgements of two proxies of two workers each, of which these
+/// `(node, slot)` are pending.
+pub fn acknowledgements(pending: &[(&str, u32)]) -> Value {
+    let mut nodes: Vec<_> = pending.iter().map(|(node, _)| node).collect();
+    nodes.sort();
+    nodes.dedup();
+    let pending: Vec<_> = pending
+        .iter()
+        .map(|(node, slot)| json!({"node_id": node, "slot": slot, "instance": "00000000000000ff"}))
+        .collect();
+    json!({
+        "revision": 42,
+        "committed_at": "2026-02-05T14:47:23.891Z",
+        "committed_unix_ms": 1_770_302_843_891.123,
+        "complete": pending.is_empty(),
+        "proxies": 2,
+        "proxies_acknowledged": 2 - nodes.len(),
+        "workers": 4,
+        "workers_acknowledged": 4 - pending.len(),
+        "elapsed_ms": 3.124,
+        "acknowledgements": [],
+        "pending": pending,
+    })
+}
+
+/// Acknowledgements when no proxy is connected.
+pub fn nobody() -> Value {
+    let mut nobody = acknowledgements(&[]);
+    for (field, value) in [
+        ("complete", json!(false)),
+        ("proxies", json!(0)),
+        ("proxies_acknowledged", json!(0)),
+        ("workers", json!(0)),
+        ("workers_acknowledged", json!(0)),
+        ("elapsed_ms", Value::Null),
+    ] {
+        nobody[field] = value;
+    }
+    nobody
+}
