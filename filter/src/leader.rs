@@ -8,11 +8,11 @@
 use kya_core::{Body, Nonce, Position, Revision, VerifiedUpdate, wire};
 use prost::Message;
 
-use crate::cache::{Head, RING, Slot};
+use crate::cache::{Head, RING};
 use crate::host::{Host, LogLevel, Refused, StreamId};
 use crate::lease::is_past;
+use crate::roster::Roster;
 use crate::vm::{Plugin, VERSION};
-use crate::worker::SLOT_EXPIRY_NANOS;
 
 const SERVICE: &str = "kya.v1.Enforcement";
 const METHOD: &str = "Stream";
@@ -37,10 +37,7 @@ pub struct Leader {
     /// Newest position that was accepted, or that this VM had verified before.
     position: Option<Position>,
     snapshot: Revision,
-    /// The workers to wake.
-    slots: Vec<(u32, Slot)>,
-    /// The workers as the control plane was told of them on this stream.
-    reported: Option<Vec<(u32, Slot)>>,
+    roster: Roster,
 }
 
 #[derive(Debug)]
@@ -68,8 +65,7 @@ impl Leader {
             failures: 0,
             position: floor,
             snapshot: Revision(0),
-            slots: Vec::new(),
-            reported: None,
+            roster: Roster::default(),
         }
     }
 
@@ -98,7 +94,11 @@ impl Leader {
             }
             Some(_) => {}
         }
-        self.report_all(plugin, now);
+        if let Some(report) = self.roster.reread_all(plugin)
+            && self.send_report(plugin, report)
+        {
+            self.roster.reported();
+        }
     }
 
     /// A message arrived. Says whether the cache moved.
@@ -143,18 +143,8 @@ impl Leader {
 
     /// These workers have written new words into their slots: pass them on.
     pub fn report<H: Host>(&mut self, plugin: &Plugin<H>, slots: &[u32]) {
-        let workers: Vec<_> = slots
-            .iter()
-            .filter_map(|number| Some((*number, plugin.cache.slot(&plugin.host, *number)?.0?)))
-            .collect();
-        for worker in &workers {
-            match self.slots.iter_mut().find(|known| known.0 == worker.0) {
-                Some(known) => *known = *worker,
-                None => self.slots.push(*worker),
-            }
-        }
-        if !workers.is_empty() {
-            self.send_report(plugin, &workers, false);
+        if let Some(report) = self.roster.reread(plugin, slots) {
+            self.send_report(plugin, report);
         }
     }
 
@@ -186,7 +176,7 @@ impl Leader {
         if let Err(error) = opened {
             self.give_up(plugin, &format!("no stream could be opened: {error}"));
         }
-        self.reported = None;
+        self.roster.start_over();
     }
 
     /// Asks for a snapshot on the open stream, one question at a time.
@@ -275,49 +265,14 @@ impl Leader {
 
     fn accepted<H: Host>(&mut self, plugin: &Plugin<H>, position: Position) {
         self.position = Some(position);
-        for (_, slot) in &self.slots {
-            // A lost wake is made up for by the next request or tick.
-            let _ = plugin.host.enqueue(slot.queue, WAKE);
-        }
+        self.roster.wake(plugin);
         plugin.metrics.update_applied(&plugin.host, position.revision.0);
     }
 
-    fn report_all<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
-        let slots: Vec<_> = plugin
-            .cache
-            .slots(&plugin.host)
-            .into_iter()
-            .filter(|(_, slot)| !is_past(slot.renewed_nanos, now, SLOT_EXPIRY_NANOS))
-            // Renewing a slot is no news.
-            .map(|(number, slot)| (number, Slot { renewed_nanos: 0, ..slot }))
-            .collect();
-        plugin.metrics.workers(&plugin.host, slots.len());
-        if self.reported.as_ref() != Some(&slots) && self.send_report(plugin, &slots, true) {
-            self.reported = Some(slots.clone());
-        }
-        self.slots = slots;
-    }
-
-    fn send_report<H: Host>(
-        &mut self,
-        plugin: &Plugin<H>,
-        slots: &[(u32, Slot)],
-        complete: bool,
-    ) -> bool {
+    fn send_report<H: Host>(&mut self, plugin: &Plugin<H>, report: wire::WorkerReport) -> bool {
         let Some(stream) = self.stream.as_ref().filter(|stream| stream.proven) else {
             return false;
         };
-        let workers = slots
-            .iter()
-            .map(|(number, slot)| wire::WorkerState {
-                slot: *number,
-                instance: slot.instance,
-                epoch: slot.position.epoch,
-                revision: slot.position.revision.0,
-                applied_unix_nanos: slot.applied_nanos,
-            })
-            .collect();
-        let report = wire::WorkerReport { workers, complete };
         let sent = send(plugin, stream.id, wire::proxy_message::Message::Workers(report));
         if let Err(error) = &sent {
             self.give_up(plugin, &format!("a report could not be sent: {error}"));
@@ -351,9 +306,6 @@ impl Leader {
         self.retry_nanos = self.retry_nanos.saturating_mul(2).min(LAST_RETRY_NANOS);
     }
 }
-
-/// What a worker finds in its queue. The cache says the rest.
-pub const WAKE: &[u8] = b"!";
 
 fn nonce<H: Host>(plugin: &Plugin<H>) -> Result<Nonce, Refused> {
     let mut bytes = [0; 32];

@@ -40,6 +40,7 @@ pub mod leader;
 pub mod lease;
 pub mod metrics;
 pub mod request;
+pub mod roster;
 pub mod vm;
 pub mod worker;
 

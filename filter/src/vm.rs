@@ -5,10 +5,11 @@ use kya_core::Verifier;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::host::{Host, LogLevel, Refused, StreamId};
-use crate::leader::{Leader, WAKE};
+use crate::leader::Leader;
 use crate::lease::{self, Identity};
 use crate::metrics::Metrics;
 use crate::request::{self, Flow};
+use crate::roster::WAKE;
 use crate::worker::Worker;
 
 /// Version of the filter, as it is announced and logged.

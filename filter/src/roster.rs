@@ -1,0 +1,89 @@
+//! The roster: the workers of this proxy, as their slots show them. The leader
+//! wakes them by it, and reports them.
+
+use kya_core::wire;
+
+use crate::cache::Slot;
+use crate::host::Host;
+use crate::lease::is_past;
+use crate::vm::Plugin;
+use crate::worker::SLOT_EXPIRY_NANOS;
+
+/// What a worker finds in its queue. The cache says the rest.
+pub const WAKE: &[u8] = b"!";
+
+type Entry = (u32, Slot);
+
+/// The workers that hold a slot.
+#[derive(Debug, Default)]
+pub struct Roster {
+    workers: Vec<Entry>,
+    /// The workers as the control plane was told of them on this stream.
+    reported: Option<Vec<Entry>>,
+}
+
+impl Roster {
+    /// A new stream: nothing has been reported on it.
+    pub fn start_over(&mut self) {
+        self.reported = None;
+    }
+
+    /// Wakes every worker. A lost wake is made up for by the worker's next
+    /// request or tick.
+    pub fn wake<H: Host>(&self, plugin: &Plugin<H>) {
+        for (_, slot) in &self.workers {
+            let _ = plugin.host.enqueue(slot.queue, WAKE);
+        }
+    }
+
+    /// Reads these slots anew, and returns the report of them.
+    pub fn reread<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        numbers: &[u32],
+    ) -> Option<wire::WorkerReport> {
+        let news: Vec<Entry> = numbers
+            .iter()
+            .filter_map(|number| Some((*number, plugin.cache.slot(&plugin.host, *number)?.0?)))
+            .collect();
+        for worker in &news {
+            match self.workers.iter_mut().find(|known| known.0 == worker.0) {
+                Some(known) => *known = *worker,
+                None => self.workers.push(*worker),
+            }
+        }
+        (!news.is_empty()).then(|| report(&news, false))
+    }
+
+    /// Reads every slot anew, and returns the report of all if it is another
+    /// than the last that [`reported`](Self::reported) confirmed.
+    pub fn reread_all<H: Host>(&mut self, plugin: &Plugin<H>) -> Option<wire::WorkerReport> {
+        let now = plugin.host.now_nanos();
+        self.workers = plugin
+            .cache
+            .slots(&plugin.host)
+            .into_iter()
+            .filter(|(_, slot)| !is_past(slot.renewed_nanos, now, SLOT_EXPIRY_NANOS))
+            // Renewing a slot is no news.
+            .map(|(number, slot)| (number, Slot { renewed_nanos: 0, ..slot }))
+            .collect();
+        plugin.metrics.workers(&plugin.host, self.workers.len());
+        (self.reported.as_ref() != Some(&self.workers)).then(|| report(&self.workers, true))
+    }
+
+    /// The report of all was sent.
+    pub fn reported(&mut self) {
+        self.reported = Some(self.workers.clone());
+    }
+}
+
+fn report(workers: &[Entry], complete: bool) -> wire::WorkerReport {
+    let state = |(number, slot): &Entry| wire::WorkerState {
+        slot: *number,
+        instance: slot.instance,
+        epoch: slot.position.epoch,
+        revision: slot.position.revision.0,
+        applied_unix_nanos: slot.applied_nanos,
+    };
+    wire::WorkerReport { workers: workers.iter().map(state).collect(), complete }
+}
