@@ -1,8 +1,10 @@
 //! What the proxy calls.
 //!
-//! A host call may call back before it returns: opening a gRPC stream through a
-//! cluster that is down reports its end from inside. So events are queued, and
-//! whoever is at work when one arrives takes it up when done.
+//! The ABI does not forbid a host to call back from inside a host call, for
+//! example with the end of a stream that could not be opened. Envoy puts such
+//! calls off until the guest has returned; this module does not rely on it.
+//! Events are queued, and whoever is at work when one arrives takes it up when
+//! done.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};

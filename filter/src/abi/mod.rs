@@ -1,12 +1,12 @@
 //! The proxy-wasm ABI, version 0.2.1: `imports` is what the proxy offers,
 //! `exports` what it calls. Nothing outside this folder knows it.
 //!
-//! Written by hand rather than with the `proxy-wasm` crate for two reasons. Its
-//! host calls panic on any status that they do not list, and its dispatcher
-//! panics when a host call calls back (as opening a gRPC stream does when the
-//! cluster is down); a panic costs a worker its VM and every request on it. And
-//! one read of all headers, one of shared data and one of the clock are all
-//! that a decision needs.
+//! Written by hand rather than with the `proxy-wasm` crate, whose host calls
+//! panic on any status that they do not list (a gRPC client that cannot be made,
+//! a header read in a late phase) and whose dispatcher panics on a context or a
+//! callback that it does not expect. A panic costs a worker its VM and every
+//! request on it. And one read of all headers, one of shared data and one of the
+//! clock are all that a decision needs.
 //!
 //! Source: <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>.
 

@@ -1,0 +1,29 @@
+//! The compiled filter.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use crate::program::Program;
+
+const BUILD: &str = "cargo build -p kya-filter --target wasm32-wasip1 --profile filter";
+
+/// The filter, compiled once in each test process: from the file that
+/// `KYA_FILTER_WASM` names, or from where the build puts it.
+///
+/// # Panics
+/// When it is not there, with the command that builds it.
+pub fn filter() -> &'static Program {
+    static FILTER: OnceLock<Program> = OnceLock::new();
+    FILTER.get_or_init(|| {
+        let path = env::var_os("KYA_FILTER_WASM").map_or_else(built, PathBuf::from);
+        Program::from_file(&path)
+            .unwrap_or_else(|error| panic!("no filter to test: {error}\nbuild it with: {BUILD}"))
+    })
+}
+
+fn built() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), PathBuf::from);
+    target.join("wasm32-wasip1/filter/kya_filter.wasm")
+}

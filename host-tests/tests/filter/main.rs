@@ -1,0 +1,12 @@
+//! The compiled filter, in a simulated proxy, against a control plane that the
+//! test plays.
+//!
+//! A VM that traps, or answers a request twice, fails its test when the sidecar is
+//! dropped; no test has to ask.
+
+mod configuration;
+mod decisions;
+mod failures;
+mod leadership;
+mod trust;
+mod workers;

@@ -1,0 +1,71 @@
+//! Guests for the tests: a prelude, and what each test adds.
+
+use kya_host_tests::{Program, Proxy, ProxyBuilder};
+
+/// What every guest imports, its allocator, and its words:
+/// `$put` sets the gauge of that name, `$count` adds one to it.
+const PRELUDE: &str = r#"
+(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+(import "env" "proxy_set_tick_period_milliseconds" (func $set_tick (param i32) (result i32)))
+(import "env" "proxy_get_current_time_nanoseconds" (func $get_time (param i32) (result i32)))
+(import "env" "proxy_get_buffer_bytes" (func $get_buffer (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_get_property" (func $get_property (param i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_set_effective_context" (func $set_context (param i32) (result i32)))
+(import "env" "proxy_get_header_map_pairs" (func $get_headers (param i32 i32 i32) (result i32)))
+(import "env" "proxy_get_header_map_value" (func $get_header (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_add_header_map_value" (func $add_header (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_replace_header_map_value" (func $replace_header (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_remove_header_map_value" (func $remove_header (param i32 i32 i32) (result i32)))
+(import "env" "proxy_send_local_response" (func $respond (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
+(import "env" "proxy_close_stream" (func $close_stream (param i32) (result i32)))
+(import "env" "proxy_get_shared_data" (func $get_data (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_set_shared_data" (func $set_data (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+(import "env" "proxy_resolve_shared_queue" (func $resolve (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+(import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+(import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
+(import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+(import "env" "proxy_grpc_stream" (func $open (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_grpc_send" (func $send (param i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_grpc_cancel" (func $cancel (param i32) (result i32)))
+(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+(import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+(memory (export "memory") 1)
+(global $heap (mut i32) (i32.const 8192))
+(func $id (param $name i32) (param $length i32) (result i32)
+  (drop (call $define (i32.const 1) (local.get $name) (local.get $length) (i32.const 4088)))
+  (i32.load (i32.const 4088)))
+(func $put (param $name i32) (param $length i32) (param $value i32)
+  (drop (call $record (call $id (local.get $name) (local.get $length))
+    (i64.extend_i32_u (local.get $value)))))
+(func $count (param $name i32) (param $length i32)
+  (drop (call $increment (call $id (local.get $name) (local.get $length)) (i64.const 1))))
+(data (i32.const 0) "abcdefghijklmnopqrstuvwxyz")
+"#;
+
+const ALLOCATOR: &str = r#"
+(func (export "proxy_on_memory_allocate") (param $n i32) (result i32)
+  (global.get $heap)
+  (global.set $heap (i32.add (global.get $heap) (local.get $n))))
+"#;
+
+/// A guest without an allocator. One-letter names are in its memory: `a` at 0, `b`
+/// at 1 and so on; memory from 1024 to 4000 is for the test.
+pub(crate) fn bare(body: &str) -> Program {
+    let wasm = wat::parse_str(format!("(module {PRELUDE} {body})")).unwrap();
+    Program::from_binary(&wasm).unwrap()
+}
+
+/// A guest with the allocator of the ABI.
+pub(crate) fn guest(body: &str) -> ProxyBuilder {
+    Proxy::builder(&bare(&format!("{ALLOCATOR} {body}")))
+}
+
+/// As [`guest`], started with two workers.
+pub(crate) fn started(body: &str) -> Proxy {
+    guest(body).start("configuration").unwrap()
+}
