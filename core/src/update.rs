@@ -27,7 +27,7 @@ pub struct Revision(pub u64);
 /// after all of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Position {
-    /// Changes only when a store is restored from a backup.
+    /// Which history the revision belongs to; a later history has a higher one.
     pub epoch: u64,
     /// Place within the epoch.
     pub revision: Revision,

@@ -1,0 +1,148 @@
+//! One function a route under `/v1`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::IntoResponse;
+use kya_core::{AgentId, Revision, TokenId};
+
+use super::Api;
+use super::extract::{Body, Params, Segment};
+use super::fleet::{AcknowledgementReport, Nodes};
+use super::problem::{Code, Problem};
+use super::records::{
+    Agent, AgentChange, Agents, IssuedToken, Key, Keys, Token, TokenChange, Tokens,
+};
+use super::requests::{IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, Wait};
+use crate::registry::Why;
+use crate::store::StatusAction;
+
+type Shared = State<Arc<Api>>;
+
+pub(super) async fn register_agent(
+    State(api): Shared,
+    Body(wanted): Body<RegisterAgent>,
+) -> Result<impl IntoResponse, Problem> {
+    let outcome = api.registry.register_agent(wanted.name, wanted.public_key).await?;
+    let location: [(HeaderName, String); 1] =
+        [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
+    Ok((StatusCode::CREATED, location, Json(Agent::from(outcome.record))))
+}
+
+pub(super) async fn list_agents(
+    State(api): Shared,
+    Params(wanted): Params<ListAgents>,
+) -> Result<Json<Agents>, Problem> {
+    let status = wanted.status.map(|name| name.0);
+    let found = api.store.agents(status, wanted.after, wanted.limit.0.saturating_add(1)).await?;
+    let (page, next) = page(found, wanted.limit.0, |agent| agent.id);
+    Ok(Json(Agents { agents: page.into_iter().map(Agent::from).collect(), next }))
+}
+
+pub(super) async fn show_agent(
+    State(api): Shared,
+    Segment(id): Segment<AgentId>,
+) -> Result<Json<Agent>, Problem> {
+    Ok(Json(api.store.agent(id).await?.into()))
+}
+
+pub(super) async fn revoke_agent(
+    State(api): Shared,
+    Segment(id): Segment<AgentId>,
+    Body(stop): Body<Stop>,
+) -> Result<Json<AgentChange>, Problem> {
+    decide(&api, id, StatusAction::Revoke, stop.into()).await
+}
+
+pub(super) async fn suspend_agent(
+    State(api): Shared,
+    Segment(id): Segment<AgentId>,
+    Body(stop): Body<Stop>,
+) -> Result<Json<AgentChange>, Problem> {
+    decide(&api, id, StatusAction::Suspend, stop.into()).await
+}
+
+pub(super) async fn restore_agent(
+    State(api): Shared,
+    Segment(id): Segment<AgentId>,
+    Body(restore): Body<Restore>,
+) -> Result<Json<AgentChange>, Problem> {
+    decide(&api, id, StatusAction::Restore, restore.into()).await
+}
+
+async fn decide(
+    api: &Api,
+    id: AgentId,
+    action: StatusAction,
+    why: Why,
+) -> Result<Json<AgentChange>, Problem> {
+    Ok(Json(api.registry.decide_agent(id, action, why).await?.into()))
+}
+
+pub(super) async fn issue_token(
+    State(api): Shared,
+    Body(wanted): Body<IssueToken>,
+) -> Result<impl IntoResponse, Problem> {
+    let ttl = u64::from(wanted.ttl_seconds.0);
+    let (secret, outcome) = api.registry.issue_token(wanted.agent_id, ttl).await?;
+    let issued = IssuedToken::new(secret.reveal(), outcome.record);
+    Ok((StatusCode::CREATED, Json(issued)))
+}
+
+pub(super) async fn list_tokens(
+    State(api): Shared,
+    Params(wanted): Params<ListTokens>,
+) -> Result<Json<Tokens>, Problem> {
+    let limit = wanted.limit.0.saturating_add(1);
+    let found = api.store.tokens(wanted.agent_id, wanted.after, limit).await?;
+    let (page, next) = page(found, wanted.limit.0, |token| token.id);
+    let now = api.clock.now();
+    Ok(Json(Tokens {
+        tokens: page.into_iter().map(|token| Token::new(token, now)).collect(),
+        next,
+    }))
+}
+
+pub(super) async fn revoke_token(
+    State(api): Shared,
+    Segment(id): Segment<TokenId>,
+    Body(stop): Body<Stop>,
+) -> Result<Json<TokenChange>, Problem> {
+    let outcome = api.registry.revoke_token(id, stop.into()).await?;
+    Ok(Json(TokenChange::new(outcome, api.clock.now())))
+}
+
+pub(super) async fn list_nodes(State(api): Shared) -> Result<Json<Nodes>, Problem> {
+    let head = api.store.head().await?;
+    Ok(Json(Nodes::new(head, api.push.nodes().list())))
+}
+
+pub(super) async fn list_keys(State(api): Shared) -> Json<Keys> {
+    Json(Keys { keys: vec![Key::from(api.public_key)] })
+}
+
+pub(super) async fn acknowledgements(
+    State(api): Shared,
+    Segment(revision): Segment<u64>,
+    Params(wait): Params<Wait>,
+) -> Result<Json<AcknowledgementReport>, Problem> {
+    let committed = api.store.committed(Revision(revision)).await?.ok_or_else(|| {
+        Problem::new(Code::NotFound, format!("there is no revision {revision} yet"))
+    })?;
+    let patience = Duration::from_millis(u64::from(wait.wait_ms.0));
+    let found = api.push.acknowledgements(committed, patience, &api.draining).await;
+    Ok(Json(found.into()))
+}
+
+/// Cuts off the one record more than `limit` that was read, and says where the
+/// next page begins if there was one.
+fn page<T, K>(mut found: Vec<T>, limit: u32, key: impl Fn(&T) -> K) -> (Vec<T>, Option<K>) {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(key);
+    (found, next)
+}

@@ -1,0 +1,154 @@
+//! Errors of the HTTP API, as RFC 9457 says them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::registry::RegistryError;
+use crate::store::StoreError;
+
+/// The kinds of problem. Each has one code; most have one status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    PayloadTooLarge,
+    InvalidRequest,
+    Unavailable,
+    Internal,
+}
+
+/// A problem, to be answered.
+#[derive(Debug)]
+pub(super) struct Problem {
+    code: Code,
+    status: StatusCode,
+    detail: String,
+    /// True when a token was presented, which RFC 6750 wants to be told apart.
+    presented: bool,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+}
+
+impl Problem {
+    pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, status: code.status(), detail: detail.into(), presented: false }
+    }
+
+    /// The request could not be understood: 400.
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// The request was understood, and what it asks for cannot be: 422.
+    pub(super) fn unprocessable(detail: impl Into<String>) -> Self {
+        Self::invalid(detail).with_status(StatusCode::UNPROCESSABLE_ENTITY)
+    }
+
+    pub(super) fn unauthorized(detail: impl Into<String>, presented: bool) -> Self {
+        Self { presented, ..Self::new(Code::Unauthorized, detail) }
+    }
+
+    pub(super) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl Code {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Unauthorized => ("unauthorized", "The admin key is needed"),
+            Self::NotFound => ("not_found", "There is no such thing"),
+            Self::MethodNotAllowed => ("method_not_allowed", "This cannot be done here"),
+            Self::Conflict => ("conflict", "The state of the registry forbids it"),
+            Self::PayloadTooLarge => ("payload_too_large", "The body is too large"),
+            Self::InvalidRequest => ("invalid_request", "The request is not valid"),
+            Self::Unavailable => ("unavailable", "Not possible now, try again"),
+            Self::Internal => ("internal", "The control plane failed"),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (code, title) = self.code.text();
+        let body = Body {
+            r#type: format!("urn:kya:problem:{code}"),
+            title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            code,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.code == Code::Unauthorized {
+            let challenge = match self.presented {
+                true => "Bearer realm=\"kya\", error=\"invalid_token\"",
+                false => "Bearer realm=\"kya\"",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NoSuchAgent(_) | StoreError::NoSuchToken(_) => {
+                Self::new(Code::NotFound, error.to_string())
+            }
+            StoreError::RevokedIsFinal(_) | StoreError::AgentNotActive { .. } => {
+                Self::new(Code::Conflict, error.to_string())
+            }
+            StoreError::Unavailable(_) => {
+                tracing::error!(%error, "store");
+                Self::new(Code::Unavailable, "the store cannot be used now; see the server's log")
+            }
+            StoreError::Corrupt(_) => {
+                tracing::error!(%error, "store");
+                Self::new(Code::Internal, "the store is damaged; see the server's log")
+            }
+        }
+    }
+}
+
+impl From<RegistryError> for Problem {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::Store(error) => error.into(),
+            RegistryError::Entropy(_) => {
+                tracing::error!(%error, "registry");
+                Self::new(Code::Unavailable, "no random bytes; see the server's log")
+            }
+            RegistryError::Interrupted => {
+                tracing::error!(%error, "registry");
+                Self::new(Code::Internal, error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Records as JSON. Times are RFC 3339 with three decimals.
+
+use kya_core::{AgentId, PublicKey, TokenId};
+use serde::Serialize;
+
+use crate::store::{self, Committed, Outcome, status_name};
+use crate::time::{UnixMicros, second_start};
+
+#[derive(Serialize)]
+pub(super) struct Agent {
+    agent_id: AgentId,
+    name: String,
+    status: &'static str,
+    public_key: Option<PublicKey>,
+    /// Policies come later.
+    policy_id: Option<String>,
+    created_at: String,
+    revoked_at: Option<String>,
+    status_changed_at: String,
+    status_reason: Option<String>,
+    incident_id: Option<String>,
+    revision: u64,
+}
+
+impl From<store::Agent> for Agent {
+    fn from(agent: store::Agent) -> Self {
+        Self {
+            agent_id: agent.id,
+            name: agent.name,
+            status: status_name(agent.status),
+            public_key: agent.public_key,
+            policy_id: None,
+            created_at: agent.created_at.to_rfc3339(),
+            revoked_at: agent.revoked_at.map(UnixMicros::to_rfc3339),
+            status_changed_at: agent.status_changed_at.to_rfc3339(),
+            status_reason: agent.status_reason,
+            incident_id: agent.incident_id,
+            revision: agent.revision.0,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Token {
+    token_id: TokenId,
+    agent_id: AgentId,
+    status: &'static str,
+    issued_at: String,
+    expires_at: String,
+    revoked_at: Option<String>,
+    revision: u64,
+}
+
+impl Token {
+    pub(super) fn new(token: store::Token, now: UnixMicros) -> Self {
+        let status = match token.revoked_at {
+            Some(_) => "revoked",
+            None if token.expires <= now.seconds() => "expired",
+            None => "active",
+        };
+        Self {
+            token_id: token.id,
+            agent_id: token.agent_id,
+            status,
+            issued_at: token.issued_at.to_rfc3339(),
+            expires_at: second_start(token.expires).to_rfc3339(),
+            revoked_at: token.revoked_at.map(UnixMicros::to_rfc3339),
+            revision: token.revision.0,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct IssuedToken {
+    token: String,
+    token_id: TokenId,
+    agent_id: AgentId,
+    issued_at: String,
+    expires_at: String,
+    revision: u64,
+}
+
+impl IssuedToken {
+    pub(super) fn new(secret: &str, token: store::Token) -> Self {
+        Self {
+            token: secret.to_owned(),
+            token_id: token.id,
+            agent_id: token.agent_id,
+            issued_at: token.issued_at.to_rfc3339(),
+            expires_at: second_start(token.expires).to_rfc3339(),
+            revision: token.revision.0,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Agents {
+    pub(super) agents: Vec<Agent>,
+    pub(super) next: Option<AgentId>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Tokens {
+    pub(super) tokens: Vec<Token>,
+    pub(super) next: Option<TokenId>,
+}
+
+/// When something was committed.
+#[derive(Serialize)]
+pub(super) struct CommittedAt {
+    revision: u64,
+    committed_at: String,
+    committed_unix_ms: f64,
+}
+
+impl From<Committed> for CommittedAt {
+    fn from(committed: Committed) -> Self {
+        Self {
+            revision: committed.position.revision.0,
+            committed_at: committed.at.to_rfc3339(),
+            committed_unix_ms: committed.at.as_millis_f64(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AgentChange {
+    agent: Agent,
+    changed: bool,
+    #[serde(flatten)]
+    committed: CommittedAt,
+}
+
+impl From<Outcome<store::Agent>> for AgentChange {
+    fn from(outcome: Outcome<store::Agent>) -> Self {
+        Self {
+            agent: outcome.record.into(),
+            changed: outcome.changed,
+            committed: outcome.committed.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct TokenChange {
+    token: Token,
+    changed: bool,
+    #[serde(flatten)]
+    committed: CommittedAt,
+}
+
+impl TokenChange {
+    pub(super) fn new(outcome: Outcome<store::Token>, now: UnixMicros) -> Self {
+        Self {
+            token: Token::new(outcome.record, now),
+            changed: outcome.changed,
+            committed: outcome.committed.into(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct Keys {
+    pub(super) keys: Vec<Key>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Key {
+    key_id: String,
+    public_key: PublicKey,
+}
+
+impl From<PublicKey> for Key {
+    fn from(public_key: PublicKey) -> Self {
+        Self { key_id: public_key.id().to_string(), public_key }
+    }
+}

@@ -1,0 +1,133 @@
+//! What requests carry. Whatever is not named here is refused.
+
+use kya_core::{AgentId, AgentStatus, PublicKey, TokenId};
+use serde::Deserialize;
+
+use crate::registry::Why;
+use crate::store::status_from_name;
+use crate::text::{IncidentId, Name, Reason};
+
+const DEFAULT_TTL_SECONDS: u32 = 86_400;
+const MAX_TTL_SECONDS: u32 = 31_536_000;
+const DEFAULT_LIMIT: u32 = 100;
+const MAX_LIMIT: u32 = 1_000;
+const MAX_WAIT_MS: u32 = 30_000;
+
+/// A whole number between two bounds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u32")]
+pub(super) struct Bounded<const MIN: u32, const MAX: u32>(pub(super) u32);
+
+pub(super) type Limit = Bounded<1, MAX_LIMIT>;
+pub(super) type TtlSeconds = Bounded<1, MAX_TTL_SECONDS>;
+pub(super) type WaitMillis = Bounded<0, MAX_WAIT_MS>;
+
+impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Bounded<MIN, MAX> {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, String> {
+        match (MIN..=MAX).contains(&number) {
+            true => Ok(Self(number)),
+            false => Err(format!("must be between {MIN} and {MAX}, not {number}")),
+        }
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(DEFAULT_LIMIT)
+    }
+}
+
+impl Default for TtlSeconds {
+    fn default() -> Self {
+        Self(DEFAULT_TTL_SECONDS)
+    }
+}
+
+impl Default for WaitMillis {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
+/// A status by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct StatusName(pub(super) AgentStatus);
+
+impl TryFrom<String> for StatusName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        status_from_name(&name)
+            .map(Self)
+            .ok_or_else(|| format!("`{name}` is none of active, suspended, revoked"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegisterAgent {
+    pub(super) name: Name,
+    pub(super) public_key: Option<PublicKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stop {
+    pub(super) reason: Reason,
+    pub(super) incident_id: Option<IncidentId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Restore {
+    pub(super) reason: Option<Reason>,
+    pub(super) incident_id: Option<IncidentId>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssueToken {
+    pub(super) agent_id: AgentId,
+    #[serde(default)]
+    pub(super) ttl_seconds: TtlSeconds,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListAgents {
+    pub(super) status: Option<StatusName>,
+    pub(super) after: Option<AgentId>,
+    #[serde(default)]
+    pub(super) limit: Limit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListTokens {
+    pub(super) agent_id: Option<AgentId>,
+    pub(super) after: Option<TokenId>,
+    #[serde(default)]
+    pub(super) limit: Limit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    #[serde(default)]
+    pub(super) wait_ms: WaitMillis,
+}
+
+impl From<Stop> for Why {
+    fn from(stop: Stop) -> Self {
+        Self { reason: Some(stop.reason), incident_id: stop.incident_id }
+    }
+}
+
+impl From<Restore> for Why {
+    fn from(restore: Restore) -> Self {
+        Self { reason: restore.reason, incident_id: restore.incident_id }
+    }
+}

@@ -1,0 +1,93 @@
+use super::*;
+
+fn values(pairs: &[(&'static str, &str)]) -> Values {
+    pairs.iter().map(|(name, text)| (*name, (*text).to_owned())).collect()
+}
+
+fn problems(result: Result<impl fmt::Debug, Vec<ConfigError>>) -> String {
+    let errors = result.unwrap_err();
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let all = ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]
+        .map(|text| values(&[("http_listen", text), ("data_dir", "d")]));
+    let [flags, environment, file] = &all;
+    let none = &Values::new();
+    let dir = &values(&[("data_dir", "d")]);
+    let port = |flags, environment, file| {
+        resolve(flags, environment, Some(("kya.toml", file))).unwrap().config.http_listen.port()
+    };
+    assert_eq!(port(flags, environment, file), 1);
+    assert_eq!(port(none, environment, file), 2);
+    assert_eq!(port(none, none, file), 3);
+    assert_eq!(port(dir, none, none), 7080);
+}
+
+#[test]
+fn what_is_effective_is_shown_with_its_origin_and_reads_back() {
+    let environment =
+        from_environment(|name| (name == "KYA_LOG_FORMAT").then(|| "json".into())).unwrap();
+    let file = from_toml("kya.toml", "drain_timeout = \"3s\"").unwrap();
+    let flags = values(&[("data_dir", "/var/lib/\"kya\"")]);
+    let effective = resolve(&flags, &environment, Some(("kya.toml", &file))).unwrap();
+    let shown = effective.to_string();
+    for line in [
+        "log_format = \"json\"  # KYA_LOG_FORMAT",
+        "drain_timeout = \"3s\"  # kya.toml, `drain_timeout`",
+        "http_listen = \"127.0.0.1:7080\"  # default",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let again = from_toml("shown", &shown).unwrap();
+    let none = Values::new();
+    assert_eq!(resolve(&again, &none, None).unwrap().config, effective.config);
+}
+
+#[test]
+fn an_unknown_setting_is_refused_with_the_known_ones() {
+    let shown = problems(from_toml("kya.toml", "http_listn = \"x\"\n[http]\nlisten = 1"));
+    assert!(shown.contains("kya.toml: there is no setting `http_listn`; there are data_dir"));
+    assert!(shown.contains("there is no setting `http`"), "{shown}");
+}
+
+#[test]
+fn a_value_of_another_type_is_refused() {
+    let shown = problems(from_toml("kya.toml", "drain_timeout = 10"));
+    assert_eq!(shown, "kya.toml: `drain_timeout` must be a string, not an integer: 10");
+}
+
+#[test]
+fn broken_toml_is_refused_with_its_place() {
+    let shown = problems(from_toml("kya.toml", "log = \"info\"\nlog_format = "));
+    assert!(shown.contains("kya.toml: not valid TOML") && shown.contains("line 2"), "{shown}");
+}
+
+#[test]
+fn every_wrong_value_is_named_with_where_it_came_from() {
+    let flags = values(&[("http_listen", "localhost"), ("drain_timeout", "11m")]);
+    let environment = values(&[("grpc_listen", "127.0.0.1"), ("log", "a=b=c")]);
+    let file = values(&[("log_format", "xml"), ("data_dir", "")]);
+    let shown = problems(resolve(&flags, &environment, Some(("kya.toml", &file))));
+    for line in [
+        "--http-listen: `localhost` is not an address and port",
+        "--drain-timeout: `11m` is longer than the 10 minutes",
+        "KYA_GRPC_LISTEN: `127.0.0.1` is not an address and port",
+        "KYA_LOG: `a=b=c` is not a log filter",
+        "kya.toml, `log_format`: `xml` is neither `text` nor `json`",
+        "kya.toml, `data_dir`: must not be empty",
+    ] {
+        assert!(shown.contains(line), "no `{line}` in\n{shown}");
+    }
+}
+
+#[test]
+fn a_data_dir_is_needed() {
+    let none = Values::new();
+    let shown = problems(resolve(&none, &none, None));
+    assert_eq!(
+        shown,
+        "data_dir: is not set: give --data-dir, KYA_DATA_DIR, or `data_dir` in the file"
+    );
+}

@@ -1,0 +1,30 @@
+//! The control plane of kya: the registry of agents and tokens, its durable
+//! store, the signed push to every connected proxy, and the HTTP API.
+//!
+//! Start at [`server::Server`], which puts the rest together. A change goes
+//! [`registry`] → [`store`] (one transaction) → [`push`] (signed, in order, to
+//! every stream); acknowledgements come back into [`push::Nodes`].
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod api;
+pub mod config;
+pub mod data_dir;
+mod http;
+pub mod keys;
+pub mod push;
+pub mod registry;
+pub mod server;
+pub mod store;
+pub mod telemetry;
+pub mod text;
+pub mod time;
+
+/// The generated gRPC service and its client. Messages are in
+/// [`kya_core::wire`].
+#[allow(missing_docs, unreachable_pub)]
+pub mod rpc {
+    tonic::include_proto!("kya.v1");
+}
+
+pub use server::{RunningServer, Server};

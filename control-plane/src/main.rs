@@ -1,0 +1,161 @@
+//! `kya-control-plane`: serves a registry to people, tools and proxies.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use kya_control_plane::config::{self, ConfigError, Effective, Values};
+use kya_control_plane::data_dir::DataDir;
+use kya_control_plane::keys::{self, AdminKey};
+use kya_control_plane::{server::Server, telemetry};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The control plane of kya: registry, signed push to every proxy, HTTP API.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP API and the enforcement protocol.
+    ///
+    /// Every setting can also be given in the environment (KYA_DATA_DIR,
+    /// KYA_HTTP_LISTEN, …) and in the configuration file. A flag wins over the
+    /// environment, the environment over the file.
+    Serve(Serve),
+    /// Print the public key that proxies must pin, and make the key if there is none.
+    PublicKey {
+        /// Directory of the database and the keys.
+        #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
+        data_dir: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Directory of the database and the keys, made if there is none.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "KYA_CONFIG")]
+    config: Option<PathBuf>,
+    /// Address of the HTTP API [default: 127.0.0.1:7080].
+    #[arg(long, value_name = "ADDR")]
+    http_listen: Option<String>,
+    /// Address of the enforcement protocol [default: 127.0.0.1:7081].
+    #[arg(long, value_name = "ADDR")]
+    grpc_listen: Option<String>,
+    /// How long requests under way may take to end at shutdown [default: 10s].
+    #[arg(long, value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// Which log lines to write, for example `info` or `kya_control_plane=debug` [default: info].
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// `text` or `json` [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Check the configuration, print what is effective, and exit: 0 if it is valid, 2 if not.
+    #[arg(long)]
+    validate: bool,
+}
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let serve = match command {
+        Command::Serve(serve) => serve,
+        Command::PublicKey { data_dir } => {
+            let signer = keys::open_or_create_signer(&DataDir::open(&data_dir)?)?;
+            println!("{}", signer.public_key());
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let effective = match effective(&serve) {
+        Ok(effective) => effective,
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("error: {error}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
+    if serve.validate {
+        return Ok(validate(&effective));
+    }
+    telemetry::init_logs(&effective.config)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(serve_until_signal(effective))
+}
+
+fn effective(serve: &Serve) -> Result<Effective, Vec<ConfigError>> {
+    let environment = config::from_environment(|name| std::env::var_os(name))?;
+    let file = match &serve.config {
+        Some(path) => Some((path.display().to_string(), config::from_file(path)?)),
+        None => None,
+    };
+    let file = file.as_ref().map(|(path, values)| (path.as_str(), values));
+    config::resolve(&serve.flags(), &environment, file)
+}
+
+impl Serve {
+    fn flags(&self) -> Values {
+        [
+            ("data_dir", &self.data_dir),
+            ("http_listen", &self.http_listen),
+            ("grpc_listen", &self.grpc_listen),
+            ("drain_timeout", &self.drain_timeout),
+            ("log", &self.log),
+            ("log_format", &self.log_format),
+        ]
+        .into_iter()
+        .filter_map(|(name, text)| Some((name, text.clone()?)))
+        .collect()
+    }
+}
+
+fn validate(effective: &Effective) -> ExitCode {
+    match DataDir::check(Path::new(&effective.config.data_dir)) {
+        Ok(()) => {
+            print!("{effective}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+async fn serve_until_signal(effective: Effective) -> anyhow::Result<ExitCode> {
+    // Before anything says that the server is there.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+
+    let data_dir = DataDir::open(&effective.config.data_dir)?;
+    if let (key, true) = AdminKey::open_or_create(&data_dir)? {
+        let path = data_dir.path().display();
+        println!("admin key (shown only now, kept in {path}/admin.key): {}", key.reveal());
+    }
+    let mut server = Server::start(effective.config).await?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+        what = server.failed() => anyhow::bail!("{what} unexpectedly"),
+    }
+    server.shutdown().await;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,92 @@
+//! Who has applied a revision, and who has not.
+
+use std::time::Duration;
+
+use kya_core::{Position, Revision};
+
+use super::nodes::{Node, Nodes};
+use super::timeline::Timeline;
+use crate::store::Committed;
+
+/// What is known of one revision's arrival at the workers.
+#[derive(Debug, Clone, Default)]
+pub struct Acknowledgements {
+    /// The revision, and when it was committed.
+    pub committed: Committed,
+    /// Proxies with an open stream.
+    pub proxies: usize,
+    /// Those that have reported workers, all of which have acknowledged.
+    pub proxies_acknowledged: usize,
+    /// The workers that have.
+    pub acknowledged: Vec<Acknowledged>,
+    /// The workers that have not.
+    pub pending: Vec<Pending>,
+}
+
+/// A worker that has applied the revision, or a later one.
+#[derive(Debug, Clone)]
+pub struct Acknowledged {
+    /// Who.
+    pub worker: Pending,
+    /// What it had applied when it was first heard to have applied this.
+    pub revision: Revision,
+    /// When it applied that, by the proxy's clock, in nanoseconds since 1970.
+    pub applied_unix_nanos: u64,
+    /// From the commit to the arrival of its report here.
+    pub after: Duration,
+}
+
+/// A worker.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// Its slot within the proxy.
+    pub slot: u32,
+    /// Random identity of the VM that holds the slot.
+    pub instance: u64,
+}
+
+impl Acknowledgements {
+    pub(super) fn look(committed: Committed, nodes: &Nodes, timeline: &Timeline) -> Self {
+        nodes.inspect(|open| {
+            let mut found = Self { committed, ..Self::default() };
+            open.for_each(|node| found.add(node, timeline));
+            found
+        })
+    }
+
+    /// True when there is proof that nobody decides by anything older: at least
+    /// one proxy is connected, each has named its workers, and none is pending.
+    pub fn complete(&self) -> bool {
+        self.proxies > 0 && self.proxies == self.proxies_acknowledged
+    }
+
+    /// From the commit to the last acknowledgement so far.
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.acknowledged.iter().map(|acknowledged| acknowledged.after).max()
+    }
+
+    fn add(&mut self, node: &Node, timeline: &Timeline) {
+        let wanted: Position = self.committed.position;
+        let pending_before = self.pending.len();
+        for (slot, worker) in &node.workers {
+            let (slot, instance) = (*slot, worker.instance);
+            let name = Pending { node_id: node.proxy.node_id.clone(), slot, instance };
+            match worker.acknowledged(wanted) {
+                Some(applied) => self.acknowledged.push(Acknowledged {
+                    worker: name,
+                    revision: applied.position.revision,
+                    applied_unix_nanos: applied.applied_unix_nanos,
+                    after: timeline.since(self.committed, applied.arrived),
+                }),
+                None => self.pending.push(name),
+            }
+        }
+        self.proxies = self.proxies.saturating_add(1);
+        // A proxy that has not named a single worker has proved nothing.
+        if self.pending.len() == pending_before && !node.workers.is_empty() {
+            self.proxies_acknowledged = self.proxies_acknowledged.saturating_add(1);
+        }
+    }
+}

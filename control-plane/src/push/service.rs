@@ -1,0 +1,56 @@
+//! The gRPC service: takes a stream and gives it a session.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kya_core::wire::{ProxyMessage, SignedUpdate};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Push;
+use super::connection::Peer;
+use super::session;
+use super::snapshots::MAX_MESSAGE_BYTES;
+use crate::rpc::enforcement_server::{Enforcement, EnforcementServer};
+
+/// The largest message that a proxy may send.
+const MAX_RECEIVED_BYTES: usize = 64 * 1024;
+const STREAMS_PER_CONNECTION: u32 = 64;
+
+struct Service(Arc<Push>);
+
+/// The service, and the HTTP/2 below it: a peer that vanished without a word is
+/// noticed after the two keepalive times.
+pub(crate) fn grpc_server(push: Arc<Push>) -> Router {
+    let service = EnforcementServer::new(Service(push))
+        .max_decoding_message_size(MAX_RECEIVED_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .add_service(service)
+}
+
+#[tonic::async_trait]
+impl Enforcement for Service {
+    type StreamStream = Pin<Box<dyn Stream<Item = Result<SignedUpdate, Status>> + Send>>;
+
+    async fn stream(
+        &self,
+        request: Request<Streaming<ProxyMessage>>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+            return Err(Status::internal("the connection has no peer"));
+        };
+        let (outbound, messages) = mpsc::channel(self.0.limits.outbound);
+        // The response begins at once: a client may wait for it before it says
+        // Hello.
+        tokio::spawn(session::run(Arc::clone(&self.0), peer, request.into_inner(), outbound));
+        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+    }
+}

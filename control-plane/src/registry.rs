@@ -1,0 +1,186 @@
+//! The registry: what people and tools can do to agents and tokens.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use kya_core::{AgentId, OpaqueToken, PublicKey, TokenId};
+use thiserror::Error;
+
+use crate::push::Push;
+use crate::store::{
+    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
+};
+use crate::text::{IncidentId, Name, Reason};
+use crate::time::Clock;
+
+/// The only one who can be let in for now: the holder of the admin key.
+const ADMIN: &str = "admin";
+
+/// Changes the registry and has every change pushed.
+#[derive(Clone)]
+pub struct Registry {
+    store: Arc<dyn Store>,
+    push: Arc<Push>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why the registry did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// The store refused, or could not.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operating system gave no random bytes.
+    #[error("no random bytes from the operating system: {0}")]
+    Entropy(getrandom::Error),
+    /// The change failed in a way that says nothing about what was written.
+    #[error("the change was interrupted; ask again whether it took place")]
+    Interrupted,
+}
+
+/// Why a change is made, as whoever asks says it.
+#[derive(Debug, Clone, Default)]
+pub struct Why {
+    /// The reason.
+    pub reason: Option<Reason>,
+    /// The incident that it belongs to.
+    pub incident_id: Option<IncidentId>,
+}
+
+impl Registry {
+    pub(crate) fn new(store: Arc<dyn Store>, push: Arc<Push>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, push, clock }
+    }
+
+    /// Registers an agent, active.
+    pub async fn register_agent(
+        &self,
+        name: Name,
+        public_key: Option<PublicKey>,
+    ) -> Result<Outcome<Agent>, RegistryError> {
+        let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
+        let new = NewAgent { id, name: name.into(), public_key };
+        let store = Arc::clone(&self.store);
+        self.durably(async move { store.register_agent(new, Why::default().into()).await }).await
+    }
+
+    /// Revokes, suspends or restores an agent.
+    pub async fn decide_agent(
+        &self,
+        agent: AgentId,
+        action: StatusAction,
+        why: Why,
+    ) -> Result<Outcome<Agent>, RegistryError> {
+        let store = Arc::clone(&self.store);
+        self.durably(async move { store.decide_agent(agent, action, why.into()).await }).await
+    }
+
+    /// Issues a token to an active agent. The token is nowhere else from then on.
+    pub async fn issue_token(
+        &self,
+        agent_id: AgentId,
+        ttl_seconds: u64,
+    ) -> Result<(OpaqueToken, Outcome<Token>), RegistryError> {
+        let token = OpaqueToken::from_random(random()?);
+        let id = TokenId::from_parts(self.clock.now().millis().0, random()?);
+        let new = NewToken { id, digest: token.digest(), agent_id, ttl_seconds };
+        let store = Arc::clone(&self.store);
+        let outcome = self
+            .durably(async move { store.issue_token(new, Why::default().into()).await })
+            .await?;
+        Ok((token, outcome))
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(
+        &self,
+        token: TokenId,
+        why: Why,
+    ) -> Result<Outcome<Token>, RegistryError> {
+        let store = Arc::clone(&self.store);
+        self.durably(async move { store.revoke_token(token, why.into()).await }).await
+    }
+
+    /// Runs a change to its end, whoever stops waiting for it: a client that
+    /// hangs up must not come between a commit and its push.
+    async fn durably<T: Send + 'static>(
+        &self,
+        change: impl Future<Output = Result<Outcome<T>, StoreError>> + Send + 'static,
+    ) -> Result<Outcome<T>, RegistryError> {
+        let push = Arc::clone(&self.push);
+        let task = tokio::spawn(async move {
+            let outcome = change.await?;
+            if outcome.changed {
+                push.committed(outcome.committed.position.revision);
+            }
+            Ok(outcome)
+        });
+        task.await.map_err(|_| RegistryError::Interrupted)?
+    }
+}
+
+impl From<Why> for Cause {
+    fn from(why: Why) -> Self {
+        Self {
+            actor: ADMIN.to_owned(),
+            reason: why.reason.map(String::from),
+            incident_id: why.incident_id.map(String::from),
+        }
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], RegistryError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(RegistryError::Entropy)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::push::Limits;
+    use crate::store::SqliteStore;
+    use crate::telemetry::Metrics;
+    use crate::time::SystemClock;
+
+    #[tokio::test]
+    async fn a_change_is_made_and_pushed_though_nobody_waits_for_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let path = temp.path().join("kya.db");
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.unwrap());
+        let signer = Arc::new(kya_core::Signer::from_seed([1; 32]));
+        let stop = CancellationToken::new();
+        let push = Push::start(
+            Arc::clone(&store),
+            signer,
+            Arc::clone(&clock),
+            Arc::new(Metrics::new().unwrap()),
+            Limits::default(),
+            stop.clone(),
+        )
+        .await
+        .unwrap();
+        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), clock);
+
+        let (open, gate) = oneshot::channel::<()>();
+        let new = NewAgent { id: AgentId::from_bytes([1; 16]), name: "a".into(), public_key: None };
+        let change = async move {
+            gate.await.unwrap();
+            store.register_agent(new, Cause::default()).await
+        };
+        let impatient = timeout(Duration::from_millis(1), registry.durably(change)).await;
+        assert!(impatient.is_err(), "the change cannot be over yet");
+        open.send(()).expect("the change goes on");
+        let first = kya_core::Position { revision: kya_core::Revision(1), ..push.published() };
+        timeout(Duration::from_secs(20), push.wait_published(first)).await.expect("a push");
+        stop.cancel();
+    }
+}

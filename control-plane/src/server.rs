@@ -1,0 +1,250 @@
+//! A whole control plane: opens, binds, runs, and ends in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kya_core::PublicKey;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::http;
+use crate::keys::{self, AdminKey, KeyFileError};
+use crate::push::{self, Limits, Push};
+use crate::registry::Registry;
+use crate::store::{SqliteStore, Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::time::{Clock, SystemClock};
+
+const ADDRESSES_FILE: &str = "addresses.json";
+const DATABASE_FILE: &str = "kya.db";
+
+/// A control plane that is being started.
+#[derive(Debug)]
+pub struct Server {
+    config: Config,
+    limits: Limits,
+    clock: Arc<dyn Clock>,
+}
+
+/// A control plane that serves. Dropping it ends it abruptly, which loses
+/// nothing; [`RunningServer::shutdown`] ends it in order.
+#[derive(Debug)]
+pub struct RunningServer {
+    /// Where the HTTP API listens.
+    pub http_addr: SocketAddr,
+    /// Where the enforcement protocol is spoken.
+    pub grpc_addr: SocketAddr,
+    /// The key that signs updates.
+    pub public_key: PublicKey,
+    data_dir: DataDir,
+    drain_timeout: Duration,
+    push: Arc<Push>,
+    store: Arc<dyn Store>,
+    /// Ends HTTP.
+    draining: CancellationToken,
+    /// Ends streams and everything else.
+    stop: CancellationToken,
+    http: JoinHandle<()>,
+    grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    _lock: DataDirLock,
+}
+
+/// Why a control plane does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// The database cannot be used.
+    #[error("{path}: {source}")]
+    Store {
+        /// The database.
+        path: PathBuf,
+        /// What was wrong.
+        source: StoreError,
+    },
+    /// An address is taken, or not of this machine.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The metrics cannot be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Server {
+    /// A server with this configuration, the clock of the machine and the usual
+    /// bounds.
+    pub fn new(config: Config) -> Self {
+        Self { config, limits: Limits::default(), clock: Arc::new(SystemClock) }
+    }
+
+    /// The same with other bounds of the push side.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Starts with the defaults of [`Server::new`].
+    pub async fn start(config: Config) -> Result<RunningServer, StartError> {
+        Self::new(config).run().await
+    }
+
+    /// Opens everything, and returns once both addresses are served.
+    pub async fn run(self) -> Result<RunningServer, StartError> {
+        let Self { config, limits, clock } = self;
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let lock = data_dir.lock()?;
+        data_dir.remove(ADDRESSES_FILE)?;
+        let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
+        let signer = Arc::new(keys::open_or_create_signer(&data_dir)?);
+        let public_key = signer.public_key();
+
+        let (http_listener, http_addr) = listen(config.http_listen).await?;
+        let (grpc_listener, grpc_addr) = listen(config.grpc_listen).await?;
+
+        let path = data_dir.path().join(DATABASE_FILE);
+        let at_path = |source| StartError::Store { path: path.clone(), source };
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.map_err(at_path)?);
+
+        let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
+        let metrics = Arc::new(Metrics::new()?);
+        let connections = limits.connections;
+        let push = Push::start(
+            Arc::clone(&store),
+            signer,
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            limits,
+            stop.clone(),
+        )
+        .await
+        .map_err(at_path)?;
+        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
+        let router = api::router(Arc::new(Api {
+            registry,
+            store: Arc::clone(&store),
+            push: Arc::clone(&push),
+            clock,
+            metrics,
+            admin_key,
+            public_key,
+            draining: draining.clone(),
+        }));
+        let http = tokio::spawn(http::serve(http_listener, router, draining.clone()));
+        let grpc = tokio::spawn(push::grpc_server(Arc::clone(&push)).serve_with_incoming_shutdown(
+            push::incoming(grpc_listener, connections),
+            stop.clone().cancelled_owned(),
+        ));
+        write_addresses(&data_dir, http_addr, grpc_addr)?;
+        tracing::info!(
+            http = %http_addr,
+            grpc = %grpc_addr,
+            signing_key = %public_key,
+            data_dir = %data_dir.path().display(),
+            version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
+        Ok(RunningServer {
+            http_addr,
+            grpc_addr,
+            public_key,
+            data_dir,
+            drain_timeout: config.drain_timeout,
+            push,
+            store,
+            draining,
+            stop,
+            http,
+            grpc,
+            _lock: lock,
+        })
+    }
+}
+
+impl RunningServer {
+    /// The push side, for whoever embeds the server.
+    pub fn push(&self) -> &Push {
+        &self.push
+    }
+
+    /// Returns only if a part of the server ends by itself, which it never
+    /// should.
+    pub async fn failed(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.http => "the HTTP server ended",
+            _ = &mut self.grpc => "the gRPC server ended",
+        }
+    }
+
+    /// Ends in order: requests under way are answered, what they committed is
+    /// pushed, the streams end, the store closes. At most the drain timeout.
+    pub async fn shutdown(mut self) {
+        let deadline = Instant::now() + self.drain_timeout;
+        self.draining.cancel();
+        if !self.http.is_finished() && timeout_at(deadline, &mut self.http).await.is_err() {
+            tracing::warn!("requests were still under way at the end of the drain timeout");
+            self.http.abort();
+        }
+        if let Ok(head) = self.store.head().await {
+            // The streams get their last updates before they end, if they read.
+            let _ = timeout_at(deadline, self.push.wait_published(head.position)).await;
+        }
+        self.stop.cancel();
+        if !self.grpc.is_finished() && timeout_at(deadline, &mut self.grpc).await.is_err() {
+            tracing::warn!("streams were still open at the end of the drain timeout");
+            self.grpc.abort();
+        }
+        let _ = timeout_at(deadline.max(Instant::now() + CLOSE), self.store.close()).await;
+        if let Err(error) = self.data_dir.remove(ADDRESSES_FILE) {
+            tracing::warn!(%error, "cannot remove the addresses");
+        }
+        tracing::info!("stopped");
+    }
+}
+/// Least time that the store gets to close.
+const CLOSE: Duration = Duration::from_secs(1);
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.draining.cancel();
+        self.stop.cancel();
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// For tools that asked for port 0. Written last: who finds it can connect.
+fn write_addresses(
+    data_dir: &DataDir,
+    http: SocketAddr,
+    grpc: SocketAddr,
+) -> Result<(), DataDirError> {
+    let addresses = serde_json::json!({
+        "http": http.to_string(),
+        "grpc": grpc.to_string(),
+        "pid": process::id(),
+    });
+    data_dir.write(ADDRESSES_FILE, &format!("{addresses}\n"))
+}

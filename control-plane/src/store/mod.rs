@@ -1,0 +1,124 @@
+//! The durable registry.
+//!
+//! **Invariant.** A change, its event and the update that will be pushed are one
+//! transaction, and the revision comes from that same transaction: it is gapless
+//! within the epoch, and whoever reads the updates in order reads everything
+//! that was ever committed.
+
+mod model;
+mod rules;
+mod sqlite;
+
+use std::error::Error;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use thiserror::Error;
+
+pub use model::{
+    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, StatusAction, StoredSnapshot,
+    StoredUpdate, Token, status_from_name, status_name,
+};
+pub use sqlite::SqliteStore;
+
+/// Where the registry is kept. Every method is safe to call from many tasks;
+/// writes take place one after the other.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// The newest committed position; revision 0 in an empty store.
+    async fn head(&self) -> Result<Committed, StoreError>;
+
+    /// Registers an agent, active.
+    async fn register_agent(
+        &self,
+        new: NewAgent,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError>;
+
+    /// Revokes, suspends or restores an agent. Doing it again changes nothing.
+    async fn decide_agent(
+        &self,
+        agent: AgentId,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError>;
+
+    /// Issues a token, to an active agent only.
+    async fn issue_token(&self, new: NewToken, cause: Cause) -> Result<Outcome<Token>, StoreError>;
+
+    /// Revokes a token. Doing it again changes nothing.
+    async fn revoke_token(
+        &self,
+        token: TokenId,
+        cause: Cause,
+    ) -> Result<Outcome<Token>, StoreError>;
+
+    /// The agent with this id.
+    async fn agent(&self, id: AgentId) -> Result<Agent, StoreError>;
+
+    /// Up to `limit` agents with an id after `after`, ordered by id.
+    async fn agents(
+        &self,
+        status: Option<AgentStatus>,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Agent>, StoreError>;
+
+    /// Up to `limit` tokens with an id after `after`, ordered by id.
+    async fn tokens(
+        &self,
+        holder: Option<AgentId>,
+        after: Option<TokenId>,
+        limit: u32,
+    ) -> Result<Vec<Token>, StoreError>;
+
+    /// All authority at the newest position, with the tokens that expire after
+    /// `horizon`.
+    async fn snapshot(&self, horizon: UnixSeconds) -> Result<StoredSnapshot, StoreError>;
+
+    /// Up to `limit` updates after `revision`, in order.
+    async fn updates_after(
+        &self,
+        revision: Revision,
+        limit: u32,
+    ) -> Result<Vec<StoredUpdate>, StoreError>;
+
+    /// When this revision was committed, `None` if there is none.
+    async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError>;
+
+    /// Up to `limit` events with a sequence after `after`, in order.
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// Finishes what was begun and closes. Later calls fail.
+    async fn close(&self);
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// No such agent.
+    #[error("there is no agent {0}")]
+    NoSuchAgent(AgentId),
+    /// No such token.
+    #[error("there is no token {0}")]
+    NoSuchToken(TokenId),
+    /// A revoked agent stays revoked.
+    #[error("{0} is revoked, which is final; register a successor instead")]
+    RevokedIsFinal(AgentId),
+    /// Only an active agent gets tokens.
+    #[error("{agent} is {}; tokens are issued to active agents only", status_name(*.status))]
+    AgentNotActive {
+        /// Who was to get one.
+        agent: AgentId,
+        /// What was decided about it.
+        status: AgentStatus,
+    },
+    /// The database did not answer, or refused. A write may or may not have
+    /// been committed if the failure came at its very end.
+    #[error("the store cannot be used now: {0}")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// What is stored cannot be what was written.
+    #[error("the store holds something that cannot be right: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,206 @@
+//! The records of the registry.
+
+use kya_core::{
+    AgentId, AgentStatus, Position, PublicKey, Revision, TokenDigest, TokenId, UnixSeconds, wire,
+};
+
+use crate::time::UnixMicros;
+
+/// An agent, as registered and as decided about since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agent {
+    /// Its id.
+    pub id: AgentId,
+    /// What people call it. Not unique.
+    pub name: String,
+    /// What was decided about it.
+    pub status: AgentStatus,
+    /// Its own key, if it registered one.
+    pub public_key: Option<PublicKey>,
+    /// When it was registered.
+    pub created_at: UnixMicros,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<UnixMicros>,
+    /// When its status last changed; registering counts.
+    pub status_changed_at: UnixMicros,
+    /// Why it last changed.
+    pub status_reason: Option<String>,
+    /// The incident that the last change belongs to.
+    pub incident_id: Option<String>,
+    /// Revision of its last change.
+    pub revision: Revision,
+}
+
+/// An opaque token, without the token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its public name.
+    pub id: TokenId,
+    /// SHA-256 of the token.
+    pub digest: TokenDigest,
+    /// Who it was issued to.
+    pub agent_id: AgentId,
+    /// When it was issued.
+    pub issued_at: UnixMicros,
+    /// It is expired from this second on.
+    pub expires: UnixSeconds,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<UnixMicros>,
+    /// Revision of its last change.
+    pub revision: Revision,
+}
+
+/// An agent to be registered.
+#[derive(Debug, Clone)]
+pub struct NewAgent {
+    /// A fresh id.
+    pub id: AgentId,
+    /// What people call it.
+    pub name: String,
+    /// Its own key, if it has one.
+    pub public_key: Option<PublicKey>,
+}
+
+/// A token to be issued.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// A fresh id.
+    pub id: TokenId,
+    /// SHA-256 of the token.
+    pub digest: TokenDigest,
+    /// Who gets it.
+    pub agent_id: AgentId,
+    /// How many seconds it counts, from the second of the commit.
+    pub ttl_seconds: u64,
+}
+
+/// What can be decided about an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusAction {
+    /// Never again.
+    Revoke,
+    /// Not for now.
+    Suspend,
+    /// Again, if it was only suspended.
+    Restore,
+}
+
+/// Who wants a change, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cause {
+    /// Who asks.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The incident that it belongs to.
+    pub incident_id: Option<String>,
+}
+
+/// A place in the order of changes, and when it was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The position.
+    pub position: Position,
+    /// Time of the commit. It never decreases as the position grows.
+    pub at: UnixMicros,
+}
+
+/// What became of a change that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome<T> {
+    /// The record as it is now.
+    pub record: T,
+    /// False when it already was as asked, and nothing was written.
+    pub changed: bool,
+    /// The commit that made it so: this one, or the original one.
+    pub committed: Committed,
+}
+
+/// A committed update, as it is to be pushed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredUpdate {
+    /// Where it leads to.
+    pub committed: Committed,
+    /// What it changes.
+    pub delta: wire::Delta,
+}
+
+/// All authority at one position.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredSnapshot {
+    /// The position.
+    pub position: Position,
+    /// Every agent, whatever its status.
+    pub agents: Vec<wire::Agent>,
+    /// Every token that had not expired at the horizon that was asked for,
+    /// revoked ones included.
+    pub tokens: Vec<wire::Token>,
+}
+
+/// One row of the log of what was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Place in the log, growing.
+    pub sequence: u64,
+    /// The commit that it was part of.
+    pub committed: Committed,
+    /// What was done, for example `agent.revoked`.
+    pub action: String,
+    /// Written id of whom or what it was done to.
+    pub subject: String,
+    /// Who did it, and why.
+    pub cause: Cause,
+}
+
+/// The stored and shown name of a status.
+pub const fn status_name(status: AgentStatus) -> &'static str {
+    match status {
+        AgentStatus::Active => "active",
+        AgentStatus::Suspended => "suspended",
+        AgentStatus::Revoked => "revoked",
+    }
+}
+
+/// The status with this name.
+pub fn status_from_name(name: &str) -> Option<AgentStatus> {
+    [AgentStatus::Active, AgentStatus::Suspended, AgentStatus::Revoked]
+        .into_iter()
+        .find(|status| status_name(*status) == name)
+}
+
+impl Agent {
+    /// The agent as the protocol carries it.
+    pub fn to_wire(&self) -> wire::Agent {
+        let status = match self.status {
+            AgentStatus::Active => wire::AgentStatus::Active,
+            AgentStatus::Suspended => wire::AgentStatus::Suspended,
+            AgentStatus::Revoked => wire::AgentStatus::Revoked,
+        };
+        wire::Agent { id: self.id.to_bytes().to_vec(), status: status.into() }
+    }
+
+    /// Its last change of status.
+    pub fn committed(&self, epoch: u64) -> Committed {
+        let position = Position { epoch, revision: self.revision };
+        Committed { position, at: self.status_changed_at }
+    }
+}
+
+impl Token {
+    /// The token as the protocol carries it.
+    pub fn to_wire(&self) -> wire::Token {
+        wire::Token {
+            digest: self.digest.0.to_vec(),
+            id: self.id.to_bytes().to_vec(),
+            agent_id: self.agent_id.to_bytes().to_vec(),
+            expires_unix_seconds: self.expires.0,
+            revoked: self.revoked_at.is_some(),
+        }
+    }
+
+    /// Its last change.
+    pub fn committed(&self, epoch: u64) -> Committed {
+        let position = Position { epoch, revision: self.revision };
+        Committed { position, at: self.revoked_at.unwrap_or(self.issued_at) }
+    }
+}

@@ -1,0 +1,196 @@
+//! The embedded store: one SQLite file, one writer, several readers.
+
+mod read;
+mod rows;
+mod write;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{
+    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError,
+    StoredSnapshot, StoredUpdate, Token,
+};
+use crate::time::Clock;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a write waits for its turn, and a read for a connection.
+const WAIT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// The registry in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// One connection: writers queue here instead of in SQLite's busy handler,
+    /// which is neither fair nor patient.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if there is none (readable by its owner alone),
+    /// and brings its tables up to date.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        // SQLite gives its `-wal` and `-shm` the permissions of the database.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .busy_timeout(WAIT)
+            .synchronous(SqliteSynchronous::Full);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(WAIT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+            .await?;
+        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        write::begin_epoch(&writer, clock.now()).await?;
+        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, clock })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn head(&self) -> Result<Committed, StoreError> {
+        read::head(&mut *self.readers.acquire().await?).await
+    }
+
+    async fn register_agent(
+        &self,
+        new: NewAgent,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write::register_agent(self.write().await?, new, cause).await
+    }
+
+    async fn decide_agent(
+        &self,
+        agent: AgentId,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write::decide_agent(self.write().await?, agent, action, cause).await
+    }
+
+    async fn issue_token(&self, new: NewToken, cause: Cause) -> Result<Outcome<Token>, StoreError> {
+        write::issue_token(self.write().await?, new, cause).await
+    }
+
+    async fn revoke_token(
+        &self,
+        token: TokenId,
+        cause: Cause,
+    ) -> Result<Outcome<Token>, StoreError> {
+        write::revoke_token(self.write().await?, token, cause).await
+    }
+
+    async fn agent(&self, id: AgentId) -> Result<Agent, StoreError> {
+        read::agent(&mut *self.readers.acquire().await?, id).await
+    }
+
+    async fn agents(
+        &self,
+        status: Option<AgentStatus>,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Agent>, StoreError> {
+        read::agents(&mut *self.readers.acquire().await?, status, after, limit).await
+    }
+
+    async fn tokens(
+        &self,
+        holder: Option<AgentId>,
+        after: Option<TokenId>,
+        limit: u32,
+    ) -> Result<Vec<Token>, StoreError> {
+        read::tokens(&mut *self.readers.acquire().await?, holder, after, limit).await
+    }
+
+    async fn snapshot(&self, horizon: UnixSeconds) -> Result<StoredSnapshot, StoreError> {
+        // One transaction, so that position, agents and tokens belong together.
+        let mut transaction = self.readers.begin().await?;
+        let snapshot = read::snapshot(&mut transaction, horizon).await?;
+        transaction.commit().await?;
+        Ok(snapshot)
+    }
+
+    async fn updates_after(
+        &self,
+        revision: Revision,
+        limit: u32,
+    ) -> Result<Vec<StoredUpdate>, StoreError> {
+        read::updates_after(&mut *self.readers.acquire().await?, revision, limit).await
+    }
+
+    async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError> {
+        read::committed(&mut *self.readers.acquire().await?, revision).await
+    }
+
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        read::events_after(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl SqliteStore {
+    async fn write(&self) -> Result<write::Write, StoreError> {
+        write::Write::begin(&self.writer, self.clock.as_ref()).await
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::SystemClock;
+
+    #[tokio::test]
+    async fn the_writer_syncs_every_commit_and_the_readers_cannot_write() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("kya.db");
+        let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
+        let mut values = Vec::new();
+        for pragma in ["PRAGMA synchronous", "PRAGMA foreign_keys"] {
+            let (value,): (i64,) = sqlx::query_as(pragma).fetch_one(&store.writer).await.unwrap();
+            values.push(value);
+        }
+        assert_eq!(values, [2, 1], "2 is FULL");
+        let (mode,): (String,) =
+            sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
+        assert_eq!(mode, "wal");
+        assert!(sqlx::query("DELETE FROM agents").execute(&store.readers).await.is_err());
+    }
+}

@@ -1,0 +1,104 @@
+//! Rows to records.
+
+use kya_core::{AgentId, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire};
+use prost::Message;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::{
+    Agent, Cause, Committed, Event, StoreError, StoredUpdate, Token, status_from_name,
+};
+use crate::time::UnixMicros;
+
+pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
+    let status: &str = row.try_get("status")?;
+    let public_key: Option<&str> = row.try_get("public_key")?;
+    Ok(Agent {
+        id: agent_id(row, "id")?,
+        name: row.try_get("name")?,
+        status: status_from_name(status).ok_or_else(|| corrupt("status", status))?,
+        public_key: public_key
+            .map(str::parse)
+            .transpose()
+            .map_err(|error| corrupt("public_key", error))?,
+        created_at: micros(row, "created_us")?,
+        revoked_at: optional_micros(row, "revoked_us")?,
+        status_changed_at: micros(row, "status_changed_us")?,
+        status_reason: row.try_get("status_reason")?,
+        incident_id: row.try_get("incident_id")?,
+        revision: Revision(unsigned(row, "revision")?),
+    })
+}
+
+pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
+    let digest: &[u8] = row.try_get("digest")?;
+    Ok(Token {
+        id: TokenId::from_slice(row.try_get("id")?).map_err(|error| corrupt("id", error))?,
+        digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
+        agent_id: agent_id(row, "agent_id")?,
+        issued_at: micros(row, "issued_us")?,
+        expires: UnixSeconds(unsigned(row, "expires_s")?),
+        revoked_at: optional_micros(row, "revoked_us")?,
+        revision: Revision(unsigned(row, "revision")?),
+    })
+}
+
+/// Needs `epoch`, `revision` and the column named `at`.
+pub(super) fn committed(row: &SqliteRow, at: &str) -> Result<Committed, StoreError> {
+    let position =
+        Position { epoch: unsigned(row, "epoch")?, revision: Revision(unsigned(row, "revision")?) };
+    Ok(Committed { position, at: micros(row, at)? })
+}
+
+pub(super) fn update(row: &SqliteRow) -> Result<StoredUpdate, StoreError> {
+    let encoded: &[u8] = row.try_get("delta")?;
+    Ok(StoredUpdate {
+        committed: committed(row, "committed_us")?,
+        delta: wire::Delta::decode(encoded).map_err(|error| corrupt("delta", error))?,
+    })
+}
+
+pub(super) fn event(row: &SqliteRow) -> Result<Event, StoreError> {
+    Ok(Event {
+        sequence: unsigned(row, "sequence")?,
+        committed: committed(row, "at_us")?,
+        action: row.try_get("action")?,
+        subject: row.try_get("subject")?,
+        cause: Cause {
+            actor: row.try_get("actor")?,
+            reason: row.try_get("reason")?,
+            incident_id: row.try_get("incident_id")?,
+        },
+    })
+}
+
+fn agent_id(row: &SqliteRow, column: &str) -> Result<AgentId, StoreError> {
+    AgentId::from_slice(row.try_get(column)?).map_err(|error| corrupt(column, error))
+}
+
+fn micros(row: &SqliteRow, column: &str) -> Result<UnixMicros, StoreError> {
+    unsigned(row, column).map(UnixMicros)
+}
+
+fn optional_micros(row: &SqliteRow, column: &str) -> Result<Option<UnixMicros>, StoreError> {
+    let value: Option<i64> = row.try_get(column)?;
+    value
+        .map(|value| u64::try_from(value).map(UnixMicros))
+        .transpose()
+        .map_err(|error| corrupt(column, error))
+}
+
+fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
+    let value: i64 = row.try_get(column)?;
+    u64::try_from(value).map_err(|error| corrupt(column, error))
+}
+
+fn corrupt(column: &str, why: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt(format!("column {column}: {why}"))
+}
+
+/// SQLite's integers are signed. Times and revisions stay far below the limit;
+/// one that does not is kept at it.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,241 @@
+//! Writing. A [`Write`] is the one transaction of a change; dropping it without
+//! [`Write::commit`] leaves no trace.
+
+use kya_core::{AgentId, AgentStatus, Position, Revision, TokenId, UnixSeconds, wire};
+use prost::Message;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use wire::change::Change;
+
+use super::read;
+use super::rows::signed;
+use crate::store::{
+    Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token, rules,
+    status_name,
+};
+use crate::time::{Clock, UnixMicros};
+
+/// A transaction that holds the write lock, and the position that it will have.
+pub(super) struct Write {
+    transaction: Transaction<'static, Sqlite>,
+    committed: Committed,
+}
+
+/// Gives a new file its epoch: the millisecond of its making, so that a store
+/// made anew under the same signing key comes after the one that was lost.
+pub(super) async fn begin_epoch(pool: &SqlitePool, now: UnixMicros) -> Result<(), StoreError> {
+    sqlx::query("INSERT OR IGNORE INTO head VALUES (1, ?, 0, ?)")
+        .bind(signed(now.millis().0))
+        .bind(signed(now.0))
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+impl Write {
+    /// Waits for its turn.
+    pub(super) async fn begin(pool: &SqlitePool, clock: &dyn Clock) -> Result<Self, StoreError> {
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+        let head = read::head(&mut transaction).await?;
+        let committed = Committed {
+            position: Position {
+                epoch: head.position.epoch,
+                revision: head.position.revision.next(),
+            },
+            // A clock that was set back must not make a later change look earlier.
+            at: clock.now().max(head.at),
+        };
+        Ok(Self { transaction, committed })
+    }
+
+    fn db(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+
+    /// Writes update, event and head beside the change itself, and commits.
+    async fn commit(
+        mut self,
+        change: Change,
+        action: &str,
+        subject: String,
+        cause: Cause,
+    ) -> Result<Committed, StoreError> {
+        let committed = self.committed;
+        let (epoch, revision, at) = columns(committed);
+        let delta = wire::Delta { changes: vec![wire::Change { change: Some(change) }] };
+        sqlx::query(
+            "INSERT INTO updates (revision, epoch, committed_us, delta) VALUES (?, ?, ?, ?)",
+        )
+        .bind(revision)
+        .bind(epoch)
+        .bind(at)
+        .bind(delta.encode_to_vec())
+        .execute(self.db())
+        .await?;
+        sqlx::query(
+            "INSERT INTO events
+             (epoch, revision, at_us, actor, action, subject, reason, incident_id)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(epoch)
+        .bind(revision)
+        .bind(at)
+        .bind(cause.actor)
+        .bind(action)
+        .bind(subject)
+        .bind(cause.reason)
+        .bind(cause.incident_id)
+        .execute(self.db())
+        .await?;
+        sqlx::query("UPDATE head SET revision = ?, committed_us = ?")
+            .bind(revision)
+            .bind(at)
+            .execute(self.db())
+            .await?;
+        self.transaction.commit().await?;
+        Ok(committed)
+    }
+
+    /// Nothing to change: gives the write lock back at once.
+    async fn unchanged<T>(self, record: T, committed: Committed) -> Result<Outcome<T>, StoreError> {
+        self.transaction.rollback().await?;
+        Ok(Outcome { record, changed: false, committed })
+    }
+}
+
+fn columns(committed: Committed) -> (i64, i64, i64) {
+    let Position { epoch, revision: Revision(revision) } = committed.position;
+    (signed(epoch), signed(revision), signed(committed.at.0))
+}
+
+pub(super) async fn register_agent(
+    mut write: Write,
+    new: NewAgent,
+    cause: Cause,
+) -> Result<Outcome<Agent>, StoreError> {
+    let (_, revision, at) = columns(write.committed);
+    let agent = Agent {
+        id: new.id,
+        name: new.name,
+        status: AgentStatus::Active,
+        public_key: new.public_key,
+        created_at: write.committed.at,
+        revoked_at: None,
+        status_changed_at: write.committed.at,
+        status_reason: None,
+        incident_id: None,
+        revision: write.committed.position.revision,
+    };
+    sqlx::query(
+        "INSERT INTO agents
+         (id, name, status, public_key, created_us, status_changed_us, revision)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(agent.id.to_bytes().to_vec())
+    .bind(&agent.name)
+    .bind(status_name(agent.status))
+    .bind(agent.public_key.map(|key| key.to_string()))
+    .bind(at)
+    .bind(at)
+    .bind(revision)
+    .execute(write.db())
+    .await?;
+    let change = Change::Agent(agent.to_wire());
+    let committed = write.commit(change, "agent.registered", agent.id.to_string(), cause).await?;
+    Ok(Outcome { record: agent, changed: true, committed })
+}
+
+pub(super) async fn decide_agent(
+    mut write: Write,
+    id: AgentId,
+    action: StatusAction,
+    cause: Cause,
+) -> Result<Outcome<Agent>, StoreError> {
+    let before = read::agent(write.db(), id).await?;
+    let Some(status) = rules::next_status(id, before.status, action)? else {
+        let committed = before.committed(write.committed.position.epoch);
+        return write.unchanged(before, committed).await;
+    };
+    let Committed { position, at } = write.committed;
+    let agent = Agent {
+        status,
+        revoked_at: (status == AgentStatus::Revoked).then_some(at),
+        status_changed_at: at,
+        status_reason: cause.reason.clone(),
+        incident_id: cause.incident_id.clone(),
+        revision: position.revision,
+        ..before
+    };
+    sqlx::query(
+        "UPDATE agents SET status = ?, revoked_us = ?, status_changed_us = ?, status_reason = ?,
+         incident_id = ?, revision = ? WHERE id = ?",
+    )
+    .bind(status_name(agent.status))
+    .bind(agent.revoked_at.map(|at| signed(at.0)))
+    .bind(signed(at.0))
+    .bind(&agent.status_reason)
+    .bind(&agent.incident_id)
+    .bind(signed(position.revision.0))
+    .bind(id.to_bytes().to_vec())
+    .execute(write.db())
+    .await?;
+    let change = Change::Agent(agent.to_wire());
+    let committed = write.commit(change, rules::event_name(action), id.to_string(), cause).await?;
+    Ok(Outcome { record: agent, changed: true, committed })
+}
+
+pub(super) async fn issue_token(
+    mut write: Write,
+    new: NewToken,
+    cause: Cause,
+) -> Result<Outcome<Token>, StoreError> {
+    rules::may_hold_a_new_token(&read::agent(write.db(), new.agent_id).await?)?;
+    let Committed { position, at } = write.committed;
+    let token = Token {
+        id: new.id,
+        digest: new.digest,
+        agent_id: new.agent_id,
+        issued_at: at,
+        expires: UnixSeconds(at.seconds().0.saturating_add(new.ttl_seconds)),
+        revoked_at: None,
+        revision: position.revision,
+    };
+    sqlx::query(
+        "INSERT INTO tokens (id, digest, agent_id, issued_us, expires_s, revision)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(token.id.to_bytes().to_vec())
+    .bind(token.digest.0.to_vec())
+    .bind(token.agent_id.to_bytes().to_vec())
+    .bind(signed(at.0))
+    .bind(signed(token.expires.0))
+    .bind(signed(position.revision.0))
+    .execute(write.db())
+    .await?;
+    let change = Change::Token(token.to_wire());
+    let committed = write.commit(change, "token.issued", token.id.to_string(), cause).await?;
+    Ok(Outcome { record: token, changed: true, committed })
+}
+
+pub(super) async fn revoke_token(
+    mut write: Write,
+    id: TokenId,
+    cause: Cause,
+) -> Result<Outcome<Token>, StoreError> {
+    let before = read::token(write.db(), id).await?;
+    if before.revoked_at.is_some() {
+        let committed = before.committed(write.committed.position.epoch);
+        return write.unchanged(before, committed).await;
+    }
+    let Committed { position, at } = write.committed;
+    let token = Token { revoked_at: Some(at), revision: position.revision, ..before };
+    sqlx::query("UPDATE tokens SET revoked_us = ?, revision = ? WHERE id = ?")
+        .bind(signed(at.0))
+        .bind(signed(position.revision.0))
+        .bind(id.to_bytes().to_vec())
+        .execute(write.db())
+        .await?;
+    let change = Change::Token(token.to_wire());
+    let committed = write.commit(change, "token.revoked", id.to_string(), cause).await?;
+    Ok(Outcome { record: token, changed: true, committed })
+}

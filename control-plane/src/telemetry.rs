@@ -1,0 +1,126 @@
+//! Logs and metrics.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use kya_core::Revision;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat};
+
+/// Sends log lines to standard error, as configured. Once per process.
+pub fn init_logs(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log)?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match config.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().try_init(),
+    }
+    .map_err(|error| anyhow::anyhow!("logging is already set up: {error}"))
+}
+
+/// The figures of one server, for Prometheus.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    revision: IntGauge,
+    proxies: IntGauge,
+    workers: IntGauge,
+    pushed: IntCounter,
+    snapshots: IntCounter,
+    acknowledged: Histogram,
+    requests: IntCounterVec,
+    in_flight: IntGauge,
+}
+
+/// Counts a request as being in flight until it is dropped.
+pub(crate) struct InFlight<'a>(&'a IntGauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let metrics = Self {
+            revision: IntGauge::new("kya_revision", "Newest revision handed to the streams.")?,
+            proxies: IntGauge::new("kya_proxies_connected", "Open streams of proxies.")?,
+            workers: IntGauge::new("kya_workers_reported", "Workers that those have named.")?,
+            pushed: IntCounter::new("kya_deltas_sent_total", "Deltas sent, over all streams.")?,
+            snapshots: IntCounter::new("kya_snapshots_sent_total", "Snapshots sent.")?,
+            acknowledged: Histogram::with_opts(
+                HistogramOpts::new(
+                    "kya_acknowledgement_seconds",
+                    "From a commit to the arrival of a worker's first report of it.",
+                )
+                .buckets(vec![
+                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+                ]),
+            )?,
+            requests: IntCounterVec::new(
+                Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
+                &["method", "route", "status"],
+            )?,
+            in_flight: IntGauge::new("kya_http_requests_in_flight", "HTTP requests now.")?,
+            registry,
+        };
+        let registry = &metrics.registry;
+        registry.register(Box::new(metrics.revision.clone()))?;
+        registry.register(Box::new(metrics.proxies.clone()))?;
+        registry.register(Box::new(metrics.workers.clone()))?;
+        registry.register(Box::new(metrics.pushed.clone()))?;
+        registry.register(Box::new(metrics.snapshots.clone()))?;
+        registry.register(Box::new(metrics.acknowledged.clone()))?;
+        registry.register(Box::new(metrics.requests.clone()))?;
+        registry.register(Box::new(metrics.in_flight.clone()))?;
+        Ok(metrics)
+    }
+
+    pub(crate) fn published(&self, revision: Revision) {
+        self.revision.set(i64::try_from(revision.0).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn sent_delta(&self) {
+        self.pushed.inc();
+    }
+
+    pub(crate) fn sent_snapshot(&self) {
+        self.snapshots.inc();
+    }
+
+    pub(crate) fn acknowledged(&self, after: Duration) {
+        self.acknowledged.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn in_flight(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    pub(crate) fn requested(&self, method: &str, route: &str, status: u16) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
+    }
+
+    /// Everything in Prometheus's text format, with what is connected now.
+    pub(crate) fn render(
+        &self,
+        (proxies, workers): (usize, usize),
+    ) -> Result<Vec<u8>, prometheus::Error> {
+        self.proxies.set(i64::try_from(proxies).unwrap_or(i64::MAX));
+        self.workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

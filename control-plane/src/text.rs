@@ -1,0 +1,95 @@
+//! Texts that people write: bounded, and without control characters, so that
+//! they cannot break a log line or a terminal.
+
+use serde::Deserialize;
+use thiserror::Error;
+
+/// Why a text was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TextError {
+    /// Nothing in it but spaces.
+    #[error("must not be empty")]
+    Empty,
+    /// Longer than allowed.
+    #[error("must have at most {max} characters, this has {length}")]
+    TooLong {
+        /// How many characters are allowed.
+        max: usize,
+        /// How many came.
+        length: usize,
+    },
+    /// A line break, an escape or another control character.
+    #[error("must not contain control characters (there is U+{0:04X})")]
+    Control(u32),
+}
+
+macro_rules! bounded_text {
+    ($(#[$doc:meta])* $name:ident, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+        #[serde(try_from = "String")]
+        pub struct $name(String);
+
+        impl TryFrom<String> for $name {
+            type Error = TextError;
+
+            fn try_from(text: String) -> Result<Self, TextError> {
+                check(&text, $max).map(|()| Self(text))
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> Self {
+                text.0
+            }
+        }
+    };
+}
+
+bounded_text!(
+    /// What people call an agent: 1 to 128 characters.
+    Name, 128);
+bounded_text!(
+    /// Why something was done: 1 to 256 characters.
+    Reason, 256);
+bounded_text!(
+    /// The name of an incident in another system: 1 to 128 characters.
+    IncidentId, 128);
+
+fn check(text: &str, max: usize) -> Result<(), TextError> {
+    let length = text.chars().count();
+    if text.trim().is_empty() {
+        Err(TextError::Empty)
+    } else if length > max {
+        Err(TextError::TooLong { max, length })
+    } else if let Some(control) = text.chars().find(|character| character.is_control()) {
+        Err(TextError::Control(u32::from(control)))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn length_counts_characters_and_not_bytes() {
+        assert!(Name::try_from("é".repeat(128)).is_ok());
+        assert_eq!(
+            Name::try_from("é".repeat(129)),
+            Err(TextError::TooLong { max: 128, length: 129 })
+        );
+    }
+
+    #[test]
+    fn blank_and_control_characters_are_refused() {
+        assert_eq!(Reason::try_from(" \u{3000}".to_owned()), Err(TextError::Empty));
+        let forged = "fine\n2026-01-01 INFO restored".to_owned();
+        assert_eq!(
+            Reason::try_from(forged).map_err(|error| error.to_string()),
+            Err("must not contain control characters (there is U+000A)".to_owned())
+        );
+        assert_eq!(Reason::try_from("\u{1b}[2J".to_owned()), Err(TextError::Control(0x1b)));
+    }
+}

@@ -1,0 +1,390 @@
+//! The tests that every store must pass.
+
+#![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kya_control_plane::store::StatusAction::{Restore, Revoke, Suspend};
+use kya_control_plane::store::{
+    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
+};
+use kya_control_plane::time::{Clock, UnixMicros};
+use kya_core::{AgentId, AgentStatus, OpaqueToken, Revision, TokenId, UnixSeconds};
+
+use crate::support::TestClock;
+use crate::support::proxy::Known;
+
+/// A place where a store can be opened again and again.
+#[async_trait]
+pub trait Fixture: Send + Sync + 'static {
+    async fn new() -> Self;
+    async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
+}
+
+macro_rules! conformance {
+    ($fixture:ty) => {
+        $crate::store_conformance::conformance!($fixture:
+            an_empty_store_is_at_revision_zero,
+            every_change_is_one_revision_one_update_and_one_event,
+            deciding_again_changes_nothing_and_tells_of_the_first_time,
+            revocation_is_final,
+            a_suspended_agent_can_be_restored,
+            a_revocation_wins_whatever_comes_at_the_same_time,
+            revisions_are_gapless_under_concurrent_writers,
+            tokens_are_issued_to_active_agents_only,
+            a_token_is_revoked_once,
+            what_does_not_exist_is_named,
+            a_refused_change_leaves_no_trace,
+            a_reopened_store_has_lost_nothing,
+            time_of_commits_never_decreases,
+            the_updates_lead_to_the_snapshot,
+            snapshots_forget_tokens_past_the_horizon,
+            pages_are_ordered_and_complete,
+        );
+    };
+    ($fixture:ty: $($test:ident,)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            let fixture = <$fixture as $crate::store_conformance::Fixture>::new().await;
+            $crate::store_conformance::$test(fixture).await;
+        })*
+    };
+}
+pub(crate) use conformance;
+
+fn agent_id(n: u64) -> AgentId {
+    AgentId::from_parts(1, n.to_be_bytes().repeat(2)[..10].try_into().unwrap())
+}
+
+fn cause(reason: &str) -> Cause {
+    Cause {
+        actor: "admin".to_owned(),
+        reason: Some(reason.to_owned()),
+        incident_id: Some("INC-1".to_owned()),
+    }
+}
+
+async fn register_as(store: &dyn Store, n: u64) -> AgentId {
+    let new = NewAgent { id: agent_id(n), name: format!("agent {n}"), public_key: None };
+    store.register_agent(new, Cause::default()).await.unwrap().record.id
+}
+
+pub async fn register(store: &dyn Store) -> AgentId {
+    register_as(store, 1).await
+}
+
+pub async fn decide(
+    store: &dyn Store,
+    agent: AgentId,
+    action: StatusAction,
+) -> Result<Outcome<Agent>, StoreError> {
+    store.decide_agent(agent, action, cause("because")).await
+}
+
+async fn issue(
+    store: &dyn Store,
+    agent: AgentId,
+    n: u8,
+    ttl_seconds: u64,
+) -> Result<Outcome<Token>, StoreError> {
+    let digest = OpaqueToken::from_random([n; 32]).digest();
+    let id = TokenId::from_bytes([n; 16]);
+    store.issue_token(NewToken { id, digest, agent_id: agent, ttl_seconds }, Cause::default()).await
+}
+
+async fn revision(store: &dyn Store) -> u64 {
+    store.head().await.unwrap().position.revision.0
+}
+
+/// All that a store says.
+async fn everything(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use<> {
+    (
+        store.head().await.unwrap(),
+        store.agents(None, None, 1000).await.unwrap(),
+        store.tokens(None, None, 1000).await.unwrap(),
+        store.updates_after(Revision(0), 1000).await.unwrap(),
+        store.events_after(0, 1000).await.unwrap(),
+    )
+}
+
+pub async fn an_empty_store_is_at_revision_zero(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(7))).await;
+    let head = store.head().await.unwrap();
+    assert_eq!(head.position.revision, Revision(0));
+    assert_eq!(head.position.epoch, 7_000);
+    assert!(store.updates_after(Revision(0), 10).await.unwrap().is_empty());
+    assert_eq!(store.committed(Revision(0)).await.unwrap(), None);
+    assert_eq!(store.snapshot(UnixSeconds(0)).await.unwrap().position, head.position);
+}
+
+pub async fn every_change_is_one_revision_one_update_and_one_event(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(7))).await;
+    let agent = register(&*store).await;
+    let token = issue(&*store, agent, 1, 60).await.unwrap().record.id;
+    for action in [Suspend, Restore, Revoke] {
+        assert!(decide(&*store, agent, action).await.unwrap().changed);
+    }
+    assert!(store.revoke_token(token, cause("leaked")).await.unwrap().changed);
+
+    let updates = store.updates_after(Revision(0), 100).await.unwrap();
+    let revisions: Vec<_> = updates.iter().map(|u| u.committed.position.revision.0).collect();
+    assert_eq!(revisions, [1, 2, 3, 4, 5, 6]);
+    assert!(updates.iter().all(|update| update.delta.changes.len() == 1));
+    let events = store.events_after(0, 100).await.unwrap();
+    let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
+    let all = ["agent.registered", "token.issued", "agent.suspended", "agent.restored"];
+    assert_eq!(actions, [&all[..], &["agent.revoked", "token.revoked"]].concat());
+    for (event, update) in events.iter().zip(&updates) {
+        assert_eq!(event.committed, update.committed);
+        let revision = update.committed.position.revision;
+        assert_eq!(store.committed(revision).await.unwrap(), Some(update.committed));
+    }
+    assert_eq!(events[4].subject, agent.to_string());
+    assert_eq!(events[4].cause, cause("because"));
+    assert_eq!(events[5].subject, token.to_string());
+    assert_eq!(store.updates_after(Revision(4), 1).await.unwrap(), updates[4..5]);
+    assert_eq!(store.events_after(events[3].sequence, 1).await.unwrap(), events[4..5]);
+}
+
+pub async fn deciding_again_changes_nothing_and_tells_of_the_first_time(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(10));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    let fresh = decide(&*store, agent, Restore).await.unwrap();
+    assert!(!fresh.changed, "a registered agent is active");
+    assert_eq!(fresh.committed.position.revision, Revision(1));
+    for action in [Suspend, Revoke] {
+        clock.set(20);
+        let first = decide(&*store, agent, action).await.unwrap();
+        clock.set(30);
+        let second = decide(&*store, agent, action).await.unwrap();
+        assert!(first.changed && !second.changed);
+        assert_eq!((first.record, first.committed), (second.record, second.committed));
+    }
+    assert_eq!(revision(&*store).await, 3);
+    assert_eq!(store.events_after(0, 100).await.unwrap().len(), 3);
+}
+
+pub async fn revocation_is_final(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let agent = register(&*store).await;
+    let revoked = decide(&*store, agent, Revoke).await.unwrap().record;
+    assert_eq!(revoked.revoked_at, Some(UnixMicros(1_000_000)));
+    for action in [Suspend, Restore] {
+        let refused = decide(&*store, agent, action).await.unwrap_err();
+        assert!(matches!(refused, StoreError::RevokedIsFinal(id) if id == agent), "{refused}");
+    }
+    assert_eq!(store.agent(agent).await.unwrap(), revoked);
+}
+
+pub async fn a_suspended_agent_can_be_restored(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let agent = register(&*store).await;
+    let suspended = decide(&*store, agent, Suspend).await.unwrap().record;
+    assert_eq!(suspended.status, AgentStatus::Suspended);
+    assert_eq!(suspended.status_reason.as_deref(), Some("because"));
+    assert_eq!(suspended.incident_id.as_deref(), Some("INC-1"));
+    let restore = store.decide_agent(agent, Restore, Cause::default());
+    let restored = restore.await.unwrap().record;
+    assert_eq!(restored.status, AgentStatus::Active);
+    assert_eq!((restored.revoked_at, restored.status_reason), (None, None));
+}
+
+pub async fn a_revocation_wins_whatever_comes_at_the_same_time(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    for n in 0..20 {
+        let agent = register_as(&*store, n).await;
+        decide(&*store, agent, Suspend).await.unwrap();
+        let (revoked, _) =
+            tokio::join!(decide(&*store, agent, Revoke), decide(&*store, agent, Restore),);
+        assert!(revoked.unwrap().changed);
+        assert_eq!(store.agent(agent).await.unwrap().status, AgentStatus::Revoked);
+    }
+}
+
+pub async fn revisions_are_gapless_under_concurrent_writers(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let writers: Vec<_> = (0..8u64)
+        .map(|writer| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for n in 0..25 {
+                    register_as(&*store, writer * 1000 + n).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let updates = store.updates_after(Revision(0), 1000).await.unwrap();
+    let revisions: Vec<_> = updates.iter().map(|u| u.committed.position.revision.0).collect();
+    assert_eq!(revisions, (1..=200).collect::<Vec<_>>());
+}
+
+pub async fn tokens_are_issued_to_active_agents_only(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(100))).await;
+    let agent = register(&*store).await;
+    let token = issue(&*store, agent, 1, 60).await.unwrap().record;
+    assert_eq!((token.expires, token.issued_at), (UnixSeconds(160), UnixMicros(100_000_000)));
+    for action in [Suspend, Revoke] {
+        decide(&*store, agent, action).await.unwrap();
+        let refused = issue(&*store, agent, 2, 60).await.unwrap_err();
+        assert!(matches!(refused, StoreError::AgentNotActive { .. }), "{refused}");
+    }
+    assert_eq!(store.tokens(Some(agent), None, 10).await.unwrap(), [token]);
+}
+
+pub async fn a_token_is_revoked_once(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(1));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    let (kept, revoked) = (issue(&*store, agent, 1, 60).await, issue(&*store, agent, 2, 60).await);
+    let (kept, revoked) = (kept.unwrap().record, revoked.unwrap().record.id);
+    clock.set(5);
+    let first = store.revoke_token(revoked, cause("leaked")).await.unwrap();
+    clock.set(9);
+    let second = store.revoke_token(revoked, cause("again")).await.unwrap();
+    assert!(first.changed && !second.changed);
+    assert_eq!(first.record.revoked_at, Some(UnixMicros(5_000_000)));
+    assert_eq!((first.record.clone(), first.committed), (second.record, second.committed));
+    assert_eq!(store.tokens(None, None, 10).await.unwrap(), [kept, first.record]);
+}
+
+pub async fn what_does_not_exist_is_named(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let (agent, token) = (agent_id(1), TokenId::from_bytes([1; 16]));
+    for error in [
+        store.agent(agent).await.unwrap_err(),
+        decide(&*store, agent, Revoke).await.unwrap_err(),
+        issue(&*store, agent, 1, 60).await.unwrap_err(),
+    ] {
+        assert_eq!(error.to_string(), format!("there is no agent {agent}"));
+    }
+    let error = store.revoke_token(token, Cause::default()).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("there is no token {token}"));
+}
+
+pub async fn a_refused_change_leaves_no_trace(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let agent = register(&*store).await;
+    issue(&*store, agent, 1, 60).await.unwrap();
+    decide(&*store, agent, Revoke).await.unwrap();
+    let before = everything(&*store).await;
+    assert!(decide(&*store, agent, Restore).await.is_err());
+    assert!(issue(&*store, agent, 2, 60).await.is_err());
+    // The same id again, and the same digest again.
+    let twice = NewAgent { id: agent, name: "twin".to_owned(), public_key: None };
+    assert!(store.register_agent(twice, Cause::default()).await.is_err());
+    let other = register_as(&*store, 2).await;
+    let after_other = everything(&*store).await;
+    assert!(issue(&*store, other, 1, 60).await.is_err());
+    assert!(everything(&*store).await == after_other, "a refused token left a trace");
+    assert!(before != after_other);
+}
+
+pub async fn a_reopened_store_has_lost_nothing(fixture: impl Fixture) {
+    let clock: Arc<dyn Clock> = Arc::new(TestClock::at(50));
+    let agent = agent_id(1);
+    let token = TokenId::from_bytes([1; 16]);
+    for step in 0..6 {
+        // Not closed: the old one is simply left, as by a crash.
+        let store = fixture.open(clock.clone()).await;
+        match step {
+            0 => drop(register(&*store).await),
+            1 => drop(issue(&*store, agent, 1, 60).await.unwrap()),
+            2 => drop(decide(&*store, agent, Suspend).await.unwrap()),
+            3 => drop(decide(&*store, agent, Restore).await.unwrap()),
+            4 => drop(store.revoke_token(token, cause("leaked")).await.unwrap()),
+            _ => drop(decide(&*store, agent, Revoke).await.unwrap()),
+        }
+        let before = everything(&*store).await;
+        let reopened = fixture.open(Arc::new(TestClock::at(99))).await;
+        assert!(everything(&*reopened).await == before, "something was lost after step {step}");
+        assert_eq!(revision(&*reopened).await, step + 1);
+    }
+}
+
+pub async fn time_of_commits_never_decreases(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(100));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    clock.set(40);
+    let back = decide(&*store, agent, Suspend).await.unwrap();
+    assert_eq!(back.committed.at, UnixMicros(100_000_000));
+    assert_eq!(back.record.status_changed_at, back.committed.at);
+    let reopened = fixture.open(clock.clone()).await;
+    let still = decide(&*reopened, agent, Restore).await.unwrap();
+    assert_eq!(still.committed.at, UnixMicros(100_000_000));
+    clock.set(101);
+    let forth = decide(&*reopened, agent, Revoke).await.unwrap();
+    assert_eq!(forth.committed.at, UnixMicros(101_000_000));
+}
+
+pub async fn the_updates_lead_to_the_snapshot(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(100))).await;
+    for n in 1..=9 {
+        let agent = register_as(&*store, u64::from(n)).await;
+        let token = issue(&*store, agent, n, 60).await.unwrap().record.id;
+        match n % 3 {
+            0 => drop(decide(&*store, agent, Revoke).await.unwrap()),
+            1 => drop(decide(&*store, agent, Suspend).await.unwrap()),
+            _ => drop(store.revoke_token(token, cause("leaked")).await.unwrap()),
+        }
+    }
+    let snapshot = store.snapshot(UnixSeconds(0)).await.unwrap();
+    assert_eq!(snapshot.position.revision, Revision(27));
+    let updates = store.updates_after(Revision(0), 100).await.unwrap();
+    let replayed = Known::replay(updates.into_iter().flat_map(|update| update.delta.changes));
+    assert_eq!(Known::snapshot(snapshot.agents, snapshot.tokens), replayed);
+}
+
+pub async fn snapshots_forget_tokens_past_the_horizon(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(100))).await;
+    let agent = register(&*store).await;
+    for (n, ttl) in [(1, 10), (2, 20), (3, 30)] {
+        issue(&*store, agent, n, ttl).await.unwrap();
+    }
+    store.revoke_token(TokenId::from_bytes([3; 16]), cause("leaked")).await.unwrap();
+    let tokens = |horizon| {
+        let store = Arc::clone(&store);
+        async move { store.snapshot(UnixSeconds(horizon)).await.unwrap().tokens }
+    };
+    assert_eq!(tokens(109).await.len(), 3);
+    assert_eq!(tokens(110).await.len(), 2);
+    let last = tokens(120).await;
+    assert_eq!(last.len(), 1);
+    assert!(last[0].revoked, "a revoked token is still told");
+    assert_eq!(tokens(130).await.len(), 0);
+}
+
+pub async fn pages_are_ordered_and_complete(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    for n in [5, 3, 9, 1, 7] {
+        let agent = register_as(&*store, n).await;
+        if n > 4 {
+            decide(&*store, agent, Suspend).await.unwrap();
+        }
+    }
+    let mut seen = Vec::new();
+    loop {
+        let page = store.agents(None, seen.last().copied(), 2).await.unwrap();
+        seen.extend(page.iter().map(|agent| agent.id));
+        if page.len() < 2 {
+            break;
+        }
+    }
+    assert_eq!(seen, [1, 3, 5, 7, 9].map(agent_id));
+    let suspended = store.agents(Some(AgentStatus::Suspended), Some(agent_id(5)), 9).await.unwrap();
+    assert_eq!(suspended.iter().map(|agent| agent.id).collect::<Vec<_>>(), [7, 9].map(agent_id));
+
+    for (n, holder) in [(4, 1), (2, 3), (6, 1)] {
+        issue(&*store, agent_id(holder), n, 60).await.unwrap();
+    }
+    let ids = |tokens: Vec<Token>| tokens.iter().map(|t| t.id.to_bytes()[0]).collect::<Vec<_>>();
+    assert_eq!(ids(store.tokens(None, None, 9).await.unwrap()), [2, 4, 6]);
+    assert_eq!(ids(store.tokens(Some(agent_id(1)), None, 9).await.unwrap()), [4, 6]);
+    let after = Some(TokenId::from_bytes([4; 16]));
+    assert_eq!(ids(store.tokens(Some(agent_id(1)), after, 9).await.unwrap()), [6]);
+}

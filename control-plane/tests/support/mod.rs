@@ -1,0 +1,94 @@
+//! A control plane in this process, and what talks to it.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
+
+pub mod api;
+pub mod proxy;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kya_control_plane::config::Config;
+use kya_control_plane::push::Limits;
+use kya_control_plane::time::{Clock, UnixMicros};
+use kya_control_plane::{RunningServer, Server};
+use tempfile::TempDir;
+
+pub use api::Api;
+pub use proxy::TestProxy;
+
+/// Long enough for anything that does happen on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A server, its data and its client.
+pub struct ControlPlane {
+    pub server: RunningServer,
+    pub api: Api,
+    pub dir: TempDir,
+}
+
+impl ControlPlane {
+    pub async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    pub async fn start_with(limits: Limits) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), limits).await
+    }
+
+    pub async fn start_in(dir: TempDir, limits: Limits) -> Self {
+        let config = Config::ephemeral(dir.path());
+        let server = Server::new(config).with_limits(limits).run().await.unwrap();
+        let key = std::fs::read_to_string(dir.path().join("admin.key")).unwrap();
+        let api = Api::new(&server.http_addr.to_string(), key.trim());
+        Self { server, api, dir }
+    }
+
+    /// Ends the server and begins again with the same data.
+    pub async fn restart(self) -> Self {
+        self.server.shutdown().await;
+        Self::start_in(self.dir, Limits::default()).await
+    }
+
+    /// A proxy whose first snapshot has been checked and applied.
+    pub async fn proxy(&self, node_id: &str) -> TestProxy {
+        let mut proxy = self.silent_proxy(node_id).await;
+        proxy.next().await;
+        proxy
+    }
+
+    /// A proxy that has said Hello and read nothing.
+    pub async fn silent_proxy(&self, node_id: &str) -> TestProxy {
+        TestProxy::connect(self.server.grpc_addr, self.server.public_key, node_id).await
+    }
+}
+
+/// Waits until `condition` holds, and fails with `what` if it never does.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// A clock that stands still until it is set.
+#[derive(Debug)]
+pub struct TestClock(AtomicU64);
+
+impl TestClock {
+    pub fn at(second: u64) -> Self {
+        Self(AtomicU64::new(second * 1_000_000))
+    }
+
+    pub fn set(&self, second: u64) {
+        self.0.store(second * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> UnixMicros {
+        UnixMicros(self.0.load(Ordering::SeqCst))
+    }
+}
