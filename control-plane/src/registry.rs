@@ -111,7 +111,7 @@ impl Registry {
         let task = tokio::spawn(async move {
             let outcome = change.await?;
             if outcome.changed {
-                push.committed(outcome.committed.position.revision);
+                push.committed(outcome.committed);
             }
             Ok(outcome)
         });

@@ -322,9 +322,12 @@ fn send<H: Host>(
     plugin.host.send(id, &message.encode_to_vec())
 }
 
-/// A property of the node, cut to what the protocol carries.
+/// An attribute of the node, cut to what the protocol carries. Envoy 1.40 has it
+/// under `xds.node`, other proxies under `node`.
 fn text_property<H: Host>(plugin: &Plugin<H>, name: &str) -> String {
-    let bytes = plugin.host.property(&["node", name]).unwrap_or_default();
+    let property = |path: &[&str]| plugin.host.property(path).filter(|value| !value.is_empty());
+    let bytes =
+        property(&["xds", "node", name]).or_else(|| property(&["node", name])).unwrap_or_default();
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     while text.len() > 256 {
         text.pop();

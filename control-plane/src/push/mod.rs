@@ -117,14 +117,15 @@ impl Push {
             ring: Arc::clone(&push.ring),
             timeline: Arc::clone(&push.timeline),
             wake: Arc::clone(&push.wake),
+            clock: Arc::clone(&push.clock),
         };
         tokio::spawn(publisher.run(stop));
         Ok(push)
     }
 
     /// To be called right after a commit: has it pushed.
-    pub(crate) fn committed(&self, revision: Revision) {
-        self.timeline.note(revision, Instant::now());
+    pub(crate) fn committed(&self, committed: Committed) {
+        self.timeline.note(committed, (Instant::now(), self.clock.now()));
         self.wake.notify_one();
     }
 

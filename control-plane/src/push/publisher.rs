@@ -11,6 +11,7 @@ use super::ring::Ring;
 use super::timeline::Timeline;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::telemetry::Metrics;
+use crate::time::Clock;
 
 /// How often the store is asked without a wake. Wakes are what makes a push
 /// fast; this is what makes it certain.
@@ -24,6 +25,7 @@ pub(super) struct Publisher {
     pub(super) timeline: Arc<Timeline>,
     pub(super) wake: Arc<Notify>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Publisher {
@@ -82,7 +84,7 @@ impl Publisher {
         );
         // Whoever made the change notes its commit a moment earlier; this is
         // for changes that another process made.
-        self.timeline.note(position.revision, Instant::now());
+        self.timeline.note(update.committed, (Instant::now(), self.clock.now()));
         self.metrics.published(position.revision);
         self.ring.append(position, signed);
         Ok(())

@@ -194,8 +194,9 @@ impl ProxyBuilder {
     fn settings(&self, plugin_configuration: &[u8]) -> VmSettings {
         let mut properties = self.properties.clone();
         for (path, value) in [
-            ("node\0id", &self.node_id),
-            ("node\0cluster", &self.node_cluster),
+            // Envoy 1.40 answers these, and not `node\0id`.
+            ("xds\0node\0id", &self.node_id),
+            ("xds\0node\0cluster", &self.node_cluster),
             ("plugin_name", &self.plugin_name),
             ("plugin_root_id", &self.root_id),
             ("plugin_vm_id", &self.vm_id),

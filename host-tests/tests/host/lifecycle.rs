@@ -226,8 +226,14 @@ fn properties_are_those_of_the_process() {
                (i32.store (i32.const 1028) (i32.const 0))"#
         )
     };
-    let paths =
-        ["node\\00id", "node\\00cluster", "plugin_vm_id", "plugin_root_id", "x\\00y", "nope"];
+    let paths = [
+        "xds\\00node\\00id",
+        "xds\\00node\\00cluster",
+        "plugin_vm_id",
+        "plugin_root_id",
+        "x\\00y",
+        "nope",
+    ];
     let mut body = String::from(
         r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))"#,
     );
