@@ -1,0 +1,219 @@
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, Method};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A small client of the control plane's HTTP API. Fields that the harness
+/// does not use are left out.
+#[derive(Debug, Clone)]
+pub struct Api {
+    http: Client,
+    base: String,
+    key: String,
+}
+
+/// One registered agent.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Agent {
+    /// `agt_…`
+    pub agent_id: String,
+    /// `active`, `suspended` or `revoked`.
+    pub status: String,
+    /// Revision of its last change.
+    pub revision: u64,
+}
+
+/// An issued token, as it is shown once.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Token {
+    /// `at_…`, what the agent sends.
+    pub token: String,
+    /// `tok_…`
+    pub token_id: String,
+    /// The revision that made it known.
+    pub revision: u64,
+}
+
+/// A committed change.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Change {
+    /// False when there was nothing to do.
+    pub changed: bool,
+    /// The revision that holds it.
+    pub revision: u64,
+    /// When it was committed, in milliseconds since 1970.
+    pub committed_unix_ms: f64,
+}
+
+/// Which workers have applied a revision.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Acknowledgements {
+    /// The revision asked about.
+    pub revision: u64,
+    /// When it was committed, in milliseconds since 1970.
+    pub committed_unix_ms: f64,
+    /// Whether every worker of every connected proxy has it.
+    pub complete: bool,
+    /// Connected proxies.
+    pub proxies: usize,
+    /// Known workers of connected proxies.
+    pub workers: usize,
+    /// Those of them that have acknowledged.
+    pub workers_acknowledged: usize,
+    /// A row for each worker that has.
+    pub acknowledgements: Vec<Acknowledgement>,
+}
+
+impl Acknowledgements {
+    /// When the slowest worker applied the revision, in milliseconds since 1970.
+    pub fn last_applied_unix_ms(&self) -> Option<f64> {
+        self.acknowledgements.iter().map(|ack| ack.applied_unix_ms).reduce(f64::max)
+    }
+}
+
+/// One worker's word that it decides by a revision.
+#[derive(Debug, Clone, Deserialize, serde::Serialize)]
+pub struct Acknowledgement {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// Which worker of that proxy.
+    pub slot: u32,
+    /// When it applied the revision, by the proxy's clock.
+    pub applied_unix_ms: f64,
+    /// Commit to arrival of this acknowledgement, in milliseconds.
+    pub after_ms: f64,
+}
+
+/// The connected proxies.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Nodes {
+    /// The newest committed revision.
+    pub revision: u64,
+    /// Who is connected.
+    pub nodes: Vec<Node>,
+}
+
+/// One connected proxy.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Node {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// Its workers, as they have reported themselves.
+    pub workers: Vec<Worker>,
+}
+
+/// One worker of a connected proxy.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Worker {
+    /// Which worker of that proxy.
+    pub slot: u32,
+    /// The revision it decides by.
+    pub revision: u64,
+}
+
+impl Api {
+    /// A client of the server at `base` (`http://127.0.0.1:7080`).
+    pub fn new(base: &str, admin_key: &str) -> Result<Self> {
+        let http = Client::builder().timeout(TIMEOUT).build()?;
+        Ok(Self { http, base: base.to_owned(), key: admin_key.to_owned() })
+    }
+
+    /// Where the server is: what `KYA_SERVER` takes.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The admin key: what `KYA_TOKEN` takes.
+    pub fn admin_key(&self) -> &str {
+        &self.key
+    }
+
+    /// Registers an agent.
+    pub async fn register_agent(&self, name: &str) -> Result<Agent> {
+        self.post("/v1/agents", json!({ "name": name })).await
+    }
+
+    /// One agent as it stands.
+    pub async fn agent(&self, agent_id: &str) -> Result<Agent> {
+        self.get(&format!("/v1/agents/{agent_id}")).await
+    }
+
+    /// Issues a token of the default lifetime.
+    pub async fn issue_token(&self, agent_id: &str) -> Result<Token> {
+        self.post("/v1/tokens", json!({ "agent_id": agent_id })).await
+    }
+
+    /// Issues a token that lasts `seconds`.
+    pub async fn issue_short_token(&self, agent_id: &str, seconds: u64) -> Result<Token> {
+        self.post("/v1/tokens", json!({ "agent_id": agent_id, "ttl_seconds": seconds })).await
+    }
+
+    /// Revokes an agent, for good.
+    pub async fn revoke_agent(&self, agent_id: &str, reason: &str) -> Result<Change> {
+        self.post(&format!("/v1/agents/{agent_id}/revoke"), json!({ "reason": reason })).await
+    }
+
+    /// Suspends an agent.
+    pub async fn suspend_agent(&self, agent_id: &str, reason: &str) -> Result<Change> {
+        self.post(&format!("/v1/agents/{agent_id}/suspend"), json!({ "reason": reason })).await
+    }
+
+    /// Puts a suspended agent back.
+    pub async fn restore_agent(&self, agent_id: &str) -> Result<Change> {
+        self.post(&format!("/v1/agents/{agent_id}/restore"), json!({})).await
+    }
+
+    /// Takes one token back.
+    pub async fn revoke_token(&self, token_id: &str, reason: &str) -> Result<Change> {
+        self.post(&format!("/v1/tokens/{token_id}/revoke"), json!({ "reason": reason })).await
+    }
+
+    /// The connected proxies.
+    pub async fn nodes(&self) -> Result<Nodes> {
+        self.get("/v1/nodes").await
+    }
+
+    /// Who has applied `revision`; waits up to `wait` (at most 30 s) for the last.
+    pub async fn acknowledgements(
+        &self,
+        revision: u64,
+        wait: Duration,
+    ) -> Result<Acknowledgements> {
+        let wait_ms = wait.as_millis();
+        self.get(&format!("/v1/revisions/{revision}/acknowledgements?wait_ms={wait_ms}")).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: Value) -> Result<T> {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T> {
+        let what = format!("{method} {path}");
+        let mut request =
+            self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.with_context(|| format!("{what} was not answered"))?;
+        let status = response.status();
+        let text = response.text().await?;
+        if !status.is_success() {
+            bail!("{what} was answered {status}: {text}");
+        }
+        serde_json::from_str(&text).with_context(|| format!("{what} was answered with: {text}"))
+    }
+}

@@ -1,0 +1,151 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use crate::Artifacts;
+use crate::api::Api;
+use crate::ports::reserve_port;
+use crate::process::Process;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+
+/// Where a control plane listens: its `addresses.json`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Addresses {
+    /// The HTTP API.
+    pub http: SocketAddr,
+    /// The stream for proxies.
+    pub grpc: SocketAddr,
+}
+
+/// A control plane that does not run: before its first start, or between two.
+///
+/// Its address and its keys are settled all the same, so proxies can be
+/// configured for it.
+#[derive(Debug)]
+pub struct Downed {
+    binary: PathBuf,
+    data_dir: PathBuf,
+    log: PathBuf,
+    grpc: SocketAddr,
+}
+
+/// A running control plane.
+#[derive(Debug)]
+pub struct ControlPlane {
+    process: Process,
+    settled: Downed,
+    addresses: Addresses,
+    api: Api,
+}
+
+impl Downed {
+    /// Settles a control plane that keeps its data in `dir/data`.
+    pub fn new(artifacts: &Artifacts, dir: &Path) -> Result<Self> {
+        Ok(Self {
+            binary: artifacts.control_plane()?,
+            data_dir: dir.join("data"),
+            log: dir.join("control-plane.log"),
+            grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
+        })
+    }
+
+    /// Where it will listen for proxies, at every start.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// The key that proxies have to trust.
+    pub fn public_key(&self) -> Result<String> {
+        let output = Command::new(&self.binary)
+            .args(["public-key", "--data-dir"])
+            .arg(&self.data_dir)
+            .output()
+            .context("cannot run kya-control-plane public-key")?;
+        if !output.status.success() {
+            bail!(
+                "kya-control-plane public-key failed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    /// Starts it and waits until it answers.
+    pub async fn start(self) -> Result<ControlPlane> {
+        let announcement = self.data_dir.join("addresses.json");
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["serve", "--http-listen", "127.0.0.1:0", "--grpc-listen"])
+            .arg(self.grpc.to_string())
+            .arg("--data-dir")
+            .arg(&self.data_dir);
+        // A stale announcement of a killed server would be believed.
+        if announcement.exists() {
+            fs::remove_file(&announcement)?;
+        }
+        let mut process = Process::spawn("the control plane", &mut command, &self.log)?;
+        let addresses =
+            process.wait_ready(START_LIMIT, async || read_announcement(&announcement)).await?;
+        if addresses.grpc != self.grpc {
+            bail!("the control plane listens on {}, not on {}", addresses.grpc, self.grpc);
+        }
+        let key = fs::read_to_string(self.data_dir.join("admin.key"))
+            .context("the control plane left no admin key")?;
+        let api = Api::new(&format!("http://{}", addresses.http), key.trim())?;
+        Ok(ControlPlane { process, settled: self, addresses, api })
+    }
+}
+
+impl ControlPlane {
+    /// A client with the admin key.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Where it keeps its data.
+    pub fn data_dir(&self) -> &Path {
+        &self.settled.data_dir
+    }
+
+    /// The key that proxies have to trust.
+    pub fn public_key(&self) -> Result<String> {
+        self.settled.public_key()
+    }
+
+    /// SIGKILL: it gets no chance to write anything more.
+    pub fn kill(self) -> Result<Downed> {
+        self.process.kill()?;
+        Ok(self.settled)
+    }
+
+    /// SIGTERM: it drains and ends.
+    pub async fn stop(self) -> Result<(Downed, ExitStatus)> {
+        let status = self.process.terminate(STOP_LIMIT).await?;
+        Ok((self.settled, status))
+    }
+}
+
+fn read_announcement(path: &Path) -> Result<Option<Addresses>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,46 @@
+//! Runs real fleets: a control plane, Envoy sidecars with the compiled filter,
+//! a service behind them and agents in front.
+//!
+//! Everything here starts the real binaries, as an operator would, and talks to
+//! them over their public interfaces; nothing is linked in. The tests of this
+//! crate, `cargo xtask demo` and `cargo xtask bench` are built on it.
+//!
+//! ```no_run
+//! # async fn example() -> anyhow::Result<()> {
+//! use kya_envoy::{Artifacts, Fleet, FleetOptions};
+//!
+//! let fleet = Fleet::start(&Artifacts::debug(), &FleetOptions::default()).await?;
+//! let agent = fleet.api().register_agent("invoice-bot").await?;
+//! let token = fleet.api().issue_token(&agent.agent_id).await?;
+//! fleet.wait_converged().await?;
+//! # let _ = token;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod artifacts;
+mod bootstrap;
+mod clock;
+mod control_plane;
+mod fleet;
+mod ports;
+mod process;
+mod sidecar;
+mod stats;
+pub mod traffic;
+mod upstream;
+mod wait;
+
+pub use api::{Acknowledgement, Acknowledgements, Agent, Api, Change, Node, Nodes, Token, Worker};
+pub use artifacts::{Artifacts, ENVOY_VERSION, FILTER_TARGET, Profile};
+pub use bootstrap::Bootstrap;
+pub use clock::unix_ms;
+pub use control_plane::{Addresses, ControlPlane, Downed};
+pub use fleet::{Fleet, FleetOptions, Headless, RunDir};
+pub use ports::reserve_port;
+pub use process::Process;
+pub use sidecar::{Sidecar, SidecarOptions};
+pub use stats::Stats;
+pub use upstream::{Upstream, curl_charge};
+pub use wait::until;

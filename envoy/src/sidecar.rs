@@ -1,0 +1,205 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::Artifacts;
+use crate::bootstrap::Bootstrap;
+use crate::process::Process;
+use crate::stats::Stats;
+
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Lines that Envoy writes when a filter has crashed, or when it has itself.
+const SIGNS_OF_A_CRASH: [&str; 7] = [
+    "wasm vm failed",
+    "Wasm VM failed",
+    "Function: proxy_",
+    "RuntimeError",
+    "panicked at",
+    "assert failure",
+    "Caught Segmentation fault",
+];
+
+/// One sidecar to be.
+#[derive(Debug, Clone)]
+pub struct SidecarOptions {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// Worker threads.
+    pub workers: u32,
+    /// The service behind it.
+    pub upstream: SocketAddr,
+    /// The gRPC address of the control plane.
+    pub control_plane: SocketAddr,
+    /// Whose signed updates count.
+    pub update_key: String,
+}
+
+/// A running Envoy with the filter in it.
+#[derive(Debug)]
+pub struct Sidecar {
+    process: Process,
+    node_id: String,
+    workers: u32,
+    admin: SocketAddr,
+    listener: SocketAddr,
+    http: Client,
+}
+
+impl Sidecar {
+    /// Starts Envoy on free ports and waits until it serves. That it serves
+    /// does not mean that it has state yet: ask the control plane for that.
+    ///
+    /// Its files are in `dir`, named after the node.
+    pub async fn start(
+        artifacts: &Artifacts,
+        options: &SidecarOptions,
+        dir: &Path,
+    ) -> Result<Self> {
+        let bootstrap = Bootstrap {
+            node_id: options.node_id.clone(),
+            node_cluster: "payments".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_port: 0,
+            upstream: options.upstream,
+            control_plane: options.control_plane,
+            filter_wasm: artifacts.filter_wasm()?,
+            update_key: options.update_key.clone(),
+        };
+        let yaml = bootstrap.render_file(&artifacts.bootstrap())?;
+        Self::start_with(artifacts, options, &yaml, dir).await
+    }
+
+    /// The same, with a bootstrap of the caller's own.
+    pub async fn start_with(
+        artifacts: &Artifacts,
+        options: &SidecarOptions,
+        yaml: &str,
+        dir: &Path,
+    ) -> Result<Self> {
+        let file = |suffix: &str| dir.join(format!("{}.{suffix}", options.node_id));
+        let (config, admin_path) = (file("yaml"), file("admin"));
+        fs::write(&config, yaml)?;
+
+        let mut command = Command::new(artifacts.envoy()?);
+        command
+            // Hot restart is what makes two Envoys of one machine collide.
+            .arg("--disable-hot-restart")
+            .args(["--concurrency", &options.workers.to_string()])
+            // At `info` Envoy lists all its extensions; the filter's own words matter.
+            .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .arg("--admin-address-path")
+            .arg(&admin_path)
+            .arg("-c")
+            .arg(&config);
+        let mut process = Process::spawn(&options.node_id, &mut command, &file("log"))?;
+
+        let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let (admin, listener) = process
+            .wait_ready(START_LIMIT, async || {
+                let Some(admin) = read_admin_address(&admin_path)? else { return Ok(None) };
+                Ok(serving(&http, admin).await?.map(|listener| (admin, listener)))
+            })
+            .await?;
+        let (node_id, workers) = (options.node_id.clone(), options.workers);
+        Ok(Self { process, node_id, workers, admin, listener, http })
+    }
+
+    /// Envoy's `node.id`.
+    pub fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    /// How many workers it has.
+    pub fn workers(&self) -> u32 {
+        self.workers
+    }
+
+    /// Where agents connect.
+    pub fn address(&self) -> SocketAddr {
+        self.listener
+    }
+
+    /// Its admin page.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The address of `path` as agents see it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listener)
+    }
+
+    /// Its counters and gauges of this moment.
+    pub async fn stats(&self) -> Result<Stats> {
+        let url = format!("http://{}/stats", self.admin);
+        let page = self.http.get(url).send().await?.error_for_status()?.text().await?;
+        Ok(Stats::parse(&page))
+    }
+
+    /// Connections that each worker has accepted so far, by worker index.
+    pub async fn connections_by_worker(&self) -> Result<Vec<u64>> {
+        let url = format!("http://{}/stats?filter=kya_ingress.worker_", self.admin);
+        let page = self.http.get(url).send().await?.error_for_status()?.text().await?;
+        Ok(Stats::parse(&page).connections_by_worker(self.workers))
+    }
+
+    /// What Envoy and the filter have logged.
+    pub fn log(&self) -> Result<String> {
+        self.process.log()
+    }
+
+    /// Fails unless Envoy runs, no filter VM was ever lost and nothing in the
+    /// log looks like a crash.
+    pub async fn check_sound(&mut self) -> Result<()> {
+        if !self.process.is_running()? {
+            bail!("{} has ended:\n{}", self.node_id, self.log()?);
+        }
+        let stats = self.stats().await?;
+        let reloads = stats.get("wasm.kya.vm_reload");
+        if reloads > 0 {
+            bail!("{} had to reload a filter VM {reloads} times", self.node_id);
+        }
+        let log = self.log()?;
+        let sign = log.lines().find(|line| SIGNS_OF_A_CRASH.iter().any(|s| line.contains(s)));
+        match sign {
+            Some(line) => bail!("the log of {} shows a crash: {line}", self.node_id),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Envoy's address of an admin page on port 0, once it has written it.
+fn read_admin_address(path: &PathBuf) -> Result<Option<SocketAddr>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.trim().parse().ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The listener's address once the server is live, which is after its workers
+/// have started.
+async fn serving(http: &Client, admin: SocketAddr) -> Result<Option<SocketAddr>> {
+    let page = async |path: &str| -> Option<String> {
+        let response = http.get(format!("http://{admin}{path}")).send().await.ok()?;
+        response.error_for_status().ok()?.text().await.ok()
+    };
+    if page("/ready").await.is_none() {
+        return Ok(None);
+    }
+    let Some(listeners) = page("/listeners?format=json").await else { return Ok(None) };
+    let listeners: Value = serde_json::from_str(&listeners)?;
+    let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+    let (Some(ip), Some(port)) = (socket["address"].as_str(), socket["port_value"].as_u64()) else {
+        bail!("Envoy has no listener: {listeners}");
+    };
+    let address = format!("{ip}:{port}");
+    Ok(Some(address.parse().with_context(|| format!("not an address: {address}"))?))
+}

@@ -1,0 +1,84 @@
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, StatusCode};
+
+use super::caller::fresh_connections;
+use super::connection::Connection;
+use crate::Sidecar;
+use crate::upstream::{CHARGES, charge_body};
+
+const MOST_CONNECTIONS: usize = 200;
+
+/// One line of requests to one sidecar, each sent when the last was answered.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    way: Way,
+    /// The `node.id` of the sidecar.
+    pub node_id: String,
+    /// The worker at the other end, where the lane keeps one connection.
+    pub worker: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum Way {
+    Fresh { http: Client, url: String },
+    Kept(Connection),
+}
+
+impl Lane {
+    /// A lane that makes charges, each on a new connection.
+    pub fn fresh(sidecar: &Sidecar) -> Result<Self> {
+        let way = Way::Fresh { http: fresh_connections().build()?, url: sidecar.url(CHARGES) };
+        Ok(Self { way, node_id: sidecar.node_id().to_owned(), worker: None })
+    }
+
+    /// A lane that keeps one connection, and which worker has accepted it.
+    /// Nobody else may connect to the sidecar meanwhile.
+    async fn kept(sidecar: &Sidecar) -> Result<Self> {
+        let before = sidecar.connections_by_worker().await?;
+        let connection = Connection::open(sidecar).await?;
+        // Once it was answered, whatever the answer is, it was accepted.
+        connection.request("none").await?;
+        let after = sidecar.connections_by_worker().await?;
+        let worker = after.iter().zip(&before).position(|(after, before)| after > before);
+        let worker = worker.context("no worker has accepted the connection")?;
+        Ok(Self {
+            way: Way::Kept(connection),
+            node_id: sidecar.node_id().to_owned(),
+            worker: Some(u32::try_from(worker)?),
+        })
+    }
+
+    /// Makes one request, and returns the status once the whole answer is there.
+    pub(super) async fn request(&self, token: &str) -> Result<StatusCode> {
+        match &self.way {
+            Way::Kept(connection) => connection.request(token).await,
+            Way::Fresh { http, url } => {
+                let request = http.post(url).bearer_auth(token).json(&charge_body());
+                let response = request.send().await?;
+                let status = response.status();
+                response.bytes().await?;
+                Ok(status)
+            }
+        }
+    }
+}
+
+/// One lane that keeps its connection to each worker of `sidecar`, in the order of the workers.
+///
+/// # Errors
+/// When 200 connections did not reach every worker.
+pub async fn pin_every_worker(sidecar: &Sidecar) -> Result<Vec<Lane>> {
+    let wanted = sidecar.workers() as usize;
+    let mut lanes: Vec<Lane> = Vec::new();
+    for _ in 0..MOST_CONNECTIONS {
+        let lane = Lane::kept(sidecar).await?;
+        if lanes.iter().all(|known| known.worker != lane.worker) {
+            lanes.push(lane);
+        }
+        if lanes.len() == wanted {
+            lanes.sort_by_key(|lane| lane.worker);
+            return Ok(lanes);
+        }
+    }
+    bail!("{MOST_CONNECTIONS} connections to {} reached {} workers", sidecar.node_id(), lanes.len())
+}

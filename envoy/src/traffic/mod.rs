@@ -1,0 +1,13 @@
+//! Agents: requests that reach every worker, loads that run beside a kill, and
+//! connections whose worker is known.
+
+mod caller;
+mod connection;
+mod lane;
+mod load;
+mod reach;
+
+pub use caller::{Answer, Caller};
+pub use lane::{Lane, pin_every_worker};
+pub use load::{Load, Outcome, Sample};
+pub use reach::{Reached, reach_every_worker};

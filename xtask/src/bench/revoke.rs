@@ -1,0 +1,179 @@
+//! Commit of a revocation to the last worker that denies.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kya_envoy::traffic::{Lane, Load, Outcome, Sample, pin_every_worker};
+use kya_envoy::{Artifacts, Fleet, FleetOptions, Profile, until};
+use serde::Serialize;
+use tokio::runtime::Runtime;
+
+use super::distribution::{Distribution, histogram};
+use crate::{build, setup};
+
+/// Time between two requests on one connection.
+const PAUSE: Duration = Duration::from_millis(1);
+/// Requests that every worker must have allowed before the kill.
+const WARM_UP: usize = 10;
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Options of `cargo xtask bench revoke`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// How many agents to kill.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    kills: u32,
+    /// Print one JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One kill; times in ms after the commit.
+#[derive(Debug)]
+struct Kill {
+    /// When the last worker began to decide by the revocation.
+    applied: f64,
+    /// When the control plane had the last acknowledgement.
+    acknowledged: f64,
+    /// When the last worker's first denial was back at the agent.
+    denied: f64,
+    /// Requests that were sent after the last worker knew, and allowed.
+    allowed_after: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcomes {
+    kills: usize,
+    sidecars: usize,
+    workers: usize,
+    applied_ms: Option<Distribution>,
+    acknowledged_ms: Option<Distribution>,
+    denied_ms: Option<Distribution>,
+    allowed_after_last_ack: usize,
+}
+
+pub(super) fn run(options: &Options) -> Result<()> {
+    let artifacts = Artifacts::new(Profile::Release);
+    setup::envoy(&artifacts)?;
+    build::filter(&artifacts)?;
+    build::binaries(&artifacts, Profile::Release)?;
+    Runtime::new()?.block_on(measure(&artifacts, options))
+}
+
+async fn measure(artifacts: &Artifacts, options: &Options) -> Result<()> {
+    let fleet = Fleet::start(artifacts, &FleetOptions::default()).await?;
+    let mut lanes = Vec::new();
+    for sidecar in &fleet.sidecars {
+        lanes.extend(pin_every_worker(sidecar).await?);
+    }
+    let mut kills = Vec::new();
+    for number in 1..=options.kills {
+        kills.push(kill(&fleet, &lanes, number).await?);
+        if number % 10 == 0 {
+            eprintln!("{number} of {} kills", options.kills);
+        }
+    }
+    report(&fleet, options, &kills)?;
+    fleet.finish().await
+}
+
+/// Revokes one new agent while every worker serves it.
+async fn kill(fleet: &Fleet, lanes: &[Lane], number: u32) -> Result<Kill> {
+    let api = fleet.api();
+    let agent = api.register_agent(&format!("bench-{number}")).await?;
+    let token = api.issue_token(&agent.agent_id).await?;
+    if !api.acknowledgements(token.revision, LIMIT).await?.complete {
+        bail!("a worker did not learn of the token within {LIMIT:?}");
+    }
+    let load = Load::start(lanes, &token.token, PAUSE);
+    let enough = |samples: &[Sample], wanted: fn(Outcome) -> bool, least: usize| {
+        let of_lane = |lane| samples.iter().filter(|s| s.lane == lane && wanted(s.outcome)).count();
+        (0..lanes.len()).all(|lane| of_lane(lane) >= least).then_some(())
+    };
+    let allowed = |outcome| outcome == Outcome::Allowed;
+    let denied = |outcome| outcome == Outcome::Denied;
+    until("every worker to allow requests", LIMIT, async || {
+        Ok(enough(&load.samples_from(0), allowed, WARM_UP))
+    })
+    .await
+    .with_context(|| tally(lanes, &load.samples_from(0)))?;
+    // So that kills fall on every phase of the filter's timer.
+    tokio::time::sleep(Duration::from_micros(u64::from(number) * 6180 % 10_000)).await;
+
+    let change = api.revoke_agent(&agent.agent_id, "bench").await?;
+    let acks = api.acknowledgements(change.revision, LIMIT).await?;
+    until("every worker to deny", LIMIT, async || Ok(enough(&load.samples_from(0), denied, 1)))
+        .await
+        .with_context(|| tally(lanes, &load.samples_from(0)))?;
+    let samples = load.stop().await?;
+
+    let last_applied = acks.last_applied_unix_ms().context("nobody has acknowledged")?;
+    if !acks.complete || acks.acknowledgements.len() != lanes.len() {
+        bail!("{} of {} workers have acknowledged", acks.acknowledgements.len(), lanes.len());
+    }
+    let first_denials = (0..lanes.len()).filter_map(|lane| {
+        let of_lane = samples.iter().filter(|s| s.lane == lane && denied(s.outcome));
+        of_lane.map(|sample| sample.answered_unix_ms).reduce(f64::min)
+    });
+    let last_denial = first_denials.reduce(f64::max).context("nobody has denied")?;
+    Ok(Kill {
+        applied: last_applied - change.committed_unix_ms,
+        acknowledged: acks.acknowledgements.iter().map(|ack| ack.after_ms).fold(0.0, f64::max),
+        denied: last_denial - change.committed_unix_ms,
+        allowed_after: samples
+            .iter()
+            .filter(|sample| sample.sent_unix_ms > last_applied && allowed(sample.outcome))
+            .count(),
+    })
+}
+
+/// What each worker has answered, for when it was not what is wanted.
+fn tally(lanes: &[Lane], samples: &[Sample]) -> String {
+    let mut text = String::from("answers of each worker:");
+    for (index, lane) in lanes.iter().enumerate() {
+        let count =
+            |outcome| samples.iter().filter(|s| s.lane == index && s.outcome == outcome).count();
+        text.push_str(&format!(
+            "\n  {} worker {}: {} allowed, {} denied, {} failed",
+            lane.node_id,
+            lane.worker.unwrap_or_default(),
+            count(Outcome::Allowed),
+            count(Outcome::Denied),
+            count(Outcome::Failed)
+        ));
+    }
+    text
+}
+
+fn report(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Result<()> {
+    let times = |of: fn(&Kill) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
+    let measured = [
+        ("last worker applied it", times(|kill| kill.applied)),
+        ("last acknowledgement was back", times(|kill| kill.acknowledged)),
+        ("last worker's first denial was seen", times(|kill| kill.denied)),
+    ];
+    let [applied, acknowledged, denied] = measured.each_ref().map(|(_, ms)| Distribution::of(ms));
+    let outcomes = Outcomes {
+        kills: kills.len(),
+        sidecars: fleet.sidecars.len(),
+        workers: fleet.workers(),
+        applied_ms: applied,
+        acknowledged_ms: acknowledged,
+        denied_ms: denied,
+        allowed_after_last_ack: kills.iter().map(|kill| kill.allowed_after).sum(),
+    };
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+        return Ok(());
+    }
+    let Outcomes { kills, sidecars, workers, .. } = outcomes;
+    println!("\n{kills} kills, {sidecars} sidecars, {workers} workers; ms after the commit");
+    for (what, ms) in &measured {
+        let Some(spread) = Distribution::of(ms) else { continue };
+        let Distribution { min, p50, p90, p99, max } = spread;
+        println!("\n{what}\n  min {min}  p50 {p50}  p90 {p90}  p99 {p99}  max {max}\n");
+        print!("{}", histogram(ms));
+    }
+    println!("\nrequests allowed after the last worker knew: {}", outcomes.allowed_after_last_ack);
+    Ok(())
+}

@@ -1,0 +1,19 @@
+/// Says what happens: on stdout, or on stderr where stdout belongs to JSON.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Narrator {
+    to_stderr: bool,
+}
+
+impl Narrator {
+    pub(super) fn new(to_stderr: bool) -> Self {
+        Self { to_stderr }
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        if self.to_stderr {
+            eprintln!("{text}");
+        } else {
+            println!("{text}");
+        }
+    }
+}

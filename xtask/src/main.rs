@@ -1,0 +1,106 @@
+//! `cargo xtask`: everything a person does to the project.
+
+mod bench;
+mod build;
+mod command;
+mod demo;
+mod deny;
+mod python;
+mod setup;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use kya_envoy::{Artifacts, Profile};
+
+/// Everything a person does to kya.
+///
+/// Start with `cargo xtask demo`: it fetches Envoy, builds everything, starts a
+/// control plane and two sidecars, and revokes an agent before your eyes.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what the project needs: the wasm target, clippy, rustfmt and Envoy.
+    ///
+    /// Everything but the Rust components goes into `target/`. What is there
+    /// already is left alone, so this may be run at any time. The other
+    /// commands run it for themselves.
+    Setup,
+    /// Build the filter (wasm) and the binaries.
+    Build(build::Options),
+    /// Show a kill on real parts: control plane, Envoy sidecars, an agent that makes charges.
+    ///
+    /// Examples:
+    ///
+    ///   cargo xtask demo                  watch, then try things by hand until Ctrl-C
+    ///   cargo xtask demo --once           end by itself
+    ///   cargo xtask demo --once --json    print one JSON object, for scripts
+    #[command(verbatim_doc_comment)]
+    Demo(demo::Options),
+    /// Print where Envoy is, after installing it if need be.
+    EnvoyPath,
+    /// Run every check and every test, as CI does.
+    ///
+    /// In this order: setup, tidy, rustfmt, cargo-deny, clippy, build, tests.
+    /// It stops at the first failure and names the command to run again.
+    Test,
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Check what no compiler does: file sizes, left-overs, paths of one machine, dead links.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let artifacts = Artifacts::new(Profile::Debug);
+    match command {
+        Command::Setup => setup::run(&artifacts)?,
+        Command::Build(options) => build::run(&artifacts, &options)?,
+        Command::EnvoyPath => {
+            setup::envoy(&artifacts)?;
+            println!("{}", artifacts.envoy()?.display());
+        }
+        Command::Demo(options) => return demo::run(&artifacts, &options),
+        Command::Test => test::run(&artifacts)?,
+        Command::Bench(command) => bench::run(&command)?,
+        Command::Tidy => tidy::run(&artifacts)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn json_is_only_for_a_demo_that_ends() {
+        assert!(Arguments::try_parse_from(["x", "demo", "--json"]).is_err());
+        assert!(Arguments::try_parse_from(["x", "demo", "--once", "--json"]).is_ok());
+    }
+}

