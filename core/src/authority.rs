@@ -8,8 +8,7 @@ use thiserror::Error;
 use crate::ids::{AgentId, TokenId};
 use crate::time::UnixSeconds;
 use crate::token::TokenDigest;
-use crate::update::{Body, Position, VerifiedUpdate};
-use crate::wire;
+use crate::update::{Body, Change, Position, VerifiedUpdate};
 
 /// What was decided about an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +37,8 @@ pub struct TokenGrant {
 /// The state that [`decide`](crate::decide) reads. It starts empty and
 /// unsynced, when everything is denied, and changes only by verified updates.
 ///
-/// A revoked agent is one status: its tokens are not walked.
+/// A revoked agent is one status: its tokens are not walked. A revocation that
+/// was applied is never undone, whatever comes later.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
     position: Option<Position>,
@@ -67,9 +67,6 @@ pub enum ApplyError {
         /// Position of the update.
         got: Position,
     },
-    /// A record in it is not of the form of the protocol.
-    #[error("a record of the update is malformed: {0}")]
-    Malformed(&'static str),
 }
 
 impl ApplyError {
@@ -78,7 +75,6 @@ impl ApplyError {
         match self {
             Self::NotNewer { .. } => "not_newer",
             Self::Gap { .. } => "gap",
-            Self::Malformed(_) => "bad_payload",
         }
     }
 }
@@ -104,8 +100,12 @@ impl Authority {
         match update.body() {
             Body::Snapshot { agents, tokens, .. } => {
                 let mut fresh = Self { position: Some(got), ..Self::default() };
-                fresh.agents = agents.iter().map(agent).collect::<Result<_, _>>()?;
-                fresh.tokens = tokens.iter().map(token).collect::<Result<_, _>>()?;
+                for (id, status) in agents {
+                    fresh.agents.insert(*id, self.stricter_agent(*id, *status));
+                }
+                for (digest, grant) in tokens {
+                    fresh.tokens.insert(*digest, self.stricter_token(digest, *grant));
+                }
                 *self = fresh;
             }
             Body::Delta { changes } => {
@@ -115,15 +115,15 @@ impl Authority {
                 if !follows {
                     return Err(ApplyError::Gap { have: self.position, got });
                 }
-                // Read everything before changing anything.
-                let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>()?;
                 for change in changes {
                     match change {
-                        Change::Agent((id, status)) => {
-                            self.agents.insert(id, status);
+                        Change::Agent(id, status) => {
+                            let status = self.stricter_agent(*id, *status);
+                            self.agents.insert(*id, status);
                         }
-                        Change::Token((digest, grant)) => {
-                            self.tokens.insert(digest, grant);
+                        Change::Token(digest, grant) => {
+                            let grant = self.stricter_token(digest, *grant);
+                            self.tokens.insert(*digest, grant);
                         }
                     }
                 }
@@ -131,6 +131,20 @@ impl Authority {
             }
         }
         Ok(())
+    }
+
+    /// Revocation is final: not even a store that was put back from a backup
+    /// brings an agent back where its revocation is known.
+    fn stricter_agent(&self, id: AgentId, new: AgentStatus) -> AgentStatus {
+        match self.agents.get(&id) {
+            Some(AgentStatus::Revoked) => AgentStatus::Revoked,
+            _ => new,
+        }
+    }
+
+    fn stricter_token(&self, digest: &TokenDigest, new: TokenGrant) -> TokenGrant {
+        let revoked = new.revoked || self.tokens.get(digest).is_some_and(|known| known.revoked);
+        TokenGrant { revoked, ..new }
     }
 
     /// Forgets tokens that expired before `horizon`, and says how many. They
@@ -153,44 +167,6 @@ impl Authority {
     pub(crate) fn token(&self, digest: TokenDigest) -> Option<&TokenGrant> {
         self.tokens.get(&digest)
     }
-}
-
-enum Change {
-    Agent((AgentId, AgentStatus)),
-    Token((TokenDigest, TokenGrant)),
-}
-
-fn change(change: &wire::Change) -> Result<Change, ApplyError> {
-    match &change.change {
-        Some(wire::change::Change::Agent(record)) => agent(record).map(Change::Agent),
-        Some(wire::change::Change::Token(record)) => token(record).map(Change::Token),
-        // What is not understood may be a denial: refuse it, never skip it.
-        None => Err(ApplyError::Malformed("a change of an unknown kind")),
-    }
-}
-
-fn agent(record: &wire::Agent) -> Result<(AgentId, AgentStatus), ApplyError> {
-    let id = AgentId::from_slice(&record.id).map_err(|_| ApplyError::Malformed("agent id"))?;
-    let status = match record.status() {
-        wire::AgentStatus::Active => AgentStatus::Active,
-        wire::AgentStatus::Suspended => AgentStatus::Suspended,
-        // A status that this version does not know is the strictest one.
-        wire::AgentStatus::Revoked | wire::AgentStatus::Unspecified => AgentStatus::Revoked,
-    };
-    Ok((id, status))
-}
-
-fn token(record: &wire::Token) -> Result<(TokenDigest, TokenGrant), ApplyError> {
-    let digest =
-        TokenDigest::from_slice(&record.digest).ok_or(ApplyError::Malformed("token digest"))?;
-    let grant = TokenGrant {
-        token_id: TokenId::from_slice(&record.id).map_err(|_| ApplyError::Malformed("token id"))?,
-        agent_id: AgentId::from_slice(&record.agent_id)
-            .map_err(|_| ApplyError::Malformed("agent id of a token"))?,
-        expires: UnixSeconds(record.expires_unix_seconds),
-        revoked: record.revoked,
-    };
-    Ok((digest, grant))
 }
 
 /// A hasher for keys that are digests already: it takes their first 8 bytes.

@@ -6,8 +6,11 @@ use std::fmt;
 use prost::Message;
 use thiserror::Error;
 
+use crate::authority::{AgentStatus, TokenGrant};
+use crate::ids::{AgentId, TokenId};
 use crate::keys::{KeyId, PublicKey, Signer};
-use crate::time::UnixMillis;
+use crate::time::{UnixMillis, UnixSeconds};
+use crate::token::TokenDigest;
 use crate::wire;
 
 /// Signed in front of every payload, so that a signature made for this purpose
@@ -50,15 +53,24 @@ pub enum Body {
         /// The nonce of the question that it answers.
         nonce: Nonce,
         /// Every agent.
-        agents: Vec<wire::Agent>,
+        agents: Vec<(AgentId, AgentStatus)>,
         /// Every token that has not expired.
-        tokens: Vec<wire::Token>,
+        tokens: Vec<(TokenDigest, TokenGrant)>,
     },
     /// What changed between the revision before the position and the position.
     Delta {
         /// In the order in which they apply.
-        changes: Vec<wire::Change>,
+        changes: Vec<Change>,
     },
+}
+
+/// One change of a delta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The standing of an agent.
+    Agent(AgentId, AgentStatus),
+    /// What is known of a token.
+    Token(TokenDigest, TokenGrant),
 }
 
 /// Why a received update was not believed.
@@ -73,7 +85,8 @@ pub enum UpdateError {
     /// The signature does not fit the payload.
     #[error("the signature does not fit")]
     BadSignature,
-    /// It is signed, but not an update of this version.
+    /// It is signed, but not an update of this version: a record in it is
+    /// malformed, or of a kind that this version does not know.
     #[error("signed, but not an update that this version understands")]
     BadPayload,
 }
@@ -124,10 +137,12 @@ impl VerifiedUpdate {
         let body = match update.body? {
             wire::update::Body::Snapshot(snapshot) => Body::Snapshot {
                 nonce: Nonce(snapshot.nonce.try_into().ok()?),
-                agents: snapshot.agents,
-                tokens: snapshot.tokens,
+                agents: snapshot.agents.iter().map(agent).collect::<Option<_>>()?,
+                tokens: snapshot.tokens.iter().map(token).collect::<Option<_>>()?,
             },
-            wire::update::Body::Delta(delta) => Body::Delta { changes: delta.changes },
+            wire::update::Body::Delta(delta) => {
+                Body::Delta { changes: delta.changes.iter().map(change).collect::<Option<_>>()? }
+            }
         };
         let position = Position { epoch: update.epoch, revision: Revision(update.revision) };
         Some(Self { position, issued: UnixMillis(update.unix_millis), body })
@@ -147,6 +162,38 @@ impl VerifiedUpdate {
     pub fn body(&self) -> &Body {
         &self.body
     }
+}
+
+fn change(record: &wire::Change) -> Option<Change> {
+    // What is not understood may be a denial: refuse it, never skip it.
+    match record.change.as_ref()? {
+        wire::change::Change::Agent(record) => {
+            agent(record).map(|(id, status)| Change::Agent(id, status))
+        }
+        wire::change::Change::Token(record) => {
+            token(record).map(|(digest, grant)| Change::Token(digest, grant))
+        }
+    }
+}
+
+fn agent(record: &wire::Agent) -> Option<(AgentId, AgentStatus)> {
+    let status = match record.status() {
+        wire::AgentStatus::Active => AgentStatus::Active,
+        wire::AgentStatus::Suspended => AgentStatus::Suspended,
+        // A status that this version does not know is the strictest one.
+        wire::AgentStatus::Revoked | wire::AgentStatus::Unspecified => AgentStatus::Revoked,
+    };
+    Some((AgentId::from_slice(&record.id).ok()?, status))
+}
+
+fn token(record: &wire::Token) -> Option<(TokenDigest, TokenGrant)> {
+    let grant = TokenGrant {
+        token_id: TokenId::from_slice(&record.id).ok()?,
+        agent_id: AgentId::from_slice(&record.agent_id).ok()?,
+        expires: UnixSeconds(record.expires_unix_seconds),
+        revoked: record.revoked,
+    };
+    Some((TokenDigest::from_slice(&record.digest)?, grant))
 }
 
 /// Encodes and signs an update. The payload is signed byte for byte as it will
@@ -237,7 +284,22 @@ mod tests {
             })),
             ..delta()
         };
-        for update in [without_body, short_nonce] {
+        let with = |change| wire::Update {
+            body: Some(wire::update::Body::Delta(wire::Delta {
+                changes: vec![wire::Change { change }],
+            })),
+            ..delta()
+        };
+        let unknown_change = with(None);
+        let short_digest = with(Some(wire::change::Change::Token(wire::Token {
+            digest: vec![0; 31],
+            ..crate::testing::token(8, 1)
+        })));
+        let long_id = with(Some(wire::change::Change::Agent(wire::Agent {
+            id: vec![0; 17],
+            ..Default::default()
+        })));
+        for update in [without_body, short_nonce, unknown_change, short_digest, long_id] {
             let signed = sign_update(&signer(), &update).encode_to_vec();
             assert_eq!(verifier().verify(&signed), Err(UpdateError::BadPayload));
         }

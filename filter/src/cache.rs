@@ -3,6 +3,7 @@
 //!
 //! | key | holds | written by |
 //! |---|---|---|
+//! | `<ns>/boot` | [`Boot`]: the VMs that were configured last | every VM, once |
 //! | `<ns>/leader` | [`Lease`]: who holds the stream | candidates |
 //! | `<ns>/head` | [`Head`]: the newest position | leader, last |
 //! | `<ns>/snapshot` | a `SignedUpdate` with a snapshot, as it arrived | leader |
@@ -11,15 +12,19 @@
 //!
 //! Any plugin in the same VM scope can write these keys, so nothing here is
 //! believed for being here: updates are kept signed and every reader verifies
-//! them; `Head`, `Lease` and `Slot` are hints whose loss or forgery can delay or
-//! deny, never allow.
+//! them, and no reader ever goes back. What remains to such a plugin is to deny,
+//! to hold back news for as long as it keeps writing, to claim another VM's
+//! acknowledgement, and to replay an older signed state to a VM that has none
+//! yet. Plugins that are not trusted with that need a `vm_id` of their own.
 //!
 //! Keys cannot be deleted and a compare-and-swap does not protect a key that is
 //! missing: the leader makes the slots empty once, and from then on they are
 //! claimed by compare-and-swap.
 
 use kya_core::{Position, Revision};
+use thiserror::Error;
 
+use crate::codec::{Reader, Writer};
 use crate::host::{Host, QueueId, Refused, SharedValue, WriteError};
 
 /// Deltas that the cache holds. A reader further behind loads the snapshot.
@@ -27,17 +32,48 @@ pub const RING: u64 = 256;
 /// Most workers of one proxy.
 pub const MAX_WORKERS: u32 = 128;
 
-/// First byte of every record of this layout; another one is not read.
-const LAYOUT: u8 = 1;
-
 /// The names of the keys.
 #[derive(Debug, Clone)]
 pub struct Cache {
     namespace: String,
+    boot: String,
     head: String,
     leader: String,
     snapshot: String,
 }
+
+/// The VMs that were configured last, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot {
+    /// When the first was, in nanoseconds since 1970.
+    pub began_nanos: u64,
+    /// Random identity of the first.
+    pub first: u64,
+    /// Random identity of the second, if there is one.
+    pub second: Option<u64>,
+}
+
+/// Why something was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// The cache is at a newer position already.
+    #[error("the cache holds a newer position")]
+    Newer,
+    /// Others kept writing the same key.
+    #[error("other VMs kept writing at the same time")]
+    Contended,
+    /// The proxy refused.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+/// There is a head, or may be one, that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the head of the cache cannot be read")]
+pub struct Unreadable;
+
+/// Attempts at moving the head while others do.
+const ATTEMPTS: usize = 4;
 
 /// The newest position, and the snapshot from which deltas lead to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,8 +93,8 @@ pub struct Lease {
     pub queue: QueueId,
     /// When it was last renewed, in nanoseconds since 1970.
     pub renewed_nanos: u64,
-    /// Whether that VM serves requests, and would rather not lead.
-    pub serves: bool,
+    /// Whether that VM is the one that had best lead.
+    pub preferred: bool,
 }
 
 /// What a worker has applied.
@@ -81,34 +117,82 @@ impl Cache {
     pub fn new(namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            boot: format!("{namespace}/boot"),
             head: format!("{namespace}/head"),
             leader: format!("{namespace}/leader"),
             snapshot: format!("{namespace}/snapshot"),
         }
     }
 
-    /// The newest position, if a leader has stored one.
-    pub fn head(&self, host: &impl Host) -> Option<Head> {
-        let value = host.shared_data(&self.head).ok()??;
-        Head::decode(&value.bytes)
+    /// The newest position; `None` if no leader has stored one.
+    pub fn head(&self, host: &impl Host) -> Result<Option<Head>, Unreadable> {
+        match host.shared_data(&self.head) {
+            Ok(None) => Ok(None),
+            Ok(Some(value)) => Head::decode(&value.bytes).map(Some).ok_or(Unreadable),
+            Err(_) => Err(Unreadable),
+        }
     }
 
     /// Stores a snapshot, then moves the head to it.
     pub fn store_snapshot(
         &self,
         host: &impl Host,
-        position: Position,
+        head: Head,
         signed: &[u8],
-    ) -> Result<(), Refused> {
+    ) -> Result<(), StoreError> {
         host.set_shared_data(&self.snapshot, signed)?;
-        let head = Head { position, snapshot: position.revision };
-        host.set_shared_data(&self.head, &head.encode())
+        self.advance_head(host, head)
     }
 
     /// Stores the delta that leads to `head.position`, then moves the head to it.
-    pub fn store_delta(&self, host: &impl Host, head: Head, signed: &[u8]) -> Result<(), Refused> {
+    pub fn store_delta(
+        &self,
+        host: &impl Host,
+        head: Head,
+        signed: &[u8],
+    ) -> Result<(), StoreError> {
         host.set_shared_data(&self.delta_key(head.position.revision), signed)?;
+        self.advance_head(host, head)
+    }
+
+    /// Moves the head forward. A leader that was overtaken must not move it back.
+    pub fn advance_head(&self, host: &impl Host, head: Head) -> Result<(), StoreError> {
+        for _ in 0..ATTEMPTS {
+            let Some(there) = host.shared_data(&self.head)? else {
+                return Ok(host.set_shared_data(&self.head, &head.encode())?);
+            };
+            if Head::decode(&there.bytes).is_some_and(|there| there.position > head.position) {
+                return Err(StoreError::Newer);
+            }
+            match host.swap_shared_data(&self.head, &head.encode(), there.cas) {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Changed) => {}
+                Err(WriteError::Refused(refused)) => return Err(refused.into()),
+            }
+        }
+        Err(StoreError::Contended)
+    }
+
+    /// Puts the head right, whatever is there.
+    pub fn restore_head(&self, host: &impl Host, head: Head) -> Result<(), Refused> {
         host.set_shared_data(&self.head, &head.encode())
+    }
+
+    /// The VMs that were configured last, readable or not, and the number to
+    /// overwrite them with.
+    pub fn boot(&self, host: &impl Host) -> Result<Option<(Option<Boot>, u32)>, Refused> {
+        let value = host.shared_data(&self.boot)?;
+        Ok(value.map(|value| (Boot::decode(&value.bytes), value.cas)))
+    }
+
+    /// Writes the VMs that were configured last; over `cas` if there was one.
+    pub fn store_boot(
+        &self,
+        host: &impl Host,
+        boot: &Boot,
+        cas: Option<u32>,
+    ) -> Result<(), WriteError> {
+        write(host, &self.boot, &boot.encode(), cas)
     }
 
     /// The stored snapshot, unverified.
@@ -134,10 +218,7 @@ impl Cache {
         lease: &Lease,
         cas: Option<u32>,
     ) -> Result<(), WriteError> {
-        match cas {
-            Some(cas) => host.swap_shared_data(&self.leader, &lease.encode(), cas),
-            None => Ok(host.set_shared_data(&self.leader, &lease.encode())?),
-        }
+        write(host, &self.leader, &lease.encode(), cas)
     }
 
     /// Makes every slot that does not exist yet, empty.
@@ -192,6 +273,28 @@ impl Cache {
     }
 }
 
+fn write(host: &impl Host, key: &str, value: &[u8], cas: Option<u32>) -> Result<(), WriteError> {
+    match cas {
+        Some(cas) => host.swap_shared_data(key, value, cas),
+        None => Ok(host.set_shared_data(key, value)?),
+    }
+}
+
+impl Boot {
+    fn encode(&self) -> Vec<u8> {
+        let row = Writer::new().u64(self.began_nanos).u64(self.first);
+        self.second.into_iter().fold(row, Writer::u64).done()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes)?;
+        let began_nanos = reader.u64()?;
+        let first = reader.u64()?;
+        let second = reader.u64();
+        reader.end(Self { began_nanos, first, second })
+    }
+}
+
 impl Head {
     fn encode(&self) -> Vec<u8> {
         Writer::new()
@@ -215,7 +318,7 @@ impl Lease {
             .u64(self.instance)
             .u32(self.queue.0)
             .u64(self.renewed_nanos)
-            .u32(self.serves.into())
+            .u32(self.preferred.into())
             .done()
     }
 
@@ -224,8 +327,8 @@ impl Lease {
         let instance = reader.u64()?;
         let queue = QueueId(reader.u32()?);
         let renewed_nanos = reader.u64()?;
-        let serves = reader.u32()? != 0;
-        reader.end(Self { instance, queue, renewed_nanos, serves })
+        let preferred = reader.u32()? != 0;
+        reader.end(Self { instance, queue, renewed_nanos, preferred })
     }
 }
 
@@ -252,59 +355,6 @@ impl Slot {
     }
 }
 
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn new() -> Self {
-        Self(vec![LAYOUT])
-    }
-
-    fn u64(mut self, value: u64) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    fn u32(mut self, value: u32) -> Self {
-        self.0.extend_from_slice(&value.to_le_bytes());
-        self
-    }
-
-    fn done(self) -> Vec<u8> {
-        self.0
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8]) -> Option<Self> {
-        match bytes.split_first()? {
-            (&LAYOUT, rest) => Some(Self(rest)),
-            _ => None,
-        }
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        let (value, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*value))
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        let (value, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*value))
-    }
-
-    fn position(&mut self) -> Option<Position> {
-        Some(Position { epoch: self.u64()?, revision: Revision(self.u64()?) })
-    }
-
-    fn end<T>(self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,7 +365,11 @@ mod tests {
     fn records_are_read_as_they_were_written() {
         let head = Head { position: AT, snapshot: Revision(7) };
         assert_eq!(Head::decode(&head.encode()), Some(head));
-        let lease = Lease { instance: 9, queue: QueueId(4), renewed_nanos: 5, serves: true };
+        for second in [None, Some(3)] {
+            let boot = Boot { began_nanos: 1, first: 2, second };
+            assert_eq!(Boot::decode(&boot.encode()), Some(boot));
+        }
+        let lease = Lease { instance: 9, queue: QueueId(4), renewed_nanos: 5, preferred: true };
         assert_eq!(Lease::decode(&lease.encode()), Some(lease));
         let slot = Slot {
             instance: u64::MAX,
@@ -340,6 +394,21 @@ mod tests {
         other_layout[0] = 2;
         assert_eq!(Head::decode(&other_layout), None);
         assert_eq!(Slot::decode(b"\x01garbage from another plugin"), None);
+    }
+
+    #[test]
+    fn a_leader_that_was_overtaken_does_not_move_the_head_back() {
+        let (host, cache) = (crate::testing::Proxy::new().host(), Cache::new("kya/t"));
+        let head = |revision| Head {
+            position: Position { epoch: 1, revision: Revision(revision) },
+            snapshot: Revision(1),
+        };
+        cache.store_delta(&host, head(7), b"seven").unwrap();
+        assert_eq!(cache.store_delta(&host, head(6), b"six"), Err(StoreError::Newer));
+        assert_eq!(cache.store_snapshot(&host, head(6), b"six"), Err(StoreError::Newer));
+        assert_eq!(cache.head(&host), Ok(Some(head(7))));
+        cache.store_delta(&host, head(8), b"eight").unwrap();
+        assert_eq!(cache.head(&host), Ok(Some(head(8))));
     }
 
     #[test]

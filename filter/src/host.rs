@@ -70,7 +70,7 @@ pub type Header = (Vec<u8>, Vec<u8>);
 
 /// What the filter asks of the proxy.
 pub trait Host {
-    /// Nanoseconds since 1970 by the proxy's wall clock.
+    /// Nanoseconds since 1970 by the proxy's wall clock; 0 if it shows none.
     fn now_nanos(&self) -> u64;
     /// Fills `bytes` from the proxy's random source.
     fn random(&self, bytes: &mut [u8]) -> Result<(), Refused>;

@@ -5,12 +5,12 @@
 //! accepted goes into the shared cache as it was signed, and every worker is
 //! woken.
 
-use kya_core::{Body, Nonce, Position, Revision, VerifiedUpdate, wire};
+use kya_core::{Body, Nonce, Position, Revision, UpdateError, VerifiedUpdate, wire};
 use prost::Message;
 
-use crate::cache::{Head, RING};
+use crate::cache::{Head, RING, StoreError};
 use crate::host::{Host, LogLevel, Refused, StreamId};
-use crate::lease::is_past;
+use crate::lease::{self, Identity, is_past};
 use crate::roster::Roster;
 use crate::vm::{Plugin, VERSION};
 
@@ -25,10 +25,20 @@ const FIRST_RETRY_NANOS: u64 = 250 * MILLI;
 const LAST_RETRY_NANOS: u64 = 3_000 * MILLI;
 /// A snapshot further back than this is replaced, while deltas still reach it.
 const COMPACT_AFTER: u64 = RING / 2;
+/// Snapshots are asked for no more often than this.
+const ASK_NANOS: u64 = 1_000 * MILLI;
+/// A stream that lasted so long was a good one: the next is opened quickly.
+const LASTED_NANOS: u64 = 2_000 * MILLI;
+/// A head that stays ahead of the leader for so long is nobody's: another leader
+/// would have been caught up with by then.
+const AHEAD_NANOS: u64 = 2_000 * MILLI;
+/// Ticks for which a worker may be behind before it is helped by a snapshot.
+const LAG_TICKS: u32 = 4;
 
 /// The stream's holder.
 #[derive(Debug)]
 pub struct Leader {
+    me: Identity,
     stream: Option<Stream>,
     retry_nanos: u64,
     retry_at_nanos: u64,
@@ -36,15 +46,21 @@ pub struct Leader {
     failures: u32,
     /// Newest position that was accepted, or that this VM had verified before.
     position: Option<Position>,
-    snapshot: Revision,
+    /// What this leader has stored last.
+    head: Option<Head>,
+    /// Since when the cache has been ahead of what is to be stored.
+    ahead_since_nanos: Option<u64>,
+    wants_snapshot: bool,
+    asked_nanos: u64,
+    lag_ticks: u32,
     roster: Roster,
 }
 
 #[derive(Debug)]
 struct Stream {
     id: StreamId,
-    /// A snapshot has brought this stream's first nonce back.
-    proven: bool,
+    /// When a snapshot brought this stream's first nonce back.
+    proven_nanos: Option<u64>,
     question: Option<Question>,
 }
 
@@ -57,48 +73,79 @@ struct Question {
 impl Leader {
     /// A leader that accepts nothing older than `floor`, which this VM verified
     /// itself.
-    pub fn new(floor: Option<Position>) -> Self {
+    pub fn new(me: Identity, floor: Option<Position>) -> Self {
         Self {
+            me,
             stream: None,
             retry_nanos: FIRST_RETRY_NANOS,
             retry_at_nanos: 0,
             failures: 0,
             position: floor,
-            snapshot: Revision(0),
+            head: None,
+            ahead_since_nanos: None,
+            wants_snapshot: false,
+            asked_nanos: 0,
+            lag_ticks: 0,
             roster: Roster::default(),
         }
     }
 
-    /// Opens the stream when it is down, gives it up when it is silent, asks
-    /// for a snapshot when the last is far back, and reports the workers when
-    /// something about them changed.
+    /// Opens the stream when it is down and gives it up when it is silent, puts
+    /// the cache right, asks for a snapshot where one is needed, and reports the
+    /// workers when something about them changed.
     pub fn tick<H: Host>(&mut self, plugin: &Plugin<H>) {
         let now = plugin.host.now_nanos();
+        self.mind_stream(plugin, now);
+        if let Some(report) = self.roster.reread_all(plugin, self.position)
+            && self.send_report(plugin, report)
+        {
+            self.roster.reported();
+        }
+        self.mind_cache(plugin);
+        self.ask_if_wanted(plugin, now);
+    }
+
+    fn mind_stream<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
         match &self.stream {
+            // Far in the future means that the clock was set back.
             None if now >= self.retry_at_nanos
                 || is_past(self.retry_at_nanos, now, LAST_RETRY_NANOS.saturating_mul(2)) =>
             {
                 self.open(plugin, now);
             }
-            None => {}
             Some(Stream { question: Some(question), .. })
                 if is_past(question.asked_nanos, now, ANSWER_NANOS) =>
             {
                 self.give_up(plugin, "it did not answer in time");
             }
-            Some(Stream { proven: true, question: None, .. }) => {
-                let newest = self.position.map_or(0, |position| position.revision.0);
-                if newest.saturating_sub(self.snapshot.0) >= COMPACT_AFTER {
-                    self.ask(plugin);
-                }
+            Some(Stream { proven_nanos: Some(proven), .. })
+                if is_past(*proven, now, LASTED_NANOS) =>
+            {
+                self.retry_nanos = FIRST_RETRY_NANOS;
+                self.failures = 0;
             }
-            Some(_) => {}
+            _ => {}
         }
-        if let Some(report) = self.roster.reread_all(plugin)
-            && self.send_report(plugin, report)
-        {
-            self.roster.reported();
+    }
+
+    /// Compares the cache with what this leader has stored in it. Another plugin,
+    /// or a leader that was overtaken, may have written since.
+    fn mind_cache<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let Some(mine) = self.head else { return };
+        let there = plugin.cache.head(&plugin.host);
+        if there != Ok(Some(mine)) {
+            // One that is ahead is taken up when the next update is stored.
+            let ahead = matches!(there, Ok(Some(there)) if there.position > mine.position);
+            if !ahead && plugin.cache.restore_head(&plugin.host, mine).is_ok() {
+                self.roster.wake(plugin);
+            }
+            self.wants_snapshot = true;
         }
+        let since_snapshot = mine.position.revision.0.saturating_sub(mine.snapshot.0);
+        self.wants_snapshot |= since_snapshot >= COMPACT_AFTER;
+        self.lag_ticks =
+            if self.roster.lags(mine.position) { self.lag_ticks.saturating_add(1) } else { 0 };
+        self.wants_snapshot |= self.lag_ticks >= LAG_TICKS;
     }
 
     /// A message arrived. Says whether the cache moved.
@@ -110,7 +157,8 @@ impl Leader {
             Ok(update) => update,
             Err(error) => {
                 reject(plugin, error.cause());
-                return false;
+                let proven = stream.proven_nanos.is_some();
+                return error == UpdateError::BadPayload && proven && self.announce(plugin);
             }
         };
         match update.body() {
@@ -124,7 +172,7 @@ impl Leader {
                 self.accept_snapshot(plugin, &update, bytes)
             }
             Body::Delta { .. } => {
-                if !stream.proven {
+                if stream.proven_nanos.is_none() {
                     reject(plugin, "unproven");
                     return false;
                 }
@@ -143,7 +191,7 @@ impl Leader {
 
     /// These workers have written new words into their slots: pass them on.
     pub fn report<H: Host>(&mut self, plugin: &Plugin<H>, slots: &[u32]) {
-        if let Some(report) = self.roster.reread(plugin, slots) {
+        if let Some(report) = self.roster.reread(plugin, slots, self.position) {
             self.send_report(plugin, report);
         }
     }
@@ -168,7 +216,7 @@ impl Leader {
             };
             self.stream = Some(Stream {
                 id,
-                proven: false,
+                proven_nanos: None,
                 question: Some(Question { nonce, asked_nanos: now }),
             });
             send(plugin, id, wire::proxy_message::Message::Hello(hello))
@@ -180,14 +228,20 @@ impl Leader {
     }
 
     /// Asks for a snapshot on the open stream, one question at a time.
-    fn ask<H: Host>(&mut self, plugin: &Plugin<H>) {
-        let Some(stream) = self.stream.as_mut().filter(|stream| stream.question.is_none()) else {
+    fn ask_if_wanted<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
+        let due = self.wants_snapshot && is_past(self.asked_nanos, now, ASK_NANOS);
+        let Some(stream) = self
+            .stream
+            .as_mut()
+            .filter(|stream| due && stream.proven_nanos.is_some() && stream.question.is_none())
+        else {
             return;
         };
+        self.asked_nanos = now;
         let asked = nonce(plugin).and_then(|nonce| {
             let resync = wire::Resync { nonce: nonce.0.to_vec() };
             send(plugin, stream.id, wire::proxy_message::Message::Resync(resync))?;
-            stream.question = Some(Question { nonce, asked_nanos: plugin.host.now_nanos() });
+            stream.question = Some(Question { nonce, asked_nanos: now });
             Ok(())
         });
         if let Err(error) = asked {
@@ -213,24 +267,23 @@ impl Leader {
             );
             return false;
         }
-        if plugin.cache.store_snapshot(&plugin.host, position, bytes).is_err() {
-            reject(plugin, "not_stored");
-            self.give_up(plugin, "the proxy did not store a snapshot");
+        let head = Head { position, snapshot: position.revision };
+        let stored = self.may_store(plugin)
+            && self.stored(plugin, head, plugin.cache.store_snapshot(&plugin.host, head, bytes));
+        if !stored {
+            self.give_up(plugin, "its snapshot could not be stored");
             return false;
         }
-        if let Some(stream) = &mut self.stream {
-            if !stream.proven {
-                plugin.host.log(
-                    LogLevel::Info,
-                    &format!("connected to the control plane at revision {}", position.revision),
-                );
-            }
-            stream.proven = true;
+        self.wants_snapshot = false;
+        if let Some(stream) = &mut self.stream
+            && stream.proven_nanos.is_none()
+        {
+            stream.proven_nanos = Some(plugin.host.now_nanos());
+            plugin.host.log(
+                LogLevel::Info,
+                &format!("connected to the control plane at revision {}", position.revision),
+            );
         }
-        self.retry_nanos = FIRST_RETRY_NANOS;
-        self.failures = 0;
-        self.snapshot = position.revision;
-        self.accepted(plugin, position);
         true
     }
 
@@ -250,27 +303,81 @@ impl Leader {
         });
         if !next {
             reject(plugin, "gap");
-            self.ask(plugin);
+            self.want_snapshot(plugin);
             return false;
         }
-        let head = Head { position, snapshot: self.snapshot };
-        if plugin.cache.store_delta(&plugin.host, head, bytes).is_err() {
+        let snapshot = self.head.map_or(Revision(0), |head| head.snapshot);
+        let head = Head { position, snapshot };
+        let stored = self.may_store(plugin)
+            && self.stored(plugin, head, plugin.cache.store_delta(&plugin.host, head, bytes));
+        if !stored {
+            self.want_snapshot(plugin);
+        }
+        stored
+    }
+
+    /// The control plane has said something that this version does not
+    /// understand, and that may be a denial. Announce a position that nobody can
+    /// read, so that every worker denies, and ask for a snapshot, which says in
+    /// known terms where things stand.
+    fn announce<H: Host>(&mut self, plugin: &Plugin<H>) -> bool {
+        let Some(mine) = self.head else { return false };
+        let revision = mine.position.revision.next();
+        let head = Head { position: Position { revision, ..mine.position }, ..mine };
+        let announced = self.may_store(plugin)
+            && self.stored(plugin, head, plugin.cache.advance_head(&plugin.host, head));
+        self.want_snapshot(plugin);
+        announced
+    }
+
+    fn want_snapshot<H: Host>(&mut self, plugin: &Plugin<H>) {
+        self.wants_snapshot = true;
+        self.ask_if_wanted(plugin, plugin.host.now_nanos());
+    }
+
+    /// False for a leader that was replaced and has not noticed yet: it must not
+    /// overwrite what the new one stores.
+    fn may_store<H: Host>(&mut self, plugin: &Plugin<H>) -> bool {
+        let leads = lease::holds(&plugin.host, &plugin.cache, self.me);
+        if !leads {
+            self.stop(plugin);
+        }
+        leads
+    }
+
+    /// Takes note of what became of storing an update, and wakes the workers if
+    /// it was stored.
+    fn stored<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        head: Head,
+        outcome: Result<(), StoreError>,
+    ) -> bool {
+        let now = plugin.host.now_nanos();
+        let stored = match outcome {
+            Ok(()) => true,
+            Err(StoreError::Newer) => {
+                let since = *self.ahead_since_nanos.get_or_insert(now);
+                is_past(since, now, AHEAD_NANOS)
+                    && plugin.cache.restore_head(&plugin.host, head).is_ok()
+            }
+            Err(StoreError::Contended | StoreError::Refused(_)) => false,
+        };
+        if !stored {
             reject(plugin, "not_stored");
-            self.ask(plugin);
             return false;
         }
-        self.accepted(plugin, position);
+        self.ahead_since_nanos = None;
+        self.head = Some(head);
+        self.position = Some(head.position);
+        self.roster.wake(plugin);
+        plugin.metrics.update_applied(&plugin.host, head.position.revision.0);
         true
     }
 
-    fn accepted<H: Host>(&mut self, plugin: &Plugin<H>, position: Position) {
-        self.position = Some(position);
-        self.roster.wake(plugin);
-        plugin.metrics.update_applied(&plugin.host, position.revision.0);
-    }
-
     fn send_report<H: Host>(&mut self, plugin: &Plugin<H>, report: wire::WorkerReport) -> bool {
-        let Some(stream) = self.stream.as_ref().filter(|stream| stream.proven) else {
+        let Some(stream) = self.stream.as_ref().filter(|stream| stream.proven_nanos.is_some())
+        else {
             return false;
         };
         let sent = send(plugin, stream.id, wire::proxy_message::Message::Workers(report));

@@ -1,11 +1,9 @@
 //! Election: which VM of this proxy holds the stream.
 //!
-//! The lease is an optimisation. Two leaders for a moment do no harm: both
-//! write what the control plane signed, and readers verify it.
-//!
-//! The main thread's VM is the best leader, since it serves no requests, but a
-//! VM cannot ask which thread it is on. It learns that it is a worker when the
-//! first request arrives, and then lets any VM that has never served take over.
+//! The lease keeps the number of streams at one. It is not what keeps two
+//! leaders from doing harm, which they do for a moment whenever a clock jumps or
+//! a thread stands still: both store what the control plane signed, readers
+//! verify it, and the head of the cache moves only forward.
 
 use crate::cache::{Cache, Lease};
 use crate::host::{Host, QueueId};
@@ -23,26 +21,43 @@ pub struct Identity {
 }
 
 /// Renews the lease, takes it if it is free, and says whether this VM leads now.
-pub fn stand(host: &impl Host, cache: &Cache, me: Identity, serves: bool) -> bool {
+///
+/// A preferred VM takes it from one that is not. The others let it go first:
+/// they take a lease only if they have been `patient`.
+pub fn stand(
+    host: &impl Host,
+    cache: &Cache,
+    me: Identity,
+    preferred: bool,
+    patient: bool,
+) -> bool {
     let now = host.now_nanos();
-    let mine = Lease { instance: me.instance, queue: me.queue, renewed_nanos: now, serves };
+    let mine = Lease { instance: me.instance, queue: me.queue, renewed_nanos: now, preferred };
     match cache.lease(host) {
         Err(_) => false,
-        Ok(None) => {
+        Ok(None) if preferred || patient => {
             // A first write cannot be made conditional, so another VM may
             // overwrite it: lead only once the next tick finds it still there.
             let _ = cache.store_lease(host, &mine, None);
             false
         }
+        Ok(None) => false,
         Ok(Some((held, cas))) => {
-            let free = held.is_none_or(|held| {
-                held.instance == me.instance
-                    || is_past(held.renewed_nanos, now, EXPIRY_NANOS)
-                    || (held.serves && !serves)
-            });
+            let free = match held {
+                Some(held) if held.instance == me.instance => true,
+                Some(held) if !is_past(held.renewed_nanos, now, EXPIRY_NANOS) => {
+                    preferred && !held.preferred
+                }
+                _ => preferred || patient,
+            };
             free && cache.store_lease(host, &mine, Some(cas)).is_ok()
         }
     }
+}
+
+/// True while this VM holds the lease.
+pub fn holds(host: &impl Host, cache: &Cache, me: Identity) -> bool {
+    matches!(cache.lease(host), Ok(Some((Some(held), _))) if held.instance == me.instance)
 }
 
 /// Frees the lease if this VM holds it.
@@ -68,6 +83,10 @@ mod tests {
 
     fn candidate(n: u32) -> Identity {
         Identity { instance: n.into(), queue: QueueId(n) }
+    }
+
+    fn stand(host: &impl Host, cache: &Cache, me: Identity, preferred: bool) -> bool {
+        super::stand(host, cache, me, preferred, true)
     }
 
     #[test]
@@ -113,14 +132,29 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_serves_gives_way_to_one_that_does_not() {
+    fn a_preferred_vm_takes_the_lease_from_one_that_is_not() {
         let proxy = Proxy::new();
         let (host, cache) = (proxy.host(), Cache::new("kya/t"));
         stand(&host, &cache, candidate(1), false);
-        assert!(stand(&host, &cache, candidate(1), true));
-        assert!(!stand(&host, &cache, candidate(2), true), "another that serves is no better");
-        assert!(stand(&host, &cache, candidate(3), false));
-        assert!(!stand(&host, &cache, candidate(1), true));
+        assert!(stand(&host, &cache, candidate(1), false));
+        assert!(!stand(&host, &cache, candidate(2), false), "another like it is no better");
+        assert!(stand(&host, &cache, candidate(3), true));
+        assert!(!stand(&host, &cache, candidate(1), false));
+        assert!(!stand(&host, &cache, candidate(4), true), "two preferred ones do not fight");
+        assert!(holds(&host, &cache, candidate(3)));
+        assert!(!holds(&host, &cache, candidate(1)));
+    }
+
+    #[test]
+    fn the_others_let_the_preferred_one_go_first() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        for _ in 0..3 {
+            assert!(!super::stand(&host, &cache, candidate(1), false, false));
+        }
+        assert_eq!(cache.lease(&host), Ok(None));
+        super::stand(&host, &cache, candidate(2), true, false);
+        assert!(super::stand(&host, &cache, candidate(2), true, false));
     }
 
     #[test]

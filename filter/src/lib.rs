@@ -33,7 +33,9 @@
 
 #[cfg(target_arch = "wasm32")]
 mod abi;
+pub mod boot;
 pub mod cache;
+mod codec;
 pub mod config;
 pub mod host;
 pub mod leader;

@@ -24,7 +24,7 @@ pub enum Flow {
 pub fn handle<H: Host>(plugin: &Plugin<H>, authority: &Authority) -> Flow {
     let host = &plugin.host;
     let outcome = read(host).and_then(|presented| {
-        let now = UnixMillis(host.now_nanos() / NANOS_PER_MILLI);
+        let now = now(host)?;
         let request = Request { credential: presented.credential };
         match decide(authority, &request, now) {
             Decision::Allow { agent_id, .. } => {
@@ -46,6 +46,14 @@ pub fn handle<H: Host>(plugin: &Plugin<H>, authority: &Authority) -> Flow {
         // connection: it never reaches the upstream.
         respond(plugin, &denial).unwrap_or(Flow::Stop)
     })
+}
+
+/// The time to decide at. A proxy without a clock cannot tell what has expired.
+fn now(host: &impl Host) -> Result<UnixMillis, Refused> {
+    match host.now_nanos() {
+        0 => Err(Refused(0)),
+        nanos => Ok(UnixMillis(nanos / NANOS_PER_MILLI)),
+    }
 }
 
 struct Presented {

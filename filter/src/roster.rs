@@ -1,7 +1,7 @@
 //! The roster: the workers of this proxy, as their slots show them. The leader
 //! wakes them by it, and reports them.
 
-use kya_core::wire;
+use kya_core::{Position, wire};
 
 use crate::cache::Slot;
 use crate::host::Host;
@@ -41,6 +41,7 @@ impl Roster {
         &mut self,
         plugin: &Plugin<H>,
         numbers: &[u32],
+        newest: Option<Position>,
     ) -> Option<wire::WorkerReport> {
         let news: Vec<Entry> = numbers
             .iter()
@@ -52,12 +53,16 @@ impl Roster {
                 None => self.workers.push(*worker),
             }
         }
-        (!news.is_empty()).then(|| report(&news, false))
+        (!news.is_empty()).then(|| report(&news, newest, false))
     }
 
     /// Reads every slot anew, and returns the report of all if it is another
     /// than the last that [`reported`](Self::reported) confirmed.
-    pub fn reread_all<H: Host>(&mut self, plugin: &Plugin<H>) -> Option<wire::WorkerReport> {
+    pub fn reread_all<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        newest: Option<Position>,
+    ) -> Option<wire::WorkerReport> {
         let now = plugin.host.now_nanos();
         self.workers = plugin
             .cache
@@ -68,7 +73,12 @@ impl Roster {
             .map(|(number, slot)| (number, Slot { renewed_nanos: 0, ..slot }))
             .collect();
         plugin.metrics.workers(&plugin.host, self.workers.len());
-        (self.reported.as_ref() != Some(&self.workers)).then(|| report(&self.workers, true))
+        (self.reported.as_ref() != Some(&self.workers)).then(|| report(&self.workers, newest, true))
+    }
+
+    /// True if a worker decides by something older than `newest`.
+    pub fn lags(&self, newest: Position) -> bool {
+        self.workers.iter().any(|(_, slot)| slot.position < newest)
     }
 
     /// The report of all was sent.
@@ -77,13 +87,19 @@ impl Roster {
     }
 }
 
-fn report(workers: &[Entry], complete: bool) -> wire::WorkerReport {
-    let state = |(number, slot): &Entry| wire::WorkerState {
-        slot: *number,
-        instance: slot.instance,
-        epoch: slot.position.epoch,
-        revision: slot.position.revision.0,
-        applied_unix_nanos: slot.applied_nanos,
+/// The report of these workers. None is reported to be ahead of `newest`, the
+/// leader's own position: slots can be forged, and a claim that cannot be true
+/// would cast doubt on the rest.
+fn report(workers: &[Entry], newest: Option<Position>, complete: bool) -> wire::WorkerReport {
+    let state = |(number, slot): &Entry| {
+        let position = newest.map_or(slot.position, |newest| slot.position.min(newest));
+        wire::WorkerState {
+            slot: *number,
+            instance: slot.instance,
+            epoch: position.epoch,
+            revision: position.revision.0,
+            applied_unix_nanos: slot.applied_nanos,
+        }
     };
     wire::WorkerReport { workers: workers.iter().map(state).collect(), complete }
 }

@@ -240,7 +240,7 @@ pub(crate) struct TestVm {
 impl TestVm {
     pub(crate) fn new(proxy: &Proxy) -> Self {
         let host = proxy.host();
-        Self { vm: Vm::new(host.clone(), config()), host }
+        Self { vm: Vm::new(host.clone(), config()).unwrap(), host }
     }
 
     pub(crate) fn request(&mut self, headers: &[(&str, &str)]) -> (Flow, Exchange) {
@@ -285,19 +285,24 @@ pub(crate) fn agent(n: u8, status: wire::AgentStatus) -> wire::Agent {
     wire::Agent { id: agent_id(n).to_bytes().into(), status: status.into() }
 }
 
-/// A signed snapshot in which agents 1 and 2 are active and hold tokens 1 and 2.
-pub(crate) fn snapshot(revision: u64, nonce: &[u8]) -> Vec<u8> {
-    let tokens = [1, 2].map(|n| wire::Token {
+/// Tokens 1 and 2, held by agents 1 and 2.
+pub(crate) fn tokens() -> Vec<wire::Token> {
+    let token = |n| wire::Token {
         digest: token(n).digest().0.into(),
         id: TokenId::from_bytes([n; 16]).to_bytes().into(),
         agent_id: agent_id(n).to_bytes().into(),
         expires_unix_seconds: 1_000_000,
         revoked: false,
-    });
+    };
+    [1, 2].map(token).into()
+}
+
+/// A signed snapshot in which agents 1 and 2 are active and hold tokens 1 and 2.
+pub(crate) fn snapshot(revision: u64, nonce: &[u8]) -> Vec<u8> {
     let snapshot = wire::Snapshot {
         nonce: nonce.into(),
         agents: [1, 2].map(|n| agent(n, wire::AgentStatus::Active)).into(),
-        tokens: tokens.into(),
+        tokens: tokens(),
     };
     signed(&signer(), 1, revision, wire::update::Body::Snapshot(snapshot))
 }

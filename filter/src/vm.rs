@@ -2,6 +2,7 @@
 
 use kya_core::Verifier;
 
+use crate::boot;
 use crate::cache::Cache;
 use crate::config::Config;
 use crate::host::{Host, LogLevel, Refused, StreamId};
@@ -21,6 +22,9 @@ pub const TICK_MILLIS: u32 = 250;
 const RENEW_TICKS: u32 = 4;
 /// Expired tokens are swept every so many ticks (one minute).
 const SWEEP_TICKS: u32 = 240;
+/// A VM that is not the main thread's leaves the lead to that one for so many
+/// ticks (two seconds).
+const PATIENCE_TICKS: u32 = 8;
 /// Most messages taken from the queue at one wake.
 const MAX_DRAIN: usize = 1024;
 
@@ -43,6 +47,10 @@ pub struct Plugin<H> {
 #[derive(Debug)]
 pub struct Vm<H> {
     plugin: Plugin<H>,
+    /// Random, new for every VM.
+    instance: u64,
+    /// Whether this seems to be the main thread's VM.
+    main: bool,
     identity: Option<Identity>,
     leader: Option<Leader>,
     worker: Worker,
@@ -53,7 +61,7 @@ pub struct Vm<H> {
 impl<H: Host> Vm<H> {
     /// A VM at its configuration. Nothing is claimed yet: Envoy also configures
     /// a canary that it throws away.
-    pub fn new(host: H, config: Config) -> Self {
+    pub fn new(host: H, config: Config) -> Result<Self, Refused> {
         let plugin = Plugin {
             cache: Cache::new(&config.namespace()),
             verifier: Verifier::new(config.update_keys.iter().copied()),
@@ -61,14 +69,20 @@ impl<H: Host> Vm<H> {
             host,
             config,
         };
-        Self {
+        let mut random = [0; 8];
+        plugin.host.random(&mut random)?;
+        let instance = u64::from_le_bytes(random);
+        let main = boot::note(&plugin.host, &plugin.cache, instance);
+        Ok(Self {
             plugin,
+            instance,
+            main,
             identity: None,
             leader: None,
             worker: Worker::default(),
             serves: false,
             ticks: 0,
-        }
+        })
     }
 
     /// The regular call: elect, catch up, keep the slot, mind the stream.
@@ -158,13 +172,15 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// Every VM may be asked to serve, except a leader that never was.
+    /// Every VM may be asked to serve, except the main thread's.
     fn works(&self) -> bool {
-        self.leader.is_none() || self.serves
+        !self.main || self.serves
     }
 
     fn elect(&mut self, me: Identity) {
-        let leads = lease::stand(&self.plugin.host, &self.plugin.cache, me, self.serves);
+        let (host, cache) = (&self.plugin.host, &self.plugin.cache);
+        let preferred = self.main && !self.serves;
+        let leads = lease::stand(host, cache, me, preferred, self.ticks >= PATIENCE_TICKS);
         match (&mut self.leader, leads) {
             (None, true) => {
                 if let Err(refused) = self.plugin.cache.prepare_slots(&self.plugin.host) {
@@ -172,7 +188,7 @@ impl<H: Host> Vm<H> {
                 }
                 // What this VM verified itself is the oldest it will accept.
                 self.worker.sync(&self.plugin, true);
-                self.leader = Some(Leader::new(self.worker.position()));
+                self.leader = Some(Leader::new(me, self.worker.position()));
             }
             (Some(leader), false) => {
                 leader.stop(&self.plugin);
@@ -192,23 +208,16 @@ impl<H: Host> Vm<H> {
 
     fn identity(&mut self) -> Option<Identity> {
         if self.identity.is_none() {
-            match self.take_identity() {
-                Ok(identity) => self.identity = Some(identity),
-                Err(refused) => self.plugin.host.log(
-                    LogLevel::Error,
-                    &format!("the proxy gives no randomness or no queue: {refused}"),
-                ),
+            let name = self.plugin.cache.queue_name(self.instance);
+            match self.plugin.host.register_queue(&name) {
+                Ok(queue) => self.identity = Some(Identity { instance: self.instance, queue }),
+                Err(refused) => self
+                    .plugin
+                    .host
+                    .log(LogLevel::Error, &format!("the proxy gives no queue: {refused}")),
             }
         }
         self.identity
-    }
-
-    fn take_identity(&self) -> Result<Identity, Refused> {
-        let mut random = [0; 8];
-        self.plugin.host.random(&mut random)?;
-        let instance = u64::from_le_bytes(random);
-        let queue = self.plugin.host.register_queue(&self.plugin.cache.queue_name(instance))?;
-        Ok(Identity { instance, queue })
     }
 }
 

@@ -19,9 +19,15 @@ fn hello_nonce(proxy: &Proxy) -> Vec<u8> {
     }
 }
 
+/// `count` VMs as Envoy makes them: after a canary, and the main thread's first.
+fn started(proxy: &Proxy, count: usize) -> Vec<TestVm> {
+    drop(TestVm::new(proxy));
+    (0..count).map(|_| TestVm::new(proxy)).collect()
+}
+
 /// `count` VMs, of which the first leads and has stored a snapshot of revision 5.
 pub(crate) fn synced(proxy: &Proxy, count: usize) -> Vec<TestVm> {
-    let mut vms: Vec<_> = (0..count).map(|_| TestVm::new(proxy)).collect();
+    let mut vms = started(proxy, count);
     tick(proxy, &mut vms);
     tick(proxy, &mut vms);
     let nonce = hello_nonce(proxy);
@@ -72,7 +78,7 @@ fn a_lost_wake_does_not_matter_to_the_next_request() {
 #[test]
 fn nothing_is_believed_before_the_nonce_came_back() {
     let proxy = Proxy::new();
-    let mut vms = vec![TestVm::new(&proxy), TestVm::new(&proxy)];
+    let mut vms = started(&proxy, 2);
     tick(&proxy, &mut vms);
     tick(&proxy, &mut vms);
     let nonce = hello_nonce(&proxy);
@@ -142,7 +148,7 @@ fn an_older_snapshot_is_refused_even_with_the_right_nonce() {
 #[test]
 fn a_stream_that_does_not_answer_is_given_up_and_opened_again() {
     let proxy = Proxy::new();
-    let mut vms = vec![TestVm::new(&proxy)];
+    let mut vms = started(&proxy, 1);
     let mut opened = std::collections::BTreeSet::new();
     for _ in 0..60 {
         tick(&proxy, &mut vms);
@@ -155,8 +161,8 @@ fn a_stream_that_does_not_answer_is_given_up_and_opened_again() {
 fn a_proxy_that_refuses_the_stream_or_its_messages_is_asked_again() {
     for call in ["open_stream", "send", "random"] {
         let proxy = Proxy::new();
+        let mut vms = started(&proxy, 1);
         proxy.refuse(call);
-        let mut vms = vec![TestVm::new(&proxy)];
         for _ in 0..20 {
             tick(&proxy, &mut vms);
         }
@@ -165,28 +171,54 @@ fn a_proxy_that_refuses_the_stream_or_its_messages_is_asked_again() {
 }
 
 #[test]
-fn a_worker_that_had_to_lead_hands_over_to_a_vm_that_does_not_serve() {
+fn a_worker_leads_where_the_main_thread_does_not_and_hands_over_when_it_does() {
     let proxy = Proxy::new();
-    let mut vms = synced(&proxy, 2);
-    assert_eq!(vms[0].status_of(1), 200, "the leader serves: it is a worker");
+    let mut vms = started(&proxy, 3);
+    for _ in 0..2 * PATIENCE_TICKS {
+        tick(&proxy, &mut vms[1..]);
+    }
+    assert!(vms[1].vm.leader.is_some() ^ vms[2].vm.leader.is_some());
+    let slots = |vms: &[TestVm]| vms[1].vm.plugin.cache.slots(&proxy.host()).len();
+    assert_eq!(slots(&vms), 2, "a worker that leads is a worker");
     for _ in 0..3 {
         tick(&proxy, &mut vms);
     }
-    assert!(vms[0].vm.leader.is_none());
-    assert!(vms[1].vm.leader.is_some());
-    let nonce = hello_nonce(&proxy);
-    vms[1].vm.stream_message(proxy.stream().unwrap(), &snapshot(6, &nonce));
-    tick(&proxy, &mut vms);
-    tick(&proxy, &mut vms);
-    let last = reports(&proxy).pop().unwrap();
-    assert_eq!(last.workers.len(), 1, "the leader that serves nothing is no worker");
-    assert_eq!(revision(vms[0].vm.worker.position()), Some(6));
+    assert!(vms[0].vm.leader.is_some());
+    assert!(vms[1].vm.leader.is_none() && vms[2].vm.leader.is_none());
+    assert_eq!(slots(&vms), 2, "the main thread's VM is none");
+}
+
+#[test]
+fn the_main_threads_vm_is_no_worker_even_while_another_leads() {
+    let proxy = Proxy::new();
+    let mut vms = started(&proxy, 3);
+    for _ in 0..3 * PATIENCE_TICKS {
+        proxy.advance_nanos(TICK_NANOS);
+        // The main thread is always the last to be ticked.
+        vms.iter_mut().rev().for_each(|vm| vm.vm.tick());
+        assert!(vms[0].vm.worker.slot().is_none());
+    }
+    assert!(vms[0].vm.leader.is_some());
+}
+
+#[test]
+fn a_vm_that_was_taken_for_the_main_threads_and_serves_is_a_worker() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    assert_eq!(vms[0].status_of(1), 200);
+    for _ in 0..2 {
+        tick(&proxy, &mut vms);
+    }
+    assert_eq!(vms[0].vm.plugin.cache.slots(&proxy.host()).len(), 2);
 }
 
 #[test]
 fn a_plugin_that_goes_away_leaves_its_lease_and_its_slot_at_once() {
     let proxy = Proxy::new();
     let mut vms = synced(&proxy, 3);
+    for _ in 0..PATIENCE_TICKS {
+        tick(&proxy, &mut vms);
+    }
     let before = proxy.stream().unwrap();
     vms[0].vm.stop();
     vms[1].vm.stop();
@@ -195,7 +227,129 @@ fn a_plugin_that_goes_away_leaves_its_lease_and_its_slot_at_once() {
     tick(&proxy, &mut last);
     assert!(last[0].vm.leader.is_some());
     assert_ne!(proxy.stream(), Some(before));
-    assert!(last[0].vm.plugin.cache.slots(&last[0].vm.plugin.host).is_empty());
+    let plugin = &last[0].vm.plugin;
+    assert_eq!(plugin.cache.slots(&plugin.host).len(), 1, "its own, since it is a worker");
+}
+
+#[test]
+fn a_leader_that_was_replaced_and_has_not_noticed_stores_nothing() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 3);
+    let old_stream = proxy.stream().unwrap();
+    // The main thread stands still for longer than its lease; a worker takes over.
+    for _ in 0..3 * PATIENCE_TICKS {
+        tick(&proxy, &mut vms[1..]);
+    }
+    assert!(vms[1].vm.leader.is_some());
+    let nonce = hello_nonce(&proxy);
+    let revoked = {
+        let mut agents = vec![crate::testing::agent(1, AgentStatus::Revoked)];
+        agents.push(crate::testing::agent(2, AgentStatus::Active));
+        let body = wire::Snapshot { nonce, agents, tokens: crate::testing::tokens() };
+        let signer = crate::testing::signer();
+        signed(&signer, 1, 7, wire::update::Body::Snapshot(body))
+    };
+    vms[1].vm.stream_message(proxy.stream().unwrap(), &revoked);
+    // What the old leader still had in its socket.
+    vms[0].vm.stream_message(old_stream, &delta(6, 2, AgentStatus::Active));
+    assert_eq!((vms[1].status_of(1), vms[2].status_of(1)), (403, 403));
+    let head = vms[1].vm.plugin.cache.head(&proxy.host()).unwrap().unwrap();
+    assert_eq!(revision(Some(head.position)), Some(7));
+}
+
+#[test]
+fn a_leader_puts_a_head_right_that_somebody_changed() {
+    let garbage = b"another plugin was here".to_vec();
+    for meddle in [Some(garbage), None] {
+        let proxy = Proxy::new();
+        let mut vms = synced(&proxy, 3);
+        vms[0].vm.stream_message(proxy.stream().unwrap(), &delta(6, 1, AgentStatus::Revoked));
+        let plugin = &vms[1].vm.plugin;
+        let mine = plugin.cache.head(&plugin.host).unwrap().unwrap();
+        match meddle {
+            Some(garbage) => {
+                let key = format!("{}/head", plugin.config.namespace());
+                plugin.host.set_shared_data(&key, &garbage).unwrap();
+            }
+            None => {
+                let position = kya_core::Position { epoch: 1, revision: kya_core::Revision(5) };
+                let old = crate::cache::Head { position, ..mine };
+                plugin.cache.restore_head(&plugin.host, old).unwrap();
+            }
+        }
+        tick(&proxy, &mut vms);
+        assert_eq!(vms[1].vm.plugin.cache.head(&proxy.host()), Ok(Some(mine)));
+        assert_eq!((vms[1].status_of(1), vms[2].status_of(1)), (403, 403));
+        assert!(proxy.take_sent().iter().any(|sent| matches!(sent, Message::Resync(_))));
+    }
+}
+
+#[test]
+fn a_forged_head_far_ahead_denies_and_is_overcome() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    let plugin = &vms[1].vm.plugin;
+    let position = kya_core::Position { epoch: 1, revision: kya_core::Revision(u64::MAX) };
+    let forged = crate::cache::Head { position, snapshot: kya_core::Revision(5) };
+    plugin.cache.restore_head(&plugin.host, forged).unwrap();
+    assert_eq!(vms[1].status_of(1), 503);
+    proxy.take_sent();
+    for _ in 0..40 {
+        tick(&proxy, &mut vms);
+        let sent = proxy.take_sent();
+        let nonce = sent.into_iter().find_map(|message| match message {
+            Message::Resync(resync) => Some(resync.nonce),
+            Message::Hello(hello) => Some(hello.nonce),
+            _ => None,
+        });
+        if let (Some(nonce), Some(stream)) = (nonce, proxy.stream()) {
+            vms[0].vm.stream_message(stream, &snapshot(6, &nonce));
+        }
+    }
+    let head = vms[1].vm.plugin.cache.head(&proxy.host()).unwrap().unwrap();
+    assert_eq!(revision(Some(head.position)), Some(6));
+    // A VM that never saw the forged head serves; one that did goes on denying.
+    let mut fresh = TestVm::new(&proxy);
+    assert_eq!((fresh.status_of(1), vms[1].status_of(1)), (200, 503));
+}
+
+#[test]
+fn a_worker_that_cannot_read_what_was_announced_is_helped_by_a_snapshot() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 3);
+    let stream = proxy.stream().unwrap();
+    vms[0].vm.stream_message(stream, &delta(6, 2, AgentStatus::Active));
+    let plugin = &vms[1].vm.plugin;
+    for key in ["delta/6", "snapshot"] {
+        let key = format!("{}/{key}", plugin.config.namespace());
+        plugin.host.set_shared_data(&key, b"another plugin was here").unwrap();
+    }
+    assert_eq!(vms[1].status_of(1), 503);
+    proxy.take_sent();
+    for _ in 0..8 {
+        tick(&proxy, &mut vms);
+    }
+    let nonce = proxy.take_sent().into_iter().find_map(|message| match message {
+        Message::Resync(resync) => Some(resync.nonce),
+        _ => None,
+    });
+    vms[0].vm.stream_message(stream, &snapshot(6, &nonce.expect("no snapshot was asked for")));
+    assert_eq!((vms[1].status_of(1), vms[2].status_of(1)), (200, 200));
+}
+
+#[test]
+fn no_worker_is_reported_ahead_of_the_leader() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    let plugin = &vms[1].vm.plugin;
+    let (held, cas) = plugin.cache.slot(&plugin.host, 0).unwrap();
+    let mut forged = held.unwrap();
+    forged.position.revision = kya_core::Revision(u64::MAX);
+    plugin.cache.store_slot(&plugin.host, 0, Some(&forged), cas).unwrap();
+    proxy.take_sent();
+    vms[0].vm.tick();
+    let reported = reports(&proxy).into_iter().flat_map(|report| report.workers);
+    assert!(reported.into_iter().all(|worker| worker.revision == 5));
 }
 
 #[test]

@@ -19,7 +19,14 @@ pub struct Worker {
     authority: Authority,
     /// What it decides by while it knows of a newer state that it cannot read.
     nothing: Authority,
-    stuck_at: Option<Head>,
+    /// The newest position that was announced and could not be read. It stays
+    /// until it, or a newer one, is reached: a head that was set back is no
+    /// reason to go on by what is known to be old.
+    stuck_at: Option<Position>,
+    /// The head at which reading failed last.
+    failed_at: Option<Head>,
+    /// There is no head, or it cannot be read: there may be news.
+    blind: bool,
     applied_nanos: u64,
     slot: Option<u32>,
     warned_full: bool,
@@ -27,9 +34,10 @@ pub struct Worker {
 
 impl Worker {
     /// The state to decide by: the newest that could be verified, or none at
-    /// all while the cache is known to hold a newer one that could not.
+    /// all while the cache cannot be read, or is known to hold a newer state
+    /// that could not be.
     pub fn authority(&self) -> &Authority {
-        if self.stuck_at.is_some() { &self.nothing } else { &self.authority }
+        if self.blind || self.stuck_at.is_some() { &self.nothing } else { &self.authority }
     }
 
     /// The newest verified position.
@@ -48,14 +56,13 @@ impl Worker {
     /// What could not be read is tried again only when the cache has moved on,
     /// or when `retry` says so: requests must not pay for it each time.
     pub fn sync<H: Host>(&mut self, plugin: &Plugin<H>, retry: bool) -> bool {
-        let Some(head) = plugin.cache.head(&plugin.host) else { return false };
-        let before = self.authority.position();
-        if before >= Some(head.position) {
-            self.stuck_at = None;
+        let Ok(Some(head)) = plugin.cache.head(&plugin.host) else {
+            self.blind = true;
             return false;
-        }
-        let known_stuck = self.stuck_at == Some(head);
-        if known_stuck && !retry {
+        };
+        self.blind = false;
+        let before = self.authority.position();
+        if before >= Some(head.position) || (self.failed_at == Some(head) && !retry) {
             return false;
         }
         if !self.apply_deltas(plugin, head.position) {
@@ -63,8 +70,8 @@ impl Worker {
             self.apply_deltas(plugin, head.position);
         }
         let after = self.authority.position();
-        self.stuck_at = (after < Some(head.position)).then_some(head);
-        if self.stuck_at.is_some() && !known_stuck {
+        let failed = after < Some(head.position);
+        if failed && self.failed_at != Some(head) {
             plugin.host.log(
                 LogLevel::Warn,
                 &format!(
@@ -73,6 +80,11 @@ impl Worker {
                 ),
             );
         }
+        self.failed_at = failed.then_some(head);
+        self.stuck_at = self
+            .stuck_at
+            .max(failed.then_some(head.position))
+            .filter(|announced| after < Some(*announced));
         if after == before {
             return false;
         }

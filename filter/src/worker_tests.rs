@@ -20,15 +20,16 @@ fn at(revision: u64) -> Position {
     Position { epoch: 1, revision: Revision(revision) }
 }
 
+fn head(revision: u64, snapshot: u64) -> Head {
+    Head { position: at(revision), snapshot: Revision(snapshot) }
+}
+
 fn store(plugin: &Plugin<MemoryHost>, snapshot_at: u64, newest: u64) {
-    plugin
-        .cache
-        .store_snapshot(&plugin.host, at(snapshot_at), &snapshot(snapshot_at, &[0; 32]))
-        .unwrap();
+    let signed = snapshot(snapshot_at, &[0; 32]);
+    plugin.cache.store_snapshot(&plugin.host, head(snapshot_at, snapshot_at), &signed).unwrap();
     for revision in snapshot_at + 1..=newest {
-        let head = Head { position: at(revision), snapshot: Revision(snapshot_at) };
         let signed = delta(revision, 1, AgentStatus::Revoked);
-        plugin.cache.store_delta(&plugin.host, head, &signed).unwrap();
+        plugin.cache.store_delta(&plugin.host, head(revision, snapshot_at), &signed).unwrap();
     }
 }
 
@@ -68,8 +69,7 @@ fn what_is_announced_but_cannot_be_read_denies_until_it_can() {
     let mut worker = Worker::default();
     worker.sync(&plugin, false);
     assert!(worker.authority().position().is_some());
-    let head = Head { position: at(4), snapshot: Revision(1) };
-    plugin.cache.store_delta(&plugin.host, head, b"not an update").unwrap();
+    plugin.cache.store_delta(&plugin.host, head(4, 1), b"not an update").unwrap();
     assert!(!worker.sync(&plugin, false));
     assert_eq!(worker.authority().position(), None, "it still decides by the old state");
     store(&plugin, 4, 4);
@@ -83,9 +83,44 @@ fn a_head_that_was_set_back_changes_nothing() {
     store(&plugin, 5, 9);
     let mut worker = Worker::default();
     worker.sync(&plugin, false);
-    store(&plugin, 1, 2);
+    plugin.cache.restore_head(&plugin.host, head(2, 1)).unwrap();
     assert!(!worker.sync(&plugin, true));
     assert_eq!(revision(worker.authority().position()), Some(9));
+}
+
+#[test]
+fn a_head_that_was_set_back_does_not_free_a_worker_that_knows_of_a_newer_state() {
+    let plugin = plugin(&Proxy::new());
+    store(&plugin, 5, 5);
+    let mut worker = Worker::default();
+    worker.sync(&plugin, false);
+    plugin.cache.store_delta(&plugin.host, head(6, 5), b"not an update").unwrap();
+    worker.sync(&plugin, false);
+    assert_eq!(worker.authority().position(), None);
+    plugin.cache.restore_head(&plugin.host, head(5, 5)).unwrap();
+    worker.sync(&plugin, true);
+    assert_eq!(worker.authority().position(), None, "it knows that 6 exists");
+    store(&plugin, 6, 6);
+    worker.sync(&plugin, true);
+    assert_eq!(revision(worker.authority().position()), Some(6));
+}
+
+#[test]
+fn a_head_that_cannot_be_read_denies_for_as_long() {
+    let proxy = Proxy::new();
+    let plugin = plugin(&proxy);
+    store(&plugin, 5, 9);
+    let mut worker = Worker::default();
+    worker.sync(&plugin, false);
+    plugin.host.set_shared_data("kya/t/head", b"another plugin was here").unwrap();
+    worker.sync(&plugin, false);
+    assert_eq!(worker.authority().position(), None);
+    plugin.cache.restore_head(&plugin.host, head(9, 5)).unwrap();
+    worker.sync(&plugin, false);
+    assert_eq!(revision(worker.authority().position()), Some(9));
+    proxy.refuse("shared_data");
+    worker.sync(&plugin, false);
+    assert_eq!(worker.authority().position(), None);
 }
 
 #[test]
@@ -101,7 +136,7 @@ fn an_update_that_another_plugin_put_into_the_cache_is_not_believed() {
             ..Default::default()
         }),
     );
-    plugin.cache.store_snapshot(&plugin.host, at(7), &foreign).unwrap();
+    plugin.cache.store_snapshot(&plugin.host, head(7, 7), &foreign).unwrap();
     let mut worker = Worker::default();
     assert!(!worker.sync(&plugin, true));
     assert_eq!(worker.authority().position(), None);

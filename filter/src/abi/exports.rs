@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::imports::{self, Proxy};
 use crate::config::Config;
-use crate::host::{Host, LogLevel, StreamId};
+use crate::host::{Host, LogLevel, Refused, StreamId};
 use crate::request::Flow;
 use crate::vm::{TICK_MILLIS, VERSION, Vm};
 
@@ -35,9 +35,10 @@ struct Contexts {
 }
 
 impl Contexts {
-    fn configure(&mut self, root: ContextId, config: Config) {
+    fn configure(&mut self, root: ContextId, config: Config) -> Result<(), Refused> {
         self.stop(root);
-        self.roots.insert(root, Some(Vm::new(Proxy, config)));
+        self.roots.insert(root, Some(Vm::new(Proxy, config)?));
+        Ok(())
     }
 
     fn stop(&mut self, root: ContextId) {
@@ -141,10 +142,11 @@ extern "C" fn proxy_on_configure(root: ContextId, size: usize) -> u32 {
             imports::set_tick_period(TICK_MILLIS)
                 .map_err(|refused| format!("the proxy gives no ticks: {refused}"))?;
             with_contexts(|contexts| contexts.configure(root, config))
-                .ok_or_else(|| "configured from inside a host call".to_owned())
+                .ok_or_else(|| "configured from inside a host call".to_owned())?
+                .map_err(|refused| format!("the proxy gives no randomness: {refused}"))
         });
     match configured {
-        Ok(_) => {
+        Ok(()) => {
             Proxy.log(LogLevel::Info, &format!("filter {VERSION} configured"));
             1
         }

@@ -162,9 +162,6 @@ pub(super) struct Proxy;
 impl Host for Proxy {
     fn now_nanos(&self) -> u64 {
         let mut time = 0;
-        // A proxy without a clock leaves 0, at which every lease is free and no
-        // token has expired that has not; all of it is still decided by the
-        // newest signed state.
         unsafe { proxy_get_current_time_nanoseconds(&mut time) };
         time
     }
