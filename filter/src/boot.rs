@@ -10,9 +10,10 @@
 //! thread's and then serves a request counts as a worker from then on; one that
 //! is taken for a worker merely shows as one that is idle.
 
-use crate::cache::{Boot, Cache};
+use crate::cache::Cache;
 use crate::host::Host;
 use crate::lease::is_past;
+use crate::records::Boot;
 
 /// A row that began longer ago is over: the listener was replaced, or a worker's
 /// VM crashed and came back.

@@ -5,24 +5,18 @@
 //! accepted goes into the shared cache as it was signed, and every worker is
 //! woken.
 
-use kya_core::{Body, Nonce, Position, Revision, UpdateError, VerifiedUpdate, wire};
-use prost::Message;
+use kya_core::{Body, Position, Revision, UpdateError, VerifiedUpdate, wire};
 
-use crate::cache::{Head, RING, StoreError};
-use crate::host::{Host, LogLevel, Refused, StreamId};
+use crate::cache::{RING, StoreError};
+use crate::host::{Host, LogLevel, StreamId};
 use crate::lease::{self, Identity, is_past};
+use crate::records::Head;
+use crate::retry::Retry;
 use crate::roster::Roster;
-use crate::vm::{Plugin, VERSION};
-
-const SERVICE: &str = "kya.v1.Enforcement";
-const METHOD: &str = "Stream";
-const PROTOCOL_VERSION: u32 = 1;
+use crate::stream::Stream;
+use crate::vm::Plugin;
 
 const MILLI: u64 = 1_000_000;
-/// How long a question (a nonce) may stay unanswered before the stream is given up.
-const ANSWER_NANOS: u64 = 5_000 * MILLI;
-const FIRST_RETRY_NANOS: u64 = 250 * MILLI;
-const LAST_RETRY_NANOS: u64 = 3_000 * MILLI;
 /// A snapshot further back than this is replaced, while deltas still reach it.
 const COMPACT_AFTER: u64 = RING / 2;
 /// Snapshots are asked for no more often than this.
@@ -40,10 +34,7 @@ const LAG_TICKS: u32 = 4;
 pub struct Leader {
     me: Identity,
     stream: Option<Stream>,
-    retry_nanos: u64,
-    retry_at_nanos: u64,
-    /// Connections in a row that brought nothing.
-    failures: u32,
+    retry: Retry,
     /// Newest position that was accepted, or that this VM had verified before.
     position: Option<Position>,
     /// What this leader has stored last.
@@ -56,20 +47,6 @@ pub struct Leader {
     roster: Roster,
 }
 
-#[derive(Debug)]
-struct Stream {
-    id: StreamId,
-    /// When a snapshot brought this stream's first nonce back.
-    proven_nanos: Option<u64>,
-    question: Option<Question>,
-}
-
-#[derive(Debug)]
-struct Question {
-    nonce: Nonce,
-    asked_nanos: u64,
-}
-
 impl Leader {
     /// A leader that accepts nothing older than `floor`, which this VM verified
     /// itself.
@@ -77,9 +54,7 @@ impl Leader {
         Self {
             me,
             stream: None,
-            retry_nanos: FIRST_RETRY_NANOS,
-            retry_at_nanos: 0,
-            failures: 0,
+            retry: Retry::default(),
             position: floor,
             head: None,
             ahead_since_nanos: None,
@@ -107,22 +82,12 @@ impl Leader {
 
     fn mind_stream<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
         match &self.stream {
-            // Far in the future means that the clock was set back.
-            None if now >= self.retry_at_nanos
-                || is_past(self.retry_at_nanos, now, LAST_RETRY_NANOS.saturating_mul(2)) =>
-            {
-                self.open(plugin, now);
-            }
-            Some(Stream { question: Some(question), .. })
-                if is_past(question.asked_nanos, now, ANSWER_NANOS) =>
-            {
+            None if self.retry.is_due(now) => self.open(plugin, now),
+            Some(stream) if stream.is_silent(now) => {
                 self.give_up(plugin, "it did not answer in time");
             }
-            Some(Stream { proven_nanos: Some(proven), .. })
-                if is_past(*proven, now, LASTED_NANOS) =>
-            {
-                self.retry_nanos = FIRST_RETRY_NANOS;
-                self.failures = 0;
+            Some(stream) if stream.has_lasted(LASTED_NANOS, now) => {
+                self.retry = Retry::default();
             }
             _ => {}
         }
@@ -150,29 +115,27 @@ impl Leader {
 
     /// A message arrived. Says whether the cache moved.
     pub fn message<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, bytes: &[u8]) -> bool {
-        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.is(id)) else {
             return false;
         };
         let update = match plugin.verifier.verify(bytes) {
             Ok(update) => update,
             Err(error) => {
                 reject(plugin, error.cause());
-                let proven = stream.proven_nanos.is_some();
+                let proven = stream.is_proven();
                 return error == UpdateError::BadPayload && proven && self.announce(plugin);
             }
         };
         match update.body() {
             Body::Snapshot { nonce, .. } => {
-                if stream.question.as_ref().is_none_or(|question| question.nonce != *nonce) {
+                if !stream.answers(*nonce) {
                     reject(plugin, "wrong_nonce");
                     return false;
                 }
-                // A nonce is good for one answer.
-                stream.question = None;
                 self.accept_snapshot(plugin, &update, bytes)
             }
             Body::Delta { .. } => {
-                if stream.proven_nanos.is_none() {
+                if !stream.is_proven() {
                     reject(plugin, "unproven");
                     return false;
                 }
@@ -183,7 +146,7 @@ impl Leader {
 
     /// The stream ended, from the other side or in between.
     pub fn closed<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, status: u32) {
-        if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
+        if self.stream.as_ref().is_some_and(|stream| stream.is(id)) {
             self.stream = None;
             self.retry_later(plugin, &format!("the stream ended with gRPC status {status}"));
         }
@@ -199,52 +162,26 @@ impl Leader {
     /// Ends the stream, because another VM leads now.
     pub fn stop<H: Host>(&mut self, plugin: &Plugin<H>) {
         if let Some(stream) = self.stream.take() {
-            plugin.host.reset_stream(stream.id);
+            stream.reset(plugin);
         }
     }
 
     fn open<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
-        let opened = nonce(plugin).and_then(|nonce| {
-            let cluster = &plugin.config.control_plane_cluster;
-            let id = plugin.host.open_stream(cluster, SERVICE, METHOD)?;
-            let hello = wire::Hello {
-                protocol_version: PROTOCOL_VERSION,
-                node_id: text_property(plugin, "id"),
-                node_cluster: text_property(plugin, "cluster"),
-                filter_version: VERSION.to_owned(),
-                nonce: nonce.0.to_vec(),
-            };
-            self.stream = Some(Stream {
-                id,
-                proven_nanos: None,
-                question: Some(Question { nonce, asked_nanos: now }),
-            });
-            send(plugin, id, wire::proxy_message::Message::Hello(hello))
-        });
-        if let Err(error) = opened {
-            self.give_up(plugin, &format!("no stream could be opened: {error}"));
-        }
         self.roster.start_over();
+        match Stream::open(plugin, now) {
+            Ok(stream) => self.stream = Some(stream),
+            Err(error) => self.retry_later(plugin, &format!("no stream could be opened: {error}")),
+        }
     }
 
-    /// Asks for a snapshot on the open stream, one question at a time.
+    /// Asks for a snapshot if one is needed, on a proven stream and not too often.
     fn ask_if_wanted<H: Host>(&mut self, plugin: &Plugin<H>, now: u64) {
         let due = self.wants_snapshot && is_past(self.asked_nanos, now, ASK_NANOS);
-        let Some(stream) = self
-            .stream
-            .as_mut()
-            .filter(|stream| due && stream.proven_nanos.is_some() && stream.question.is_none())
-        else {
+        let Some(stream) = self.stream.as_mut().filter(|stream| due && stream.is_proven()) else {
             return;
         };
         self.asked_nanos = now;
-        let asked = nonce(plugin).and_then(|nonce| {
-            let resync = wire::Resync { nonce: nonce.0.to_vec() };
-            send(plugin, stream.id, wire::proxy_message::Message::Resync(resync))?;
-            stream.question = Some(Question { nonce, asked_nanos: now });
-            Ok(())
-        });
-        if let Err(error) = asked {
+        if let Err(error) = stream.ask(plugin, now) {
             self.give_up(plugin, &format!("a question could not be sent: {error}"));
         }
     }
@@ -275,10 +212,7 @@ impl Leader {
             return false;
         }
         self.wants_snapshot = false;
-        if let Some(stream) = &mut self.stream
-            && stream.proven_nanos.is_none()
-        {
-            stream.proven_nanos = Some(plugin.host.now_nanos());
+        if self.stream.as_mut().is_some_and(|stream| stream.prove(plugin.host.now_nanos())) {
             plugin.host.log(
                 LogLevel::Info,
                 &format!("connected to the control plane at revision {}", position.revision),
@@ -376,11 +310,10 @@ impl Leader {
     }
 
     fn send_report<H: Host>(&mut self, plugin: &Plugin<H>, report: wire::WorkerReport) -> bool {
-        let Some(stream) = self.stream.as_ref().filter(|stream| stream.proven_nanos.is_some())
-        else {
+        let Some(stream) = self.stream.as_ref().filter(|stream| stream.is_proven()) else {
             return false;
         };
-        let sent = send(plugin, stream.id, wire::proxy_message::Message::Workers(report));
+        let sent = stream.send(plugin, wire::proxy_message::Message::Workers(report));
         if let Err(error) = &sent {
             self.give_up(plugin, &format!("a report could not be sent: {error}"));
         }
@@ -393,53 +326,18 @@ impl Leader {
     }
 
     fn retry_later<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
-        self.failures = self.failures.saturating_add(1);
+        let attempt = self.retry.failed(&plugin.host);
         // The first, second, fourth, eighth … in a row: never silent, never a flood.
-        if self.failures.is_power_of_two() {
+        if attempt.is_power_of_two() {
             plugin.host.log(
                 LogLevel::Warn,
                 &format!(
-                    "control plane (cluster `{}`): {why}; trying again (attempt {}), deciding by the last verified state",
-                    plugin.config.control_plane_cluster, self.failures
+                    "control plane (cluster `{}`): {why}; trying again (attempt {attempt}), deciding by the last verified state",
+                    plugin.config.control_plane_cluster
                 ),
             );
         }
-        // Up to a quarter more, so that proxies do not come back in step.
-        let mut random = [0; 8];
-        let _ = plugin.host.random(&mut random);
-        let jitter = u64::from_le_bytes(random).checked_rem(self.retry_nanos / 4).unwrap_or(0);
-        let wait = self.retry_nanos.saturating_add(jitter);
-        self.retry_at_nanos = plugin.host.now_nanos().saturating_add(wait);
-        self.retry_nanos = self.retry_nanos.saturating_mul(2).min(LAST_RETRY_NANOS);
     }
-}
-
-fn nonce<H: Host>(plugin: &Plugin<H>) -> Result<Nonce, Refused> {
-    let mut bytes = [0; 32];
-    plugin.host.random(&mut bytes)?;
-    Ok(Nonce(bytes))
-}
-
-fn send<H: Host>(
-    plugin: &Plugin<H>,
-    id: StreamId,
-    message: wire::proxy_message::Message,
-) -> Result<(), Refused> {
-    let message = wire::ProxyMessage { message: Some(message) };
-    plugin.host.send(id, &message.encode_to_vec())
-}
-
-/// An attribute of the node, cut to what the protocol carries. Envoy 1.40 has it
-/// under `xds.node`, other proxies under `node`.
-fn text_property<H: Host>(plugin: &Plugin<H>, name: &str) -> String {
-    let property = |path: &[&str]| plugin.host.property(path).filter(|value| !value.is_empty());
-    let bytes =
-        property(&["xds", "node", name]).or_else(|| property(&["node", name])).unwrap_or_default();
-    let mut text = String::from_utf8_lossy(&bytes).into_owned();
-    while text.len() > 256 {
-        text.pop();
-    }
-    text
 }
 
 fn reject<H: Host>(plugin: &Plugin<H>, cause: &'static str) {

@@ -5,8 +5,9 @@
 //! a thread stands still: both store what the control plane signed, readers
 //! verify it, and the head of the cache moves only forward.
 
-use crate::cache::{Cache, Lease};
+use crate::cache::Cache;
 use crate::host::{Host, QueueId};
+use crate::records::Lease;
 
 /// A lease that was not renewed for so long is free.
 const EXPIRY_NANOS: u64 = 2_000_000_000;

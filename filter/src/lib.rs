@@ -35,14 +35,16 @@
 mod abi;
 pub mod boot;
 pub mod cache;
-mod codec;
 pub mod config;
 pub mod host;
 pub mod leader;
 pub mod lease;
 pub mod metrics;
+pub mod records;
 pub mod request;
+pub mod retry;
 pub mod roster;
+pub mod stream;
 pub mod vm;
 pub mod worker;
 

@@ -3,9 +3,9 @@
 
 use kya_core::{Position, wire};
 
-use crate::cache::Slot;
 use crate::host::Host;
 use crate::lease::is_past;
+use crate::records::Slot;
 use crate::vm::Plugin;
 use crate::worker::SLOT_EXPIRY_NANOS;
 

@@ -273,7 +273,7 @@ fn a_leader_puts_a_head_right_that_somebody_changed() {
             }
             None => {
                 let position = kya_core::Position { epoch: 1, revision: kya_core::Revision(5) };
-                let old = crate::cache::Head { position, ..mine };
+                let old = crate::records::Head { position, ..mine };
                 plugin.cache.restore_head(&plugin.host, old).unwrap();
             }
         }
@@ -290,7 +290,7 @@ fn a_forged_head_far_ahead_denies_and_is_overcome() {
     let mut vms = synced(&proxy, 2);
     let plugin = &vms[1].vm.plugin;
     let position = kya_core::Position { epoch: 1, revision: kya_core::Revision(u64::MAX) };
-    let forged = crate::cache::Head { position, snapshot: kya_core::Revision(5) };
+    let forged = crate::records::Head { position, snapshot: kya_core::Revision(5) };
     plugin.cache.restore_head(&plugin.host, forged).unwrap();
     assert_eq!(vms[1].status_of(1), 503);
     proxy.take_sent();

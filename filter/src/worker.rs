@@ -2,9 +2,10 @@
 
 use kya_core::{Authority, Position, UnixSeconds, VerifiedUpdate};
 
-use crate::cache::{Head, MAX_WORKERS, RING, Slot};
+use crate::cache::{MAX_WORKERS, RING};
 use crate::host::{Host, LogLevel};
 use crate::lease::{Identity, is_past};
+use crate::records::{Head, Slot};
 use crate::vm::Plugin;
 
 /// A slot that was not renewed for so long is free.
