@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::{Acknowledgements, Commit, Pending};
+use crate::api::{Acknowledgements, Commit, Disconnected, Pending};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, printable};
 
-/// More laggards than this are counted, not listed.
+/// More laggards, or more absentees, than this are counted, not listed.
 const MAX_LISTED: usize = 50;
 
 /// How a kind of change is spoken of.
@@ -76,13 +76,16 @@ fn acknowledged(
     wait: Duration,
 ) -> Vec<String> {
     let Wording { noun, risk, .. } = wording;
+    let absent = disconnected(&acks);
     if acks.proxies == 0 {
-        return vec![
+        let mut lines = vec![
             format!("No proxy is connected: no worker has acknowledged this {noun}."),
             format!(
                 "It takes effect in a proxy when that proxy connects; one that has lost its connection {risk} until then."
             ),
         ];
+        lines.extend(absent);
+        return lines;
     }
     let time = match acks.elapsed_ms {
         // Of an older change it would tell when the proxies were started.
@@ -95,6 +98,7 @@ fn acknowledged(
         acks.workers_acknowledged, acks.workers, acks.proxies_acknowledged, acks.proxies,
     )];
     if acks.complete {
+        lines.extend(absent);
         return lines;
     }
     acks.pending.sort_unstable();
@@ -110,7 +114,28 @@ fn acknowledged(
         let proxies = if silent == 1 { "proxy that has" } else { "proxies that have" };
         lines.push(format!("Not yet: {silent} {proxies} not reported any worker"));
     }
+    lines.extend(absent);
     lines.push(format!("Whatever has not acknowledged {risk}."));
+    lines
+}
+
+/// One line for each proxy that may decide by anything, because it is cut off.
+fn disconnected(acks: &Acknowledgements) -> Vec<String> {
+    let mut lines: Vec<_> = acks
+        .disconnected
+        .iter()
+        .take(MAX_LISTED)
+        .map(|Disconnected { node_id, since }| {
+            let (name, since) = (printable(node_id), printable(since));
+            format!(
+                "Not connected: proxy {name} since {since}: it decides by the last state it received"
+            )
+        })
+        .collect();
+    let unlisted = acks.disconnected.len().saturating_sub(MAX_LISTED);
+    if unlisted > 0 {
+        lines.push(format!("Not connected: {unlisted} more proxies (`-o json` names all)"));
+    }
     lines
 }
 

@@ -112,6 +112,15 @@ pub(crate) struct Nodes {
     pub(crate) revision: u64,
     pub(crate) epoch: u64,
     pub(crate) nodes: Vec<Node>,
+    #[serde(default)]
+    pub(crate) disconnected: Vec<Disconnected>,
+}
+
+/// A proxy that was connected and is not now.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Disconnected {
+    pub(crate) node_id: String,
+    pub(crate) since: String,
 }
 
 /// A connected proxy.
@@ -129,7 +138,8 @@ pub(crate) struct Node {
 pub(crate) struct Worker {
     pub(crate) slot: u32,
     pub(crate) revision: u64,
-    pub(crate) applied_at: String,
+    /// Absent while it has reported nothing that can be.
+    pub(crate) applied_at: Option<String>,
     /// Revisions that it has not applied yet.
     pub(crate) behind: u64,
 }
@@ -138,7 +148,7 @@ pub(crate) struct Worker {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Acknowledgements {
     /// At least one proxy is connected, each has reported a worker, and none
-    /// is pending.
+    /// is pending. It says nothing about the disconnected ones.
     pub(crate) complete: bool,
     pub(crate) proxies: u64,
     pub(crate) proxies_acknowledged: u64,
@@ -147,6 +157,8 @@ pub(crate) struct Acknowledgements {
     /// From the commit to the arrival of the last acknowledgement.
     pub(crate) elapsed_ms: Option<f64>,
     pub(crate) pending: Vec<Pending>,
+    #[serde(default)]
+    pub(crate) disconnected: Vec<Disconnected>,
 }
 
 /// A worker that has not acknowledged.

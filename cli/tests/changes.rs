@@ -77,6 +77,42 @@ Whatever has not acknowledged may still allow the agent.
 }
 
 #[test]
+fn a_proxy_that_is_not_connected_is_named_whatever_the_others_say() {
+    let absent = |count: u32| -> Value {
+        let each =
+            |n| json!({"node_id": format!("gone-{n}\u{1b}"), "since": "2026-02-05T14:30:00.000Z"});
+        (0..count).map(each).collect()
+    };
+    let line = |n| {
+        format!(
+            "Not connected: proxy gone-{n}\\u{{1b}} since 2026-02-05T14:30:00.000Z: \
+             it decides by the last state it received\n"
+        )
+    };
+    for (mut acks, before, after) in [
+        (acknowledgements(&[]), "2 proxies in 3.1 ms\n", ""),
+        (
+            acknowledgements(&[("sidecar-a", 1)]),
+            "Not yet: proxy sidecar-a worker 1\n",
+            "Whatever has not acknowledged may still allow the agent.\n",
+        ),
+        (nobody(), "may still allow the agent until then.\n", ""),
+    ] {
+        acks["disconnected"] = absent(2);
+        let ended = kya(&revoking(&change("revoked", true), &acks).url, REVOKE);
+        assert_eq!(ended.code, 0);
+        let expected = format!("{before}{}{}{after}", line(0), line(1));
+        assert!(ended.out.ends_with(&expected), "{ended:?}");
+    }
+    let mut acks = acknowledgements(&[]);
+    acks["disconnected"] = absent(60);
+    let ended = kya(&revoking(&change("revoked", true), &acks).url, REVOKE);
+    assert_eq!(ended.out.matches("Not connected: proxy").count(), 50);
+    let rest = "\nNot connected: 10 more proxies (`-o json` names all)\n";
+    assert!(ended.out.ends_with(rest), "{ended:?}");
+}
+
+#[test]
 fn a_proxy_without_workers_is_not_taken_for_acknowledged() {
     let mut acks = acknowledgements(&[]);
     for (field, value) in [("complete", json!(false)), ("proxies_acknowledged", json!(1))] {

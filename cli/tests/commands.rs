@@ -63,6 +63,7 @@ fn nodes() -> Value {
         "revision": 42,
         "epoch": 1,
         "nodes": [node("sidecar-a", workers), node("sidecar-b", json!([]))],
+        "disconnected": [{"node_id": "sidecar-c", "since": "2026-02-05T14:30:00.000Z"}],
     })
 }
 
@@ -233,9 +234,15 @@ fn empty_lists_say_so() {
     assert_eq!(kya(&fake.url, &["token", "list"]).out, "No tokens.\n");
     let nodes = kya(&fake.url, &["node", "list"]).out;
     assert_eq!(nodes, "No proxy is connected.\n\nNewest revision: 7 (epoch 1)\n");
+    let gone = json!([{"node_id": "gone", "since": "2026-02-05T14:30:00.000Z"}]);
+    let all_gone = json!({"revision": 7, "epoch": 1, "nodes": [], "disconnected": gone});
+    fake.on("GET /v1/nodes", 200, &all_gone);
+    let nodes = kya(&fake.url, &["node", "list"]).out;
+    assert!(nodes.starts_with("No proxy is connected.\nNODE "), "{nodes}");
+    assert!(nodes.contains("\ngone "), "{nodes}");
     let lines: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
-    let asked = ["GET /v1/agents?limit=1000", "GET /v1/tokens?limit=1000", "GET /v1/nodes"];
-    assert_eq!(lines, asked);
+    let asked = ["GET /v1/agents?limit=1000", "GET /v1/tokens?limit=1000"];
+    assert_eq!(lines, [&asked[..], &["GET /v1/nodes"; 2]].concat());
 }
 
 #[test]
@@ -263,10 +270,11 @@ fn nodes_are_one_line_a_worker_and_show_who_is_behind() {
     assert_eq!(
         ended.out,
         "\
-NODE        CLUSTER    PEER             FILTER   CONNECTED AT               WORKER     REVISION   BEHIND   APPLIED AT
-sidecar-a   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
-sidecar-a   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
-sidecar-b   payments   127.0.0.1:5000   0.1.0    2026-02-05T14:00:00.000Z   none yet   -          -        -
+NODE        CLUSTER    PEER             FILTER   STATE          SINCE                      WORKER     REVISION   BEHIND   APPLIED AT
+sidecar-a   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
+sidecar-a   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
+sidecar-b   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   none yet   -          -        -
+sidecar-c   -          -                -        disconnected   2026-02-05T14:30:00.000Z   -          -          -        -
 
 Newest revision: 42 (epoch 1)
 "

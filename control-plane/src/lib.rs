@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod accept;
 mod api;
 pub mod config;
 pub mod data_dir;
@@ -18,6 +19,7 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod text;
+mod throttle;
 pub mod time;
 
 /// The generated gRPC service and its client. Messages are in

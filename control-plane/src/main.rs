@@ -9,6 +9,7 @@ use kya_control_plane::config::{self, ConfigError, Effective, Values};
 use kya_control_plane::data_dir::DataDir;
 use kya_control_plane::keys::{self, AdminKey};
 use kya_control_plane::{server::Server, telemetry};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The control plane of kya: registry, signed push to every proxy, HTTP API.
@@ -95,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         return Ok(validate(&effective));
     }
     telemetry::init_logs(&effective.config)?;
+    raise_file_limit();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
@@ -124,6 +126,16 @@ impl Serve {
         .into_iter()
         .filter_map(|(name, text)| Some((name, text.clone()?)))
         .collect()
+    }
+}
+
+/// Each proxy is an open file, and the usual limit is lower than what is allowed.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => tracing::debug!(from = limit.current, to = limit.maximum, "open files"),
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
     }
 }
 

@@ -158,7 +158,7 @@ mod tests {
             Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.unwrap());
         let signer = Arc::new(kya_core::Signer::from_seed([1; 32]));
         let stop = CancellationToken::new();
-        let push = Push::start(
+        let (push, _publisher) = Push::start(
             Arc::clone(&store),
             signer,
             Arc::clone(&clock),

@@ -55,6 +55,7 @@ pub struct RunningServer {
     stop: CancellationToken,
     http: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
+    publisher: JoinHandle<()>,
     _lock: DataDirLock,
 }
 
@@ -125,8 +126,8 @@ impl Server {
 
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         let metrics = Arc::new(Metrics::new()?);
-        let connections = limits.connections;
-        let push = Push::start(
+        let incoming = push::incoming(grpc_listener, &limits);
+        let (push, publisher) = Push::start(
             Arc::clone(&store),
             signer,
             Arc::clone(&clock),
@@ -147,11 +148,16 @@ impl Server {
             public_key,
             draining: draining.clone(),
         }));
-        let http = tokio::spawn(http::serve(http_listener, router, draining.clone()));
-        let grpc = tokio::spawn(push::grpc_server(Arc::clone(&push)).serve_with_incoming_shutdown(
-            push::incoming(grpc_listener, connections),
-            stop.clone().cancelled_owned(),
+        let http = tokio::spawn(http::serve(
+            http_listener,
+            router,
+            http::Limits::default(),
+            draining.clone(),
         ));
+        let grpc = tokio::spawn(
+            push::grpc_server(Arc::clone(&push))
+                .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
+        );
         write_addresses(&data_dir, http_addr, grpc_addr)?;
         tracing::info!(
             http = %http_addr,
@@ -173,6 +179,7 @@ impl Server {
             stop,
             http,
             grpc,
+            publisher,
             _lock: lock,
         })
     }
@@ -190,6 +197,7 @@ impl RunningServer {
         tokio::select! {
             _ = &mut self.http => "the HTTP server ended",
             _ = &mut self.grpc => "the gRPC server ended",
+            _ = &mut self.publisher => "the publisher of updates ended",
         }
     }
 
@@ -247,4 +255,18 @@ fn write_addresses(
         "pid": process::id(),
     });
     data_dir.write(ADDRESSES_FILE, &format!("{addresses}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_whose_publisher_ends_has_failed() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut server = Server::start(Config::ephemeral(temp.path())).await.unwrap();
+        server.publisher.abort();
+        let failed = tokio::time::timeout(Duration::from_secs(20), server.failed()).await;
+        assert_eq!(failed, Ok("the publisher of updates ended"));
+    }
 }

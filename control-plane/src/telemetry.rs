@@ -36,6 +36,7 @@ pub struct Metrics {
     pushed: IntCounter,
     snapshots: IntCounter,
     acknowledged: Histogram,
+    impossible: IntCounter,
     requests: IntCounterVec,
     in_flight: IntGauge,
 }
@@ -68,6 +69,10 @@ impl Metrics {
                     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
                 ]),
             )?,
+            impossible: IntCounter::new(
+                "kya_impossible_reports_total",
+                "Workers' reports of a position that was never sent, which were ignored.",
+            )?,
             requests: IntCounterVec::new(
                 Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
                 &["method", "route", "status"],
@@ -82,6 +87,7 @@ impl Metrics {
         registry.register(Box::new(metrics.pushed.clone()))?;
         registry.register(Box::new(metrics.snapshots.clone()))?;
         registry.register(Box::new(metrics.acknowledged.clone()))?;
+        registry.register(Box::new(metrics.impossible.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         Ok(metrics)
@@ -101,6 +107,10 @@ impl Metrics {
 
     pub(crate) fn acknowledged(&self, after: Duration) {
         self.acknowledged.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn impossible_report(&self) {
+        self.impossible.inc();
     }
 
     pub(crate) fn in_flight(&self) -> InFlight<'_> {

@@ -96,6 +96,18 @@ async fn a_proxy_that_hangs_up_is_not_waited_for() {
     eventually("one of two", async || wait(&plane, 1, 0).await["workers_acknowledged"] == 1).await;
     let (found, ()) = tokio::join!(wait(&plane, 1, 30_000), async { drop(gone) });
     assert_eq!((&found["complete"], &found["proxies"]), (&json!(true), &json!(1)));
+    // But it is named, since nobody knows what it decides by.
+    let disconnected = &found["disconnected"];
+    assert_eq!(
+        (disconnected.as_array().unwrap().len(), disconnected[0]["node_id"].text()),
+        (1, "gone".to_owned())
+    );
+    assert!(disconnected[0]["since"].text().parse::<jiff::Timestamp>().is_ok());
+    let nodes = plane.api.get("/v1/nodes").await.expect(200);
+    assert_eq!(&nodes["disconnected"], disconnected);
+    let _back = plane.proxy("gone").await;
+    assert_eq!(plane.api.get("/v1/nodes").await.expect(200)["disconnected"], json!([]));
+    assert_eq!(wait(&plane, 1, 0).await["disconnected"], json!([]));
 }
 
 #[tokio::test]

@@ -35,6 +35,15 @@ fn serve(dir: &Path) -> Command {
     command
 }
 
+/// The same in a shell that was told this first.
+fn limited(dir: &Path, first: &str) -> Command {
+    let program = serve(dir);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{first} && exec \"$0\" \"$@\"")).arg(program.get_program());
+    shell.args(program.get_args()).env_clear().stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
 impl Program {
     async fn start(dir: &Path) -> Self {
         Self::spawn(serve(dir), dir).await
@@ -207,6 +216,41 @@ async fn the_data_directory_is_for_its_owner_alone() {
     }
     let seed = std::fs::read_to_string(dir.join("signing.key")).unwrap();
     assert_eq!((seed.lines().count(), seed.len()), (1, 45));
+}
+
+#[tokio::test]
+async fn it_may_open_as_many_files_as_it_is_allowed_to() {
+    let (_temp, dir) = data();
+    let limited = limited(&dir, "ulimit -S -n 64");
+    let program = Program::spawn(limited, &dir).await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", program.child.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let words: Vec<_> = files.split_whitespace().collect();
+    assert_eq!(words[3], words[4], "soft and hard: {files}");
+}
+
+#[tokio::test]
+async fn it_lives_through_a_lack_of_files() {
+    let (_temp, dir) = data();
+    let limited = limited(&dir, "ulimit -n 48");
+    let program = Program::spawn(limited, &dir).await;
+    let connect = || std::net::TcpStream::connect(program.grpc).unwrap();
+    let hold: Vec<_> = (0..60).map(|_| connect()).collect();
+    let descriptors = format!("/proc/{}/fd", program.child.id());
+    let mut seen = 0;
+    support::eventually("no file is left, and that for a while", async || {
+        seen = if std::fs::read_dir(&descriptors).unwrap().count() >= 48 { seen + 1 } else { 0 };
+        seen == 20
+    })
+    .await;
+    drop(hold);
+    let mut proxy = program.proxy().await;
+    proxy.next().await;
+    program.signal("-TERM");
+    let (code, _, log) = program.wait().await;
+    assert_eq!(code, Some(0), "{log}");
+    let warnings = log.matches("cannot accept a connection").count();
+    assert!((1..20).contains(&warnings), "{warnings} warnings");
 }
 
 #[tokio::test]

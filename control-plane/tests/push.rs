@@ -1,20 +1,16 @@
-//! The stream: what a proxy is told, and when it is not listened to.
+//! The stream: what a proxy is told.
 
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kya_control_plane::push::Limits;
-use kya_control_plane::store::{Cause, NewAgent, SqliteStore, Store};
-use kya_control_plane::time::SystemClock;
-use kya_core::wire::{self, ProxyMessage, proxy_message::Message};
-use kya_core::{AgentId, Body, UnixMillis};
+use kya_control_plane::time::{Clock, SystemClock};
+use kya_core::{Body, UnixMillis, wire};
 use serde_json::json;
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::api::Text;
-use support::proxy::{channel, hello, message, narrow_channel, open, worker};
-use support::{ControlPlane, PATIENCE, TestProxy, eventually};
-use tonic::{Code, Status};
+use support::{ControlPlane, eventually};
 
 #[tokio::test]
 async fn a_stream_begins_with_a_snapshot_that_carries_its_nonce() {
@@ -155,179 +151,38 @@ async fn many_resyncs_are_all_answered_but_not_at_once_and_hold_up_no_delta() {
     assert!(before_delta < Some(6), "the delta waited for every snapshot");
 }
 
-/// Says `first` as the first message and returns how the stream ends.
-async fn refusal(plane: &ControlPlane, first: Option<ProxyMessage>) -> Status {
-    let (say, mut hear) = open(channel(plane.server.grpc_addr).await).await;
-    if let Some(first) = first {
-        say.send(first).await.unwrap();
-    }
-    tokio::time::timeout(PATIENCE, hear.message()).await.unwrap().unwrap_err()
+/// Commits an update of these bytes, of which the server is not told.
+async fn commit_behind_its_back(plane: &ControlPlane, delta: &[u8]) {
+    let options = SqliteConnectOptions::new().filename(plane.dir.path().join("kya.db"));
+    let database = SqlitePool::connect_with(options).await.unwrap();
+    let mut transaction = database.begin().await.unwrap();
+    let insert = "INSERT INTO updates (revision, epoch, committed_us, delta)
+                  SELECT revision + 1, epoch, ?, ? FROM head";
+    let insert = sqlx::query(insert).bind(SystemClock.now().0 as i64).bind(delta);
+    insert.execute(&mut *transaction).await.unwrap();
+    let head = "UPDATE head SET revision = revision + 1";
+    sqlx::query(head).execute(&mut *transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+    database.close().await;
 }
 
 #[tokio::test]
-async fn a_bad_hello_is_refused_with_what_is_wrong() {
+async fn a_commit_that_is_not_pushed_within_seconds_makes_it_unready() {
     let plane = ControlPlane::start().await;
-    let with = |change: fn(&mut wire::Hello)| {
-        let mut hello = hello("sidecar");
-        change(&mut hello);
-        message(Message::Hello(hello))
-    };
-    let resync = message(Message::Resync(wire::Resync { nonce: vec![0; 32] }));
-    for (first, complaint) in [
-        (
-            with(|hello| hello.protocol_version = 2),
-            "version 1 of the protocol, the proxy version 2",
-        ),
-        (with(|hello| hello.protocol_version = 0), "the proxy version 0"),
-        (with(|hello| hello.nonce.truncate(31)), "a nonce has 32 bytes, this has 31"),
-        (with(|hello| hello.nonce.clear()), "a nonce has 32 bytes, this has 0"),
-        (with(|hello| hello.nonce.push(0)), "a nonce has 32 bytes, this has 33"),
-        (with(|hello| hello.node_id.clear()), "node_id is empty"),
-        (with(|hello| hello.node_id = "é".repeat(129)), "node_id has 258 bytes, more than 256"),
-        (with(|hello| hello.node_id = "a\nb".into()), "node_id contains control characters"),
-        (with(|hello| hello.node_cluster = "c".repeat(257)), "node_cluster has 257 bytes"),
-        (resync, "the first message of a stream must be Hello"),
-        (ProxyMessage { message: None }, "the first message of a stream must be Hello"),
-    ] {
-        let status = refusal(&plane, Some(first)).await;
-        assert_eq!(status.code(), Code::InvalidArgument, "{status}");
-        assert!(status.message().contains(complaint), "{status} for {complaint}");
-    }
-    assert!(plane.api.nodes().await.is_empty());
-    let longest = with(|hello| hello.node_id = "n".repeat(256));
-    let (say, mut hear) = open(channel(plane.server.grpc_addr).await).await;
-    say.send(longest).await.unwrap();
-    assert!(hear.message().await.unwrap().is_some());
-}
-
-#[tokio::test]
-async fn silence_instead_of_a_hello_is_not_waited_for() {
-    let limits = Limits { hello_timeout: Duration::from_millis(50), ..Limits::default() };
-    let plane = ControlPlane::start_with(limits).await;
-    let status = refusal(&plane, None).await;
-    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
-    assert!(status.message().contains("no Hello within 50ms"), "{status}");
-}
-
-#[tokio::test]
-async fn a_bad_message_ends_the_stream_with_what_is_wrong() {
-    let plane = ControlPlane::start().await;
-    let many = |count: u32| wire::WorkerReport {
-        workers: (0..count).map(|slot| worker(slot, 1, 0)).collect(),
-        complete: true,
-    };
-    let huge = wire::Hello { node_id: "x".repeat(70_000), ..hello("sidecar") };
-    for (bad, code, complaint) in [
-        (Message::Workers(many(129)), Code::InvalidArgument, "at most 128 workers"),
-        (Message::Hello(hello("again")), Code::InvalidArgument, "Hello is the first message"),
-        (
-            Message::Resync(wire::Resync { nonce: vec![] }),
-            Code::InvalidArgument,
-            "a nonce has 32 bytes",
-        ),
-        (Message::Hello(huge), Code::OutOfRange, "65536 bytes"),
-    ] {
-        let mut proxy = plane.proxy("sidecar").await;
-        proxy.say.send(message(bad)).await.unwrap();
-        let status = proxy.hear().await.unwrap_err();
-        assert_eq!(status.code(), code, "{status}");
-        assert!(status.message().contains(complaint), "{status}");
-    }
-    let mut proxy = plane.proxy("sidecar").await;
-    proxy.say_workers(vec![worker(3, proxy.position().epoch, 77)], true).await;
-    let status = proxy.hear().await.unwrap_err();
-    assert!(
-        status.message().contains("slot 3 reports revision 77, but the newest is 0"),
-        "{status}"
-    );
-    eventually("no node left", async || plane.api.nodes().await.is_empty()).await;
-}
-
-/// A proxy that asks for so much that, without reading, it fills every buffer
-/// between the two sides.
-async fn stalled_proxy(plane: &ControlPlane) -> TestProxy {
-    for n in 0..50 {
-        plane.api.register(&format!("agent {n}")).await;
-    }
-    let narrow = narrow_channel(plane.server.grpc_addr).await;
-    let proxy = TestProxy::connect_over(narrow, plane.server.public_key, "stalled").await;
-    let say = proxy.say.clone();
-    tokio::spawn(async move {
-        let resync = || message(Message::Resync(wire::Resync { nonce: vec![2; 32] }));
-        while say.send(resync()).await.is_ok() {}
-    });
-    proxy
-}
-
-/// Reads to the end of a stream and returns its status.
-async fn last_words(proxy: &mut TestProxy) -> Status {
-    loop {
-        match proxy.hear().await {
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the stream ended as if all was well"),
-            Err(status) => return status,
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_proxy_that_does_not_read_is_cut_off() {
-    let limits = Limits {
-        snapshot_interval: Duration::ZERO,
-        send_timeout: Duration::from_millis(200),
-        ..Limits::default()
-    };
-    let plane = ControlPlane::start_with(limits).await;
-    let mut stalled = stalled_proxy(&plane).await;
-    let mut other = plane.proxy("other").await;
-    eventually("only the other proxy is left", async || {
-        let nodes = plane.api.nodes().await;
-        nodes.len() == 1 && nodes[0]["node_id"] == "other"
-    })
-    .await;
-    last_words(&mut stalled).await;
-    plane.api.register("next").await;
-    other.catch_up(51).await;
-}
-
-#[tokio::test]
-async fn a_stream_that_fell_behind_the_ring_is_closed_and_begins_again() {
-    let limits = Limits {
-        ring: 4,
-        outbound: 1,
-        snapshot_interval: Duration::ZERO,
-        send_timeout: PATIENCE,
-        ..Limits::default()
-    };
-    let plane = ControlPlane::start_with(limits).await;
-    let mut stalled = stalled_proxy(&plane).await;
-    let mut sent = String::new();
-    eventually("nothing more can be sent", async || {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let metrics = plane.api.get("/metrics").await.expect(200).text();
-        let line = metrics.lines().find(|line| line.starts_with("kya_snapshots_sent_total"));
-        let before = std::mem::replace(&mut sent, line.unwrap().to_owned());
-        before == sent && !sent.ends_with(" 0")
-    })
-    .await;
-    for n in 0..6 {
-        plane.api.register(&format!("missed {n}")).await;
-    }
-    let status = last_words(&mut stalled).await;
-    assert_eq!(status.code(), Code::Aborted, "{status}");
-    assert!(status.message().contains("revisions behind, more than are kept"), "{status}");
-    assert_eq!(plane.proxy("stalled").await.position().revision.0, 56);
+    plane.api.register("payer").await;
+    assert_eq!(plane.api.get("/readyz").await.expect(200), "ready");
+    // The publisher cannot read it, and passes over nothing.
+    commit_behind_its_back(&plane, &[0xff]).await;
+    eventually("it is unready", async || plane.api.get("/readyz").await.status == 503).await;
+    let detail = plane.api.get("/readyz").await.problem(503, "unavailable");
+    assert!(detail.starts_with("revision 2 was committed "), "{detail}");
 }
 
 #[tokio::test]
 async fn a_commit_that_nobody_announced_is_pushed_too() {
     let plane = ControlPlane::start().await;
     let mut proxy = plane.proxy("sidecar").await;
-    let path = plane.dir.path().join("kya.db");
-    let elsewhere = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
-    let id = AgentId::from_bytes([7; 16]);
-    let new = NewAgent { id, name: "from another process".to_owned(), public_key: None };
-    elsewhere.register_agent(new, Cause::default()).await.unwrap();
+    commit_behind_its_back(&plane, &[]).await;
     // Its snapshot is ahead of the publisher, and so is what its worker reports.
     let early = plane.proxy("early").await;
     assert_eq!(early.position().revision.0, 1);
@@ -356,22 +211,4 @@ async fn two_streams_of_one_node_are_both_listed_and_both_fed() {
     }
     drop(one);
     eventually("one node left", async || plane.api.nodes().await.len() == 1).await;
-}
-
-#[tokio::test]
-async fn a_restart_keeps_the_key_and_the_state_and_tells_open_streams() {
-    let plane = ControlPlane::start().await;
-    let agent = plane.api.register("payer").await;
-    plane.api.issue(&agent).await;
-    plane.api.revoke(&agent).await;
-    let mut before: TestProxy = plane.proxy("sidecar").await;
-    let (key, admin) = (plane.server.public_key, plane.api.key.clone());
-    let plane = plane.restart().await;
-    assert_eq!(before.hear().await.unwrap_err().code(), Code::Unavailable);
-    assert_eq!((plane.server.public_key, &plane.api.key), (key, &admin));
-    let mut after = plane.proxy("sidecar").await;
-    assert_eq!(after.known, before.known);
-    assert_eq!(after.position(), before.position());
-    plane.api.register("next").await;
-    assert_eq!(after.next().await.position().revision.0, 4);
 }

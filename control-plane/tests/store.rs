@@ -31,6 +31,14 @@ impl Fixture for Sqlite {
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store> {
         Arc::new(SqliteStore::open(&self.path(), clock).await.unwrap())
     }
+
+    async fn back_up(&self) {
+        std::fs::copy(self.path(), self.0.path().join("backup")).unwrap();
+    }
+
+    async fn put_back(&self) {
+        std::fs::copy(self.0.path().join("backup"), self.path()).unwrap();
+    }
 }
 
 conformance!(Sqlite);

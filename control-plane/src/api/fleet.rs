@@ -1,9 +1,10 @@
 //! Connected proxies and their acknowledgements as JSON.
 
+use kya_core::Position;
 use serde::Serialize;
 
 use super::records::CommittedAt;
-use crate::push::{Acknowledged, Acknowledgements, Node, Pending};
+use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending};
 use crate::store::Committed;
 use crate::time::UnixMicros;
 
@@ -12,6 +13,13 @@ pub(super) struct Nodes {
     revision: u64,
     epoch: u64,
     nodes: Vec<ConnectedNode>,
+    disconnected: Vec<Disconnected>,
+}
+
+#[derive(Serialize)]
+struct Disconnected {
+    node_id: String,
+    since: String,
 }
 
 #[derive(Serialize)]
@@ -30,30 +38,38 @@ struct Worker {
     instance: String,
     epoch: u64,
     revision: u64,
-    applied_at: String,
+    /// `None` while it has reported nothing that can be.
+    applied_at: Option<String>,
+    /// Revisions that it has not applied. At least one for a worker of an
+    /// earlier epoch, whose revisions may be others.
     behind: u64,
 }
 
 impl Nodes {
-    pub(super) fn new(head: Committed, nodes: Vec<Node>) -> Self {
-        let newest = head.position.revision.0;
-        let nodes = nodes.into_iter().map(|node| ConnectedNode::new(newest, node)).collect();
-        Self { revision: newest, epoch: head.position.epoch, nodes }
+    pub(super) fn new(head: Committed, nodes: Vec<Node>, disconnected: Vec<Departed>) -> Self {
+        let newest = head.position;
+        Self {
+            revision: newest.revision.0,
+            epoch: newest.epoch,
+            nodes: nodes.into_iter().map(|node| ConnectedNode::new(newest, node)).collect(),
+            disconnected: disconnected.into_iter().map(Into::into).collect(),
+        }
     }
 }
 
 impl ConnectedNode {
-    fn new(newest: u64, node: Node) -> Self {
-        let workers = node.workers.iter().filter_map(|(slot, worker)| {
-            let applied = worker.newest()?;
-            Some(Worker {
+    fn new(newest: Position, node: Node) -> Self {
+        let workers = node.workers.iter().map(|(slot, worker)| {
+            let applied = worker.newest();
+            let position = applied.map_or(Position::default(), |applied| applied.position);
+            Worker {
                 slot: *slot,
                 instance: instance(worker.instance),
-                epoch: applied.position.epoch,
-                revision: applied.position.revision.0,
-                applied_at: micros(applied.applied_unix_nanos).to_rfc3339(),
-                behind: newest.saturating_sub(applied.position.revision.0),
-            })
+                epoch: position.epoch,
+                revision: position.revision.0,
+                applied_at: applied.map(|at| micros(at.applied_unix_nanos).to_rfc3339()),
+                behind: behind(position, newest),
+            }
         });
         Self {
             workers: workers.collect(),
@@ -78,6 +94,7 @@ pub(super) struct AcknowledgementReport {
     elapsed_ms: Option<f64>,
     acknowledgements: Vec<Acknowledgement>,
     pending: Vec<WorkerName>,
+    disconnected: Vec<Disconnected>,
 }
 
 #[derive(Serialize)]
@@ -109,7 +126,14 @@ impl From<Acknowledgements> for AcknowledgementReport {
             elapsed_ms: found.elapsed().map(|elapsed| elapsed.as_secs_f64() * 1_000.0),
             acknowledgements: found.acknowledged.into_iter().map(Into::into).collect(),
             pending: found.pending.into_iter().map(Into::into).collect(),
+            disconnected: found.disconnected.into_iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<Departed> for Disconnected {
+    fn from(departed: Departed) -> Self {
+        Self { node_id: departed.node_id, since: departed.since.to_rfc3339() }
     }
 }
 
@@ -130,10 +154,35 @@ impl From<Pending> for WorkerName {
     }
 }
 
+fn behind(position: Position, newest: Position) -> u64 {
+    match position >= newest {
+        true => 0,
+        false => newest.revision.0.saturating_sub(position.revision.0).max(1),
+    }
+}
+
 fn instance(instance: u64) -> String {
     format!("{instance:016x}")
 }
 
 fn micros(nanos: u64) -> UnixMicros {
     UnixMicros(nanos / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use kya_core::Revision;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_of_an_earlier_epoch_is_behind_whatever_its_revision() {
+        let at = |epoch, revision| Position { epoch, revision: Revision(revision) };
+        assert_eq!(behind(at(2, 5), at(2, 9)), 4);
+        assert_eq!(behind(at(2, 9), at(2, 9)), 0);
+        assert_eq!(behind(at(2, 10), at(2, 9)), 0, "the head was read a moment earlier");
+        assert_eq!(behind(at(1, 5), at(2, 9)), 4);
+        assert_eq!(behind(at(1, 9), at(2, 9)), 1);
+        assert_eq!(behind(at(1, 70), at(2, 9)), 1);
+    }
 }

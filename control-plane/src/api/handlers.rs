@@ -117,7 +117,8 @@ pub(super) async fn revoke_token(
 
 pub(super) async fn list_nodes(State(api): Shared) -> Result<Json<Nodes>, Problem> {
     let head = api.store.head().await?;
-    Ok(Json(Nodes::new(head, api.push.nodes().list())))
+    let (nodes, disconnected) = api.push.nodes().list();
+    Ok(Json(Nodes::new(head, nodes, disconnected)))
 }
 
 pub(super) async fn list_keys(State(api): Shared) -> Json<Keys> {

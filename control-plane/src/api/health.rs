@@ -1,6 +1,7 @@
 //! What monitors ask, without a key: nothing here names an agent.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
@@ -15,18 +16,21 @@ pub(super) async fn alive() -> &'static str {
 
 /// Ready means that the store answers, and that what it committed is pushed.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, Problem> {
-    // Asked first: what is committed in between is not late.
     let published = api.push.published().revision;
-    let committed = api.store.head().await?.position.revision;
-    let late = committed.0.saturating_sub(published.0);
-    if late > LATE_REVISIONS {
-        let detail = format!("the newest {late} revisions are committed and not yet pushed");
-        return Err(Problem::new(Code::Unavailable, detail));
+    // Asked for even when nothing waits: it is what shows that the store answers.
+    if let Some(waiting) = api.store.committed(published.next()).await? {
+        let age = api.push.age(waiting);
+        if age > LATE {
+            let revision = waiting.position.revision;
+            let detail =
+                format!("revision {revision} was committed {age:.1?} ago and is not pushed");
+            return Err(Problem::new(Code::Unavailable, detail));
+        }
     }
     Ok("ready")
 }
-/// Commits that may be on their way to the streams at any moment.
-const LATE_REVISIONS: u64 = 1024;
+/// The publisher looks at the store once a second even if nobody wakes it.
+const LATE: Duration = Duration::from_secs(2);
 
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, Problem> {
     let text = api.metrics.render(api.push.nodes().count()).map_err(|error| {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kya_core::{Position, Revision};
 
+use super::departed::Departed;
 use super::nodes::{Node, Nodes};
 use super::timeline::Timeline;
 use crate::store::Committed;
@@ -21,6 +22,8 @@ pub struct Acknowledgements {
     pub acknowledged: Vec<Acknowledged>,
     /// The workers that have not.
     pub pending: Vec<Pending>,
+    /// The proxies that were connected and are not, of which nothing is known.
+    pub disconnected: Vec<Departed>,
 }
 
 /// A worker that has applied the revision, or a later one.
@@ -49,15 +52,19 @@ pub struct Pending {
 
 impl Acknowledgements {
     pub(super) fn look(committed: Committed, nodes: &Nodes, timeline: &Timeline) -> Self {
-        nodes.inspect(|open| {
-            let mut found = Self { committed, ..Self::default() };
+        nodes.inspect(|open, disconnected| {
+            let mut found = Self { committed, disconnected, ..Self::default() };
             open.for_each(|node| found.add(node, timeline));
             found
         })
     }
 
-    /// True when there is proof that nobody decides by anything older: at least
-    /// one proxy is connected, each has named its workers, and none is pending.
+    /// True when every connected proxy says that it decides by nothing older: at
+    /// least one is connected, each has named its workers, and none is pending.
+    ///
+    /// It says nothing about a proxy that is not connected. One that has lost its
+    /// connection goes on deciding by the last state that it received; those that
+    /// this server has seen leave are in `disconnected`.
     pub fn complete(&self) -> bool {
         self.proxies > 0 && self.proxies == self.proxies_acknowledged
     }

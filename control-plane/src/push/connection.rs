@@ -2,33 +2,58 @@
 //!
 //! Ending a gRPC stream politely needs a peer that reads. One that does not
 //! read would hold its stream, and what is buffered for it, for as long as it
-//! answers pings; its connection is cut instead.
+//! answers pings; its connection is cut instead. So is one on which no stream is
+//! open for a while, or ever.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
+
+use super::Limits;
+use crate::accept;
+use crate::throttle::Throttle;
+
+static REFUSALS: Throttle = Throttle::new(Duration::from_secs(1));
 
 /// What a stream knows of the connection that it runs on.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
     pub(super) address: SocketAddr,
     cut: CancellationToken,
+    streams: Arc<Mutex<Streams>>,
 }
 
-/// A connection that ends with an error when its [`Peer`] is cut.
+#[derive(Debug)]
+struct Streams {
+    open: usize,
+    /// When the last one ended, or the connection began.
+    idle_since: Instant,
+}
+
+/// Keeps a connection from being idle for as long as it is held.
+#[derive(Debug)]
+pub(super) struct OpenStream(Peer);
+
+/// A connection that ends with an error when its [`Peer`] is cut, or when no
+/// stream was open on it for the idle timeout.
 pub(crate) struct Connection {
     stream: TcpStream,
     peer: Peer,
     is_cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    idle_timeout: Duration,
+    /// When to look again whether it is idle.
+    look: Pin<Box<Sleep>>,
     _counted: OwnedSemaphorePermit,
 }
 
@@ -37,32 +62,83 @@ impl Peer {
     pub(super) fn cut(&self) {
         self.cut.cancel();
     }
+
+    /// Notes that a stream was opened on the connection.
+    pub(super) fn opens_stream(&self) -> OpenStream {
+        let mut streams = self.streams();
+        streams.open = streams.open.saturating_add(1);
+        OpenStream(self.clone())
+    }
+
+    /// Since when no stream has been open; `None` if one is.
+    fn idle_since(&self) -> Option<Instant> {
+        let streams = self.streams();
+        (streams.open == 0).then_some(streams.idle_since)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// Accepts connections, at most `limit` at a time; further ones are closed.
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut streams = self.0.streams();
+        streams.open = streams.open.saturating_sub(1);
+        streams.idle_since = Instant::now();
+    }
+}
+
+/// Accepts connections, up to the limit at a time; further ones are closed.
 pub(crate) fn incoming(
     listener: TcpListener,
+    limits: &Limits,
+) -> ReceiverStream<io::Result<Connection>> {
+    let (give, accepted) = mpsc::channel(1);
+    tokio::spawn(accept_all(listener, limits.connections, limits.idle_timeout, give));
+    ReceiverStream::new(accepted)
+}
+
+/// Runs until nobody takes the connections any more.
+async fn accept_all(
+    listener: TcpListener,
     limit: usize,
-) -> impl Stream<Item = io::Result<Connection>> {
+    idle_timeout: Duration,
+    give: mpsc::Sender<io::Result<Connection>>,
+) {
     let free = Arc::new(Semaphore::new(limit));
-    TcpListenerStream::new(listener).filter_map(move |accepted| match accepted {
-        Err(error) => Some(Err(error)),
-        Ok(stream) => match Arc::clone(&free).try_acquire_owned() {
-            Ok(counted) => Connection::new(stream, counted).ok().map(Ok),
-            Err(_) => {
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept::or_pause(listener.accept()) => accepted,
+            () = give.closed() => return,
+        };
+        let Some((stream, address)) = accepted else { continue };
+        let Ok(counted) = Arc::clone(&free).try_acquire_owned() else {
+            if REFUSALS.passes() {
                 tracing::warn!(limit, "refused a connection: too many are open");
-                None
             }
-        },
-    })
+            continue;
+        };
+        if let Ok(connection) = Connection::new(stream, address, idle_timeout, counted) {
+            // Fails only when nobody takes it, which the next round notices.
+            let _ = give.send(Ok(connection)).await;
+        }
+    }
 }
 
 impl Connection {
-    fn new(stream: TcpStream, counted: OwnedSemaphorePermit) -> io::Result<Self> {
+    fn new(
+        stream: TcpStream,
+        address: SocketAddr,
+        idle_timeout: Duration,
+        counted: OwnedSemaphorePermit,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let peer = Peer { address: stream.peer_addr()?, cut: CancellationToken::new() };
+        let streams = Arc::new(Mutex::new(Streams { open: 0, idle_since: Instant::now() }));
+        let peer = Peer { address, cut: CancellationToken::new(), streams };
         let is_cut = Box::pin(peer.cut.clone().cancelled_owned());
-        Ok(Self { stream, peer, is_cut, _counted: counted })
+        let look = Box::pin(sleep(idle_timeout));
+        Ok(Self { stream, peer, is_cut, idle_timeout, look, _counted: counted })
     }
 
     fn unless_cut<T>(
@@ -70,10 +146,18 @@ impl Connection {
         context: &mut Context<'_>,
         then: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match self.is_cut.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Poll::Pending => then(Pin::new(&mut self.stream), context),
+        if self.is_cut.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        while self.look.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let end = self.peer.idle_since().unwrap_or(now) + self.idle_timeout;
+            if end <= now {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.look.as_mut().reset(end);
+        }
+        then(Pin::new(&mut self.stream), context)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod acknowledgements;
 mod connection;
+mod departed;
 mod hello;
 mod nodes;
 mod publisher;
@@ -16,16 +17,17 @@ mod session;
 mod snapshots;
 mod timeline;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use kya_core::{Position, Revision, Signer};
+use kya_core::{Position, Signer};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Committed, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::throttle::Throttle;
 use crate::time::Clock;
 use publisher::Publisher;
 use ring::Ring;
@@ -34,6 +36,7 @@ use timeline::Timeline;
 
 pub use acknowledgements::{Acknowledged, Acknowledgements, Pending};
 pub(crate) use connection::incoming;
+pub use departed::Departed;
 pub use nodes::{Applied, Node, Nodes, Proxy, Worker};
 pub(crate) use service::grpc_server;
 
@@ -53,6 +56,8 @@ pub struct Limits {
     pub snapshot_interval: Duration,
     /// Open connections of proxies.
     pub connections: usize,
+    /// How long a connection may be without an open stream.
+    pub idle_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -64,6 +69,7 @@ impl Default for Limits {
             hello_timeout: Duration::from_secs(5),
             snapshot_interval: Duration::from_millis(200),
             connections: 10_000,
+            idle_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -76,9 +82,10 @@ pub struct Push {
     timeline: Arc<Timeline>,
     wake: Arc<Notify>,
     snapshots: Snapshots,
-    /// Newest revision that a snapshot carried. A snapshot can be ahead of the
+    /// Newest position that a snapshot carried. A snapshot can be ahead of the
     /// publisher for a moment.
-    in_snapshots: AtomicU64,
+    in_snapshots: Mutex<Position>,
+    impossible: Throttle,
     limits: Limits,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -87,7 +94,8 @@ pub struct Push {
 }
 
 impl Push {
-    /// Starts the publisher, which ends with `stop`, as every stream does.
+    /// Starts the publisher, which ends with `stop`, as every stream does, and
+    /// which must not end before.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
         signer: Arc<Signer>,
@@ -95,16 +103,17 @@ impl Push {
         metrics: Arc<Metrics>,
         limits: Limits,
         stop: CancellationToken,
-    ) -> Result<Arc<Self>, StoreError> {
+    ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let head = store.head().await?.position;
         metrics.published(head.revision);
         let push = Arc::new(Self {
-            nodes: Arc::default(),
+            nodes: Arc::new(Nodes::new(Arc::clone(&clock))),
             ring: Arc::new(Ring::new(head, limits.ring)),
             timeline: Arc::default(),
             wake: Arc::default(),
             snapshots: Snapshots::new(Arc::clone(&store), Arc::clone(&signer), Arc::clone(&clock)),
-            in_snapshots: AtomicU64::default(),
+            in_snapshots: Mutex::default(),
+            impossible: Throttle::new(Duration::from_secs(60)),
             limits,
             clock,
             metrics: Arc::clone(&metrics),
@@ -119,8 +128,8 @@ impl Push {
             wake: Arc::clone(&push.wake),
             clock: Arc::clone(&push.clock),
         };
-        tokio::spawn(publisher.run(stop));
-        Ok(push)
+        let publisher = tokio::spawn(publisher.run(stop));
+        Ok((push, publisher))
     }
 
     /// To be called right after a commit: has it pushed.
@@ -141,9 +150,19 @@ impl Push {
 
     /// The newest position that a proxy can have.
     fn newest_sent(&self) -> Position {
-        let Position { epoch, revision } = self.published();
-        let in_snapshots = Revision(self.in_snapshots.load(Ordering::SeqCst));
-        Position { epoch, revision: revision.max(in_snapshots) }
+        let in_snapshots = *self.in_snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        in_snapshots.max(self.published())
+    }
+
+    /// Notes that a snapshot at this position is about to be sent.
+    fn sends_snapshot(&self, position: Position) {
+        let mut newest = self.in_snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = position.max(*newest);
+    }
+
+    /// How long ago the commit was.
+    pub(crate) fn age(&self, committed: Committed) -> Duration {
+        self.timeline.since(committed, (Instant::now(), self.clock.now()))
     }
 
     /// Waits until everything up to `position` was handed to the streams.

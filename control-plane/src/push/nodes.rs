@@ -1,4 +1,5 @@
-//! The connected proxies, and what each of their workers says it has applied.
+//! The connected proxies, what each of their workers says it has applied, and
+//! the proxies that are connected no more.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -9,7 +10,8 @@ use kya_core::{Position, Revision, wire};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::time::UnixMicros;
+use super::departed::{Departed, DepartedList};
+use crate::time::{Clock, UnixMicros};
 
 /// Workers of one proxy.
 pub(super) const MAX_WORKERS: usize = 128;
@@ -66,14 +68,23 @@ pub(super) enum ReportError {
     TooManyWorkers(usize),
     #[error("slot {0} is in the report twice")]
     SlotTwice(u32),
-    #[error("the worker in slot {slot} reports revision {reported}, but the newest is {newest}")]
-    FromTheFuture { slot: u32, reported: Revision, newest: Revision },
+}
+
+/// What a report said that was new.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// The revisions that workers moved to, as opposed to those at which they
+    /// were first heard of.
+    pub(super) moved: Vec<Revision>,
+    /// What cannot be: slots, and positions that nobody was ever sent.
+    pub(super) impossible: Vec<(u32, Position)>,
 }
 
 /// Every open stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Nodes {
     open: Mutex<Open>,
+    clock: Arc<dyn Clock>,
     /// Counts changes, so that one can be waited for.
     changes: watch::Sender<u64>,
 }
@@ -82,6 +93,7 @@ pub struct Nodes {
 struct Open {
     next: u64,
     nodes: BTreeMap<u64, Node>,
+    departed: DepartedList,
 }
 
 /// Keeps a node in the table for as long as its stream is open.
@@ -92,20 +104,26 @@ pub(super) struct Connected {
 }
 
 impl Nodes {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { open: Mutex::default(), clock, changes: watch::Sender::default() }
+    }
+
     /// Enters a stream into the table.
     pub(super) fn connect(self: &Arc<Self>, proxy: Proxy) -> Connected {
         let mut open = self.open();
         let key = open.next;
         open.next = open.next.wrapping_add(1);
+        open.departed.is_back(&proxy.node_id);
         open.nodes.insert(key, Node { proxy, workers: BTreeMap::new() });
         drop(open);
         self.changed();
         Connected { nodes: Arc::clone(self), key }
     }
 
-    /// Every open stream, in the order in which they were opened.
-    pub fn list(&self) -> Vec<Node> {
-        self.open().nodes.values().cloned().collect()
+    /// Every open stream, in the order in which they were opened, and the
+    /// proxies that had one and have none now, in the order in which they left.
+    pub fn list(&self) -> (Vec<Node>, Vec<Departed>) {
+        self.inspect(|nodes, departed| (nodes.cloned().collect(), departed))
     }
 
     /// How many streams are open and how many workers they have.
@@ -119,9 +137,13 @@ impl Nodes {
         self.changes.subscribe()
     }
 
-    /// Looks at every open stream without copying it.
-    pub(super) fn inspect<T>(&self, look: impl FnOnce(&mut dyn Iterator<Item = &Node>) -> T) -> T {
-        look(&mut self.open().nodes.values())
+    /// Looks at the whole table at one moment, without copying the streams.
+    pub(super) fn inspect<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = &Node>, Vec<Departed>) -> T,
+    ) -> T {
+        let open = self.open();
+        look(&mut open.nodes.values(), open.departed.list(Instant::now()))
     }
 
     fn changed(&self) {
@@ -135,28 +157,23 @@ impl Nodes {
 }
 
 impl Connected {
-    /// Takes a report, whole or not at all. `newest` is the newest position
-    /// that any proxy can have. Returns the revisions that workers moved to, as
-    /// opposed to those at which they were first heard of.
+    /// Takes a report, or refuses it whole. `newest` is the newest position that
+    /// any proxy can have. A worker that reports a later one has proved nothing:
+    /// what it said before still holds, and it is pending for the rest.
     pub(super) fn report(
         &self,
         report: &wire::WorkerReport,
         newest: Position,
         arrived: (Instant, UnixMicros),
-    ) -> Result<Vec<Revision>, ReportError> {
+    ) -> Result<Taken, ReportError> {
         let mut slots = BTreeMap::new();
         for state in &report.workers {
-            if state.epoch == newest.epoch && state.revision > newest.revision.0 {
-                let (slot, reported) = (state.slot, Revision(state.revision));
-                let newest = newest.revision;
-                return Err(ReportError::FromTheFuture { slot, reported, newest });
-            }
             if slots.insert(state.slot, state).is_some() {
                 return Err(ReportError::SlotTwice(state.slot));
             }
         }
         let mut open = self.nodes.open();
-        let Some(node) = open.nodes.get_mut(&self.key) else { return Ok(vec![]) };
+        let Some(node) = open.nodes.get_mut(&self.key) else { return Ok(Taken::default()) };
         let kept = match report.complete {
             true => 0,
             false => node.workers.keys().filter(|slot| !slots.contains_key(slot)).count(),
@@ -168,27 +185,38 @@ impl Connected {
         if report.complete {
             node.workers.retain(|slot, _| slots.contains_key(slot));
         }
-        let mut moved = Vec::new();
+        let mut taken = Taken::default();
         for (slot, state) in slots {
             let worker = node.workers.entry(slot).or_insert_with(|| Worker::new(state.instance));
             if worker.instance != state.instance {
                 *worker = Worker::new(state.instance);
             }
             let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
+            if position > newest {
+                taken.impossible.push((slot, position));
+                continue;
+            }
             let applied_unix_nanos = state.applied_unix_nanos;
             if worker.applied(Applied { position, applied_unix_nanos, arrived }) {
-                moved.push(position.revision);
+                taken.moved.push(position.revision);
             }
         }
         drop(open);
         self.nodes.changed();
-        Ok(moved)
+        Ok(taken)
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.nodes.open().nodes.remove(&self.key);
+        let now = (Instant::now(), self.nodes.clock.now());
+        let mut open = self.nodes.open();
+        if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key)
+            && !open.nodes.values().any(|node| node.proxy.node_id == proxy.node_id)
+        {
+            open.departed.left(proxy.node_id, now);
+        }
+        drop(open);
         self.nodes.changed();
     }
 }
@@ -214,17 +242,15 @@ impl Worker {
         moved
     }
 
-    /// What it decides by now.
+    /// What it decides by now. `None` if it has not said anything that can be.
     pub fn newest(&self) -> Option<Applied> {
         self.history.back().copied()
     }
 
-    /// The first report by which it had applied `position`.
+    /// The first report by which it had applied `position`. A position in a later
+    /// epoch is a later one, whatever its revision.
     pub(super) fn acknowledged(&self, position: Position) -> Option<Applied> {
-        let reached = |applied: &&Applied| {
-            applied.position.epoch == position.epoch
-                && applied.position.revision >= position.revision
-        };
+        let reached = |applied: &&Applied| applied.position >= position;
         self.newest().as_ref().filter(reached)?;
         self.history.iter().find(reached).copied()
     }

@@ -2,14 +2,23 @@ use super::*;
 use crate::push::acknowledgements::Acknowledgements;
 use crate::push::timeline::Timeline;
 use crate::store::Committed;
+use crate::time::SystemClock;
 
 fn position(revision: u64) -> Position {
     Position { epoch: 1, revision: Revision(revision) }
 }
 
+fn nodes() -> Arc<Nodes> {
+    Arc::new(Nodes::new(Arc::new(SystemClock)))
+}
+
 fn connect(nodes: &Arc<Nodes>) -> Connected {
+    connect_as(nodes, "sidecar")
+}
+
+fn connect_as(nodes: &Arc<Nodes>, node_id: &str) -> Connected {
     nodes.connect(Proxy {
-        node_id: "sidecar".to_owned(),
+        node_id: node_id.to_owned(),
         cluster: String::new(),
         filter_version: String::new(),
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
@@ -25,17 +34,17 @@ fn say(
     connected: &Connected,
     workers: Vec<wire::WorkerState>,
     complete: bool,
-) -> Result<Vec<Revision>, ReportError> {
+) -> Result<Taken, ReportError> {
     let report = wire::WorkerReport { workers, complete };
     connected.report(&report, position(1000), (Instant::now(), UnixMicros(0)))
 }
 
-/// Slot, instance and revision of every worker.
+/// Slot, instance and revision of every worker that has one.
 fn workers(nodes: &Nodes) -> Vec<(u32, u64, u64)> {
-    let all = nodes.list();
+    let (all, _) = nodes.list();
     let each = all.iter().flat_map(|node| &node.workers);
-    each.map(|(slot, worker)| {
-        (*slot, worker.instance, worker.newest().unwrap().position.revision.0)
+    each.filter_map(|(slot, worker)| {
+        Some((*slot, worker.instance, worker.newest()?.position.revision.0))
     })
     .collect()
 }
@@ -47,7 +56,7 @@ fn look(nodes: &Nodes, revision: u64) -> Acknowledgements {
 
 #[test]
 fn a_report_adds_to_the_list_and_a_complete_one_replaces_it() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     say(&connected, vec![state(0, 7, 1)], false).unwrap();
     say(&connected, vec![state(1, 8, 1)], false).unwrap();
@@ -60,7 +69,7 @@ fn a_report_adds_to_the_list_and_a_complete_one_replaces_it() {
 
 #[test]
 fn a_new_vm_in_a_slot_has_acknowledged_nothing_that_the_old_one_had() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     say(&connected, vec![state(0, 7, 5)], true).unwrap();
     assert!(look(&nodes, 5).complete());
@@ -71,7 +80,7 @@ fn a_new_vm_in_a_slot_has_acknowledged_nothing_that_the_old_one_had() {
 
 #[test]
 fn a_worker_that_went_back_no_longer_counts() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     say(&connected, vec![state(0, 7, 5)], true).unwrap();
     say(&connected, vec![state(0, 7, 4)], true).unwrap();
@@ -81,10 +90,10 @@ fn a_worker_that_went_back_no_longer_counts() {
 
 #[test]
 fn an_acknowledgement_is_the_first_report_that_reached_the_revision() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     let moved: Vec<_> = [1, 4, 4, 6]
-        .map(|revision| say(&connected, vec![state(0, 7, revision)], true).unwrap())
+        .map(|revision| say(&connected, vec![state(0, 7, revision)], true).unwrap().moved)
         .concat();
     assert_eq!(moved, [Revision(4), Revision(6)], "the first report is no move, a repeat neither");
     let found = look(&nodes, 3);
@@ -94,17 +103,48 @@ fn an_acknowledgement_is_the_first_report_that_reached_the_revision() {
 }
 
 #[test]
-fn another_epoch_proves_nothing() {
-    let nodes = Arc::default();
+fn an_earlier_epoch_proves_nothing_whatever_the_revision() {
+    let nodes = nodes();
     let connected = connect(&nodes);
     let old = wire::WorkerState { epoch: 0, ..state(0, 7, 5000) };
     say(&connected, vec![old], true).unwrap();
+    assert_eq!(workers(&nodes), [(0, 7, 5000)]);
     assert!(!look(&nodes, 5).complete());
 }
 
 #[test]
+fn a_later_epoch_acknowledges_everything_before_it() {
+    let nodes = nodes();
+    let connected = connect(&nodes);
+    say(&connected, vec![state(0, 7, 5)], true).unwrap();
+    let before = Position { epoch: 0, revision: Revision(5000) };
+    let committed = Committed { position: before, at: UnixMicros(0) };
+    assert!(Acknowledgements::look(committed, &nodes, &Timeline::default()).complete());
+}
+
+#[test]
+fn a_proxy_that_left_is_named_until_it_is_back() {
+    let nodes = nodes();
+    let gone = |nodes: &Nodes| -> Vec<String> {
+        look(nodes, 5).disconnected.into_iter().map(|departed| departed.node_id).collect()
+    };
+    let here = connect_as(&nodes, "here");
+    say(&here, vec![state(0, 7, 5)], true).unwrap();
+    let (first, second) = (connect_as(&nodes, "twice"), connect_as(&nodes, "twice"));
+    drop(first);
+    assert!(gone(&nodes).is_empty(), "its other stream is open");
+    drop(second);
+    assert_eq!(gone(&nodes), ["twice"]);
+    assert!(look(&nodes, 5).complete(), "every connected proxy has acknowledged");
+    let back = connect_as(&nodes, "twice");
+    assert!(gone(&nodes).is_empty());
+    drop(back);
+    assert_eq!(nodes.list().1, look(&nodes, 5).disconnected);
+}
+
+#[test]
 fn a_proxy_that_has_named_no_worker_keeps_a_kill_incomplete() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let reporting = connect(&nodes);
     say(&reporting, vec![state(0, 7, 5)], true).unwrap();
     let silent = connect(&nodes);
@@ -119,7 +159,7 @@ fn a_proxy_that_has_named_no_worker_keeps_a_kill_incomplete() {
 
 #[test]
 fn a_report_that_cannot_be_is_refused_whole() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     let many = |count: u32| (0..count).map(|slot| state(slot, 7, 1)).collect::<Vec<_>>();
     say(&connected, many(128), true).unwrap();
@@ -128,19 +168,41 @@ fn a_report_that_cannot_be_is_refused_whole() {
     assert_eq!(say(&connected, one_more, false), Err(ReportError::TooManyWorkers(129)));
     let twice = vec![state(1, 7, 2), state(1, 8, 2)];
     assert_eq!(say(&connected, twice, false), Err(ReportError::SlotTwice(1)));
-    let ahead = vec![state(0, 7, 2), state(1, 7, 1001)];
-    let refused = say(&connected, ahead, false).unwrap_err().to_string();
-    assert_eq!(refused, "the worker in slot 1 reports revision 1001, but the newest is 1000");
     assert!(workers(&nodes).iter().all(|worker| worker.2 == 1));
 }
 
 #[test]
+fn a_worker_that_reports_what_cannot_be_is_pending_and_the_others_count() {
+    let nodes = nodes();
+    let connected = connect(&nodes);
+    say(&connected, vec![state(0, 7, 2), state(1, 7, 2)], true).unwrap();
+    let ahead = Position { epoch: 1, revision: Revision(1001) };
+    let later_epoch = wire::WorkerState { epoch: 2, ..state(2, 7, 1) };
+    let report = vec![state(0, 7, 5), state(1, 7, 1001), later_epoch];
+    let taken = say(&connected, report, true).unwrap();
+    assert_eq!(taken.moved, [Revision(5)]);
+    let never_sent = Position { epoch: 2, revision: Revision(1) };
+    assert_eq!(taken.impossible, [(1, ahead), (2, never_sent)]);
+    assert_eq!(workers(&nodes), [(0, 7, 5), (1, 7, 2)], "its last good word stays");
+    let pending = |revision| -> Vec<u32> {
+        look(&nodes, revision).pending.iter().map(|worker| worker.slot).collect()
+    };
+    assert_eq!((pending(2), pending(5)), (vec![2], vec![1, 2]));
+
+    // A VM that replaces it begins with nothing.
+    say(&connected, vec![state(1, 8, 1001)], false).unwrap();
+    assert_eq!(pending(1), [1, 2]);
+    say(&connected, vec![state(1, 8, 5), state(2, 7, 5)], false).unwrap();
+    assert!(look(&nodes, 5).complete());
+}
+
+#[test]
 fn what_is_remembered_of_a_worker_is_bounded() {
-    let nodes = Arc::default();
+    let nodes = nodes();
     let connected = connect(&nodes);
     for revision in 1..=200 {
         say(&connected, vec![state(0, 7, revision)], true).unwrap();
     }
-    assert_eq!(nodes.list()[0].workers[&0].history.len(), HISTORY);
+    assert_eq!(nodes.list().0[0].workers[&0].history.len(), HISTORY);
     assert!(look(&nodes, 1).complete());
 }

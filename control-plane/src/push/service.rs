@@ -48,9 +48,11 @@ impl Enforcement for Service {
             return Err(Status::internal("the connection has no peer"));
         };
         let (outbound, messages) = mpsc::channel(self.0.limits.outbound);
+        let open = peer.opens_stream();
         // The response begins at once: a client may wait for it before it says
         // Hello.
-        tokio::spawn(session::run(Arc::clone(&self.0), peer, request.into_inner(), outbound));
+        let inbound = request.into_inner();
+        tokio::spawn(session::run(Arc::clone(&self.0), peer, open, inbound, outbound));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }

@@ -1,7 +1,6 @@
 //! One stream, from its Hello to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use kya_core::wire::{ProxyMessage, SignedUpdate, proxy_message::Message};
@@ -12,7 +11,7 @@ use tokio::time::{sleep_until, timeout};
 use tonic::{Code, Status, Streaming};
 
 use super::Push;
-use super::connection::Peer;
+use super::connection::{OpenStream, Peer};
 use super::hello::{self, Greeting};
 use super::nodes::{Connected, Proxy};
 
@@ -29,6 +28,7 @@ const BATCH: usize = 64;
 pub(super) async fn run(
     push: Arc<Push>,
     peer: Peer,
+    _open: OpenStream,
     inbound: Streaming<ProxyMessage>,
     outbound: Outbound,
 ) {
@@ -89,7 +89,7 @@ async fn serve(
     let (ask, asked) = mpsc::channel(WAITING_RESYNCS);
     let mut speaker = Speaker { push, outbound, asked, cursor: Revision::default() };
     let ended = tokio::select! {
-        ended = listen(push, &connected, inbound, ask) => ended,
+        ended = listen(push, &connected, &node_id, inbound, ask) => ended,
         ended = speaker.speak(greeting.nonce) => ended,
     };
     tracing::info!(node_id, "proxy disconnected");
@@ -100,6 +100,7 @@ async fn serve(
 async fn listen(
     push: &Push,
     connected: &Connected,
+    node_id: &str,
     mut inbound: Streaming<ProxyMessage>,
     ask: mpsc::Sender<Nonce>,
 ) -> Result<(), Status> {
@@ -107,13 +108,27 @@ async fn listen(
         match message.message {
             Some(Message::Workers(report)) => {
                 let arrived = (Instant::now(), push.clock.now());
-                let moved = connected
-                    .report(&report, push.newest_sent(), arrived)
+                let newest = push.newest_sent();
+                let taken = connected
+                    .report(&report, newest, arrived)
                     .map_err(|error| Status::invalid_argument(error.to_string()))?;
-                moved
+                taken
+                    .moved
                     .into_iter()
                     .filter_map(|revision| push.timeline.measured(revision, arrived.0))
                     .for_each(|after| push.metrics.acknowledged(after));
+                for (slot, reported) in taken.impossible {
+                    push.metrics.impossible_report();
+                    if push.impossible.passes() {
+                        tracing::warn!(
+                            node_id,
+                            slot,
+                            ?reported,
+                            ?newest,
+                            "ignored what a worker reports: that position was never sent; further ones are counted"
+                        );
+                    }
+                }
             }
             Some(Message::Resync(resync)) => {
                 // Fails only when the stream is ending anyway.
@@ -166,7 +181,7 @@ impl Speaker<'_> {
             tracing::error!(%error, "no snapshot for a proxy");
             Status::unavailable(format!("no snapshot: {error}"))
         })?;
-        self.push.in_snapshots.fetch_max(position.revision.0, Ordering::SeqCst);
+        self.push.sends_snapshot(position);
         self.send(snapshot).await?;
         self.push.metrics.sent_snapshot();
         self.cursor = position.revision;

@@ -2,8 +2,14 @@
 //!
 //! **Invariant.** A change, its event and the update that will be pushed are one
 //! transaction, and the revision comes from that same transaction: it is gapless
-//! within the epoch, and whoever reads the updates in order reads everything
-//! that was ever committed.
+//! from 1 for the life of the store, and whoever reads the updates in order reads
+//! everything that was ever committed.
+//!
+//! Every opening of the store begins a new **epoch**, durably, before anything
+//! is read from it; revisions go on without a gap. A store that was put back
+//! from a backup counts some revisions a second time, and only the epoch tells
+//! the second from the first. An update keeps the epoch in which it was
+//! committed.
 
 mod model;
 mod rules;
@@ -26,7 +32,9 @@ pub use sqlite::SqliteStore;
 /// writes take place one after the other.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
-    /// The newest committed position; revision 0 in an empty store.
+    /// The newest committed revision, 0 in an empty store, in the epoch of the
+    /// latest opening; and when it was committed. A change that comes next is
+    /// committed in this epoch, at the revision after this one.
     async fn head(&self) -> Result<Committed, StoreError>;
 
     /// Registers an agent, active.
@@ -84,7 +92,8 @@ pub trait Store: Debug + Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<StoredUpdate>, StoreError>;
 
-    /// When this revision was committed, `None` if there is none.
+    /// In which epoch and when this revision was committed, `None` if there is
+    /// none.
     async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError>;
 
     /// Up to `limit` events with a sequence after `after`, in order.

@@ -70,7 +70,8 @@ pub struct NewToken {
     pub digest: TokenDigest,
     /// Who gets it.
     pub agent_id: AgentId,
-    /// How many seconds it counts, from the second of the commit.
+    /// How many seconds it counts, from now by the store's clock. Not from the
+    /// time of the commit, which may be ahead of that clock.
     pub ttl_seconds: u64,
 }
 
@@ -178,12 +179,6 @@ impl Agent {
         };
         wire::Agent { id: self.id.to_bytes().to_vec(), status: status.into() }
     }
-
-    /// Its last change of status.
-    pub fn committed(&self, epoch: u64) -> Committed {
-        let position = Position { epoch, revision: self.revision };
-        Committed { position, at: self.status_changed_at }
-    }
 }
 
 impl Token {
@@ -196,11 +191,5 @@ impl Token {
             expires_unix_seconds: self.expires.0,
             revoked: self.revoked_at.is_some(),
         }
-    }
-
-    /// Its last change.
-    pub fn committed(&self, epoch: u64) -> Committed {
-        let position = Position { epoch, revision: self.revision };
-        Committed { position, at: self.revoked_at.unwrap_or(self.issued_at) }
     }
 }

@@ -10,7 +10,7 @@ use kya_control_plane::store::{
     Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
 };
 use kya_control_plane::time::{Clock, UnixMicros};
-use kya_core::{AgentId, AgentStatus, OpaqueToken, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, AgentStatus, OpaqueToken, Position, Revision, TokenId, UnixSeconds};
 
 use crate::support::TestClock;
 use crate::support::proxy::Known;
@@ -20,6 +20,10 @@ use crate::support::proxy::Known;
 pub trait Fixture: Send + Sync + 'static {
     async fn new() -> Self;
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
+    /// Keeps a copy of what is stored now. No store is open.
+    async fn back_up(&self);
+    /// Puts the copy in place of what is stored now. No store is open.
+    async fn put_back(&self);
 }
 
 macro_rules! conformance {
@@ -37,7 +41,10 @@ macro_rules! conformance {
             what_does_not_exist_is_named,
             a_refused_change_leaves_no_trace,
             a_reopened_store_has_lost_nothing,
+            every_opening_begins_a_later_epoch,
+            a_store_put_back_from_a_backup_is_at_a_later_position,
             time_of_commits_never_decreases,
+            a_token_lasts_from_now_and_not_from_a_commit_in_the_future,
             the_updates_lead_to_the_snapshot,
             snapshots_forget_tokens_past_the_horizon,
             pages_are_ordered_and_complete,
@@ -97,10 +104,11 @@ async fn revision(store: &dyn Store) -> u64 {
     store.head().await.unwrap().position.revision.0
 }
 
-/// All that a store says.
+/// All that a store says, but for the epoch of its opening.
 async fn everything(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use<> {
+    let head = store.head().await.unwrap();
     (
-        store.head().await.unwrap(),
+        (head.position.revision, head.at),
         store.agents(None, None, 1000).await.unwrap(),
         store.tokens(None, None, 1000).await.unwrap(),
         store.updates_after(Revision(0), 1000).await.unwrap(),
@@ -304,6 +312,68 @@ pub async fn a_reopened_store_has_lost_nothing(fixture: impl Fixture) {
         assert!(everything(&*reopened).await == before, "something was lost after step {step}");
         assert_eq!(revision(&*reopened).await, step + 1);
     }
+}
+
+pub async fn every_opening_begins_a_later_epoch(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(50));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    let first = decide(&*store, agent, Revoke).await.unwrap().committed;
+    assert_eq!((first.position.epoch, first.position.revision), (50_000, Revision(2)));
+    store.close().await;
+    // Later, at the same time, and with a clock that was set back.
+    for (second, epoch) in [(60, 60_000), (60, 60_001), (40, 60_002)] {
+        clock.set(second);
+        let store = fixture.open(clock.clone()).await;
+        let head = store.head().await.unwrap();
+        assert_eq!(head.position, Position { epoch, revision: Revision(2) });
+        assert_eq!(head.at, first.at, "opening is no commit");
+        assert_eq!(store.snapshot(UnixSeconds(0)).await.unwrap().position, head.position);
+        // What was committed before keeps its epoch.
+        assert_eq!(store.committed(Revision(2)).await.unwrap(), Some(first));
+        assert_eq!(decide(&*store, agent, Revoke).await.unwrap().committed, first);
+        store.close().await;
+    }
+    let store = fixture.open(clock).await;
+    register_as(&*store, 2).await;
+    let updates = store.updates_after(Revision(0), 10).await.unwrap();
+    let positions: Vec<_> = updates.iter().map(|update| update.committed.position).collect();
+    let at = |epoch, revision| Position { epoch, revision: Revision(revision) };
+    assert_eq!(positions, [at(50_000, 1), at(50_000, 2), at(60_003, 3)]);
+    assert_eq!(store.head().await.unwrap().position, at(60_003, 3));
+}
+
+pub async fn a_store_put_back_from_a_backup_is_at_a_later_position(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(50));
+    let store = fixture.open(clock.clone()).await;
+    let agents = [register_as(&*store, 1).await, register_as(&*store, 2).await];
+    store.close().await;
+    fixture.back_up().await;
+
+    clock.set(60);
+    let store = fixture.open(clock.clone()).await;
+    let lost = decide(&*store, agents[0], Revoke).await.unwrap().committed;
+    store.close().await;
+    fixture.put_back().await;
+
+    clock.set(70);
+    let store = fixture.open(clock.clone()).await;
+    assert_eq!(store.agent(agents[0]).await.unwrap().status, AgentStatus::Active);
+    assert!(store.head().await.unwrap().position > lost.position);
+    let again = decide(&*store, agents[1], Revoke).await.unwrap().committed;
+    assert_eq!(again.position.revision, lost.position.revision);
+    assert!(again.position > lost.position, "{again:?} after {lost:?}");
+}
+
+pub async fn a_token_lasts_from_now_and_not_from_a_commit_in_the_future(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(100));
+    let store = fixture.open(clock.clone()).await;
+    clock.set(900_000);
+    let agent = register(&*store).await;
+    clock.set(200);
+    let token = issue(&*store, agent, 1, 60).await.unwrap();
+    assert_eq!(token.record.expires, UnixSeconds(260));
+    assert_eq!(token.committed.at, UnixMicros(900_000_000_000), "the order of time is kept");
 }
 
 pub async fn time_of_commits_never_decreases(fixture: impl Fixture) {

@@ -97,21 +97,22 @@ impl TestProxy {
     pub async fn next(&mut self) -> VerifiedUpdate {
         let signed = self.hear().await.unwrap().expect("a message and not the end");
         let update = self.verifier.verify(&signed.encode_to_vec()).unwrap();
-        match update.body() {
-            Body::Snapshot { nonce, agents, tokens } => {
-                assert_eq!(*nonce, self.asked.remove(0), "answers in the order of the questions");
-                // A snapshot at the same position repeats what is known.
-                if Some(update.position()) != self.authority.position() {
-                    self.authority.apply(&update).unwrap();
-                }
-                self.known = Known::default();
-                agents.iter().cloned().for_each(|agent| self.known.agent(agent));
-                tokens.iter().cloned().for_each(|token| self.known.token(token));
+        if let Body::Snapshot { nonce, .. } = update.body() {
+            assert_eq!(*nonce, self.asked.remove(0), "answers in the order of the questions");
+        }
+        // This refuses a delta that does not follow without a gap. A snapshot at
+        // the same position repeats what is known.
+        if Some(update.position()) != self.authority.position()
+            || matches!(update.body(), Body::Delta { .. })
+        {
+            self.authority.apply(&update).unwrap();
+        }
+        match wire::Update::decode(&*signed.payload).unwrap().body.unwrap() {
+            wire::update::Body::Snapshot(snapshot) => {
+                self.known = Known::snapshot(snapshot.agents, snapshot.tokens);
             }
-            Body::Delta { changes } => {
-                // This refuses whatever does not follow without a gap.
-                self.authority.apply(&update).unwrap();
-                changes.iter().cloned().for_each(|change| self.known.change(change));
+            wire::update::Body::Delta(delta) => {
+                delta.changes.into_iter().for_each(|change| self.known.change(change));
             }
         }
         update

@@ -41,7 +41,7 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file, makes it if there is none (readable by its owner alone),
-    /// and brings its tables up to date.
+    /// brings its tables up to date, and begins a new epoch.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         // SQLite gives its `-wal` and `-shm` the permissions of the database.
         OpenOptions::new()

@@ -1,6 +1,8 @@
 //! Writing. A [`Write`] is the one transaction of a change; dropping it without
 //! [`Write::commit`] leaves no trace.
 
+use std::time::Duration;
+
 use kya_core::{AgentId, AgentStatus, Position, Revision, TokenId, UnixSeconds, wire};
 use prost::Message;
 use sqlx::sqlite::SqlitePool;
@@ -13,23 +15,54 @@ use crate::store::{
     Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token, rules,
     status_name,
 };
+use crate::throttle::Throttle;
 use crate::time::{Clock, UnixMicros};
+
+/// A head that is further ahead of the clock than this is worth a warning: the
+/// clock was wrong then, or it is wrong now.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+static CLOCK_WARNINGS: Throttle = Throttle::new(Duration::from_secs(60));
 
 /// A transaction that holds the write lock, and the position that it will have.
 pub(super) struct Write {
     transaction: Transaction<'static, Sqlite>,
     committed: Committed,
+    /// What the clock says, which may be behind the time of the commit.
+    now: UnixMicros,
 }
 
-/// Gives a new file its epoch: the millisecond of its making, so that a store
-/// made anew under the same signing key comes after the one that was lost.
+/// Begins a new epoch: the millisecond of the opening, or the number after the
+/// last epoch if the clock does not get that far. A store made anew, or put back
+/// from a backup, under the same signing key so comes after the one that was
+/// lost, as long as the clock does not stand before the last opening of that.
 pub(super) async fn begin_epoch(pool: &SqlitePool, now: UnixMicros) -> Result<(), StoreError> {
-    sqlx::query("INSERT OR IGNORE INTO head VALUES (1, ?, 0, ?)")
-        .bind(signed(now.millis().0))
-        .bind(signed(now.0))
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO head (one, epoch, revision, committed_us) VALUES (1, ?, 0, ?)
+         ON CONFLICT (one) DO UPDATE SET epoch = max(epoch + 1, excluded.epoch)",
+    )
+    .bind(signed(now.millis().0))
+    .bind(signed(now.0))
+    .execute(pool)
+    .await?;
+    warn_if_behind(now, read::head(&mut *pool.acquire().await?).await?.at);
     Ok(())
+}
+
+fn warn_if_behind(now: UnixMicros, head: UnixMicros) {
+    let Some(behind) = behind(now, head) else { return };
+    if CLOCK_WARNINGS.passes() {
+        tracing::warn!(
+            ?behind,
+            newest_commit = head.to_rfc3339(),
+            "the clock is behind the newest commit; commits keep that time until it catches up"
+        );
+    }
+}
+
+/// How far the clock is behind the newest commit, if that is a lot.
+fn behind(now: UnixMicros, head: UnixMicros) -> Option<Duration> {
+    let behind = Duration::from_micros(head.0.saturating_sub(now.0));
+    (behind > CLOCK_TOLERANCE).then_some(behind)
 }
 
 impl Write {
@@ -37,15 +70,17 @@ impl Write {
     pub(super) async fn begin(pool: &SqlitePool, clock: &dyn Clock) -> Result<Self, StoreError> {
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
         let head = read::head(&mut transaction).await?;
+        let now = clock.now();
+        warn_if_behind(now, head.at);
         let committed = Committed {
             position: Position {
                 epoch: head.position.epoch,
                 revision: head.position.revision.next(),
             },
             // A clock that was set back must not make a later change look earlier.
-            at: clock.now().max(head.at),
+            at: now.max(head.at),
         };
-        Ok(Self { transaction, committed })
+        Ok(Self { transaction, committed, now })
     }
 
     fn db(&mut self) -> &mut SqliteConnection {
@@ -96,9 +131,17 @@ impl Write {
         Ok(committed)
     }
 
-    /// Nothing to change: gives the write lock back at once.
-    async fn unchanged<T>(self, record: T, committed: Committed) -> Result<Outcome<T>, StoreError> {
+    /// Nothing to change: finds the commit at `revision`, which made it so, and
+    /// gives the write lock back.
+    async fn unchanged<T>(
+        mut self,
+        record: T,
+        revision: Revision,
+    ) -> Result<Outcome<T>, StoreError> {
+        let committed = read::committed(self.db(), revision).await?;
         self.transaction.rollback().await?;
+        let committed = committed
+            .ok_or_else(|| StoreError::Corrupt(format!("there is no update {revision}")))?;
         Ok(Outcome { record, changed: false, committed })
     }
 }
@@ -153,8 +196,8 @@ pub(super) async fn decide_agent(
 ) -> Result<Outcome<Agent>, StoreError> {
     let before = read::agent(write.db(), id).await?;
     let Some(status) = rules::next_status(id, before.status, action)? else {
-        let committed = before.committed(write.committed.position.epoch);
-        return write.unchanged(before, committed).await;
+        let revision = before.revision;
+        return write.unchanged(before, revision).await;
     };
     let Committed { position, at } = write.committed;
     let agent = Agent {
@@ -196,7 +239,10 @@ pub(super) async fn issue_token(
         digest: new.digest,
         agent_id: new.agent_id,
         issued_at: at,
-        expires: UnixSeconds(at.seconds().0.saturating_add(new.ttl_seconds)),
+        // From the clock that the proxies' clocks agree with, and not from `at`:
+        // one commit in a wrong future must not make every later token outlive
+        // what was asked for.
+        expires: UnixSeconds(write.now.seconds().0.saturating_add(new.ttl_seconds)),
         revoked_at: None,
         revision: position.revision,
     };
@@ -224,8 +270,8 @@ pub(super) async fn revoke_token(
 ) -> Result<Outcome<Token>, StoreError> {
     let before = read::token(write.db(), id).await?;
     if before.revoked_at.is_some() {
-        let committed = before.committed(write.committed.position.epoch);
-        return write.unchanged(before, committed).await;
+        let revision = before.revision;
+        return write.unchanged(before, revision).await;
     }
     let Committed { position, at } = write.committed;
     let token = Token { revoked_at: Some(at), revision: position.revision, ..before };
@@ -238,4 +284,17 @@ pub(super) async fn revoke_token(
     let change = Change::Token(token.to_wire());
     let committed = write.commit(change, "token.revoked", id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_behind_the_newest_commit_only_by_more_than_a_minute() {
+        let at = |second: u64| UnixMicros(second * 1_000_000);
+        assert_eq!(behind(at(100), at(90)), None);
+        assert_eq!(behind(at(100), at(160)), None);
+        assert_eq!(behind(at(100), at(161)), Some(Duration::from_secs(61)));
+    }
 }
