@@ -4,6 +4,8 @@
 //! it in memory for native tests. Every call that a proxy can refuse returns a
 //! `Result`; none panics.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// The proxy's status for a call that did not succeed
@@ -63,6 +65,46 @@ pub struct QueueId(pub u32);
 /// A gRPC stream that this VM opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamId(pub u32);
+
+/// How a gRPC stream ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// The gRPC status.
+    pub status: u32,
+    /// What the other side said about it; it may have said nothing.
+    pub message: String,
+}
+
+impl fmt::Display for StreamEnd {
+    /// The status by its name in the gRPC specification, and the message.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 17] = [
+            "OK",
+            "CANCELLED",
+            "UNKNOWN",
+            "INVALID_ARGUMENT",
+            "DEADLINE_EXCEEDED",
+            "NOT_FOUND",
+            "ALREADY_EXISTS",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "FAILED_PRECONDITION",
+            "ABORTED",
+            "OUT_OF_RANGE",
+            "UNIMPLEMENTED",
+            "INTERNAL",
+            "UNAVAILABLE",
+            "DATA_LOSS",
+            "UNAUTHENTICATED",
+        ];
+        let name = usize::try_from(self.status).ok().and_then(|status| NAMES.get(status));
+        match name {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "gRPC status {}", self.status)?,
+        }
+        if self.message.is_empty() { Ok(()) } else { write!(f, ": {}", self.message) }
+    }
+}
 
 /// A header as the proxy holds it: names in lower case, values in whatever
 /// bytes the peer sent.

@@ -8,7 +8,7 @@
 use kya_core::{Body, Position, Revision, UpdateError, VerifiedUpdate, wire};
 
 use crate::cache::{RING, StoreError};
-use crate::host::{Host, LogLevel, StreamId};
+use crate::host::{Host, LogLevel, StreamEnd, StreamId};
 use crate::lease::{self, Identity, is_past};
 use crate::records::Head;
 use crate::retry::Retry;
@@ -44,6 +44,8 @@ pub struct Leader {
     wants_snapshot: bool,
     asked_nanos: u64,
     lag_ticks: u32,
+    /// Updates that were not accepted.
+    rejected: u32,
     roster: Roster,
 }
 
@@ -61,6 +63,7 @@ impl Leader {
             wants_snapshot: false,
             asked_nanos: 0,
             lag_ticks: 0,
+            rejected: 0,
             roster: Roster::default(),
         }
     }
@@ -118,25 +121,31 @@ impl Leader {
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.is(id)) else {
             return false;
         };
+        let proven = stream.is_proven();
         let update = match plugin.verifier.verify(bytes) {
             Ok(update) => update,
             Err(error) => {
-                reject(plugin, error.cause());
-                let proven = stream.is_proven();
+                let hint = match error {
+                    UpdateError::UnknownKey => {
+                        ": does `update_keys` hold what `kya-control-plane public-key` prints?"
+                    }
+                    _ => "",
+                };
+                self.reject(plugin, error.cause(), &format!("{error}{hint}"));
                 return error == UpdateError::BadPayload && proven && self.announce(plugin);
             }
         };
         match update.body() {
             Body::Snapshot { nonce, .. } => {
                 if !stream.answers(*nonce) {
-                    reject(plugin, "wrong_nonce");
+                    self.reject(plugin, "wrong_nonce", "a snapshot that answers no open question");
                     return false;
                 }
                 self.accept_snapshot(plugin, &update, bytes)
             }
             Body::Delta { .. } => {
-                if !stream.is_proven() {
-                    reject(plugin, "unproven");
+                if !proven {
+                    self.reject(plugin, "unproven", "a change before the first snapshot");
                     return false;
                 }
                 self.accept_delta(plugin, &update, bytes)
@@ -145,10 +154,10 @@ impl Leader {
     }
 
     /// The stream ended, from the other side or in between.
-    pub fn closed<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, status: u32) {
+    pub fn closed<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, end: &StreamEnd) {
         if self.stream.as_ref().is_some_and(|stream| stream.is(id)) {
             self.stream = None;
-            self.retry_later(plugin, &format!("the stream ended with gRPC status {status}"));
+            self.retry_later(plugin, &format!("the stream ended: {end}"));
         }
     }
 
@@ -170,7 +179,12 @@ impl Leader {
         self.roster.start_over();
         match Stream::open(plugin, now) {
             Ok(stream) => self.stream = Some(stream),
-            Err(error) => self.retry_later(plugin, &format!("no stream could be opened: {error}")),
+            Err(error) => self.retry_later(
+                plugin,
+                &format!(
+                    "no stream could be opened ({error}): has the proxy a cluster of that name?"
+                ),
+            ),
         }
     }
 
@@ -194,14 +208,12 @@ impl Leader {
     ) -> bool {
         let position = update.position();
         if Some(position) < self.position {
-            reject(plugin, "not_newer");
-            self.give_up(
+            self.reject(
                 plugin,
-                &format!(
-                    "it offers revision {}, older than what is enforced here",
-                    position.revision
-                ),
+                "not_newer",
+                &format!("revision {}, older than what is enforced here", position.revision),
             );
+            self.give_up(plugin, "its state is older than what is enforced here");
             return false;
         }
         let head = Head { position, snapshot: position.revision };
@@ -229,14 +241,14 @@ impl Leader {
     ) -> bool {
         let position = update.position();
         if Some(position) <= self.position {
-            reject(plugin, "not_newer");
+            self.reject(plugin, "not_newer", "a change that is known already");
             return false;
         }
         let next = self.position.is_some_and(|have| {
             have.epoch == position.epoch && have.revision.next() == position.revision
         });
         if !next {
-            reject(plugin, "gap");
+            self.reject(plugin, "gap", "changes before it are missing");
             self.want_snapshot(plugin);
             return false;
         }
@@ -298,7 +310,7 @@ impl Leader {
             Err(StoreError::Contended | StoreError::Refused(_)) => false,
         };
         if !stored {
-            reject(plugin, "not_stored");
+            self.reject(plugin, "not_stored", "the proxy did not store it");
             return false;
         }
         self.ahead_since_nanos = None;
@@ -327,19 +339,33 @@ impl Leader {
 
     fn retry_later<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
         let attempt = self.retry.failed(&plugin.host);
-        // The first, second, fourth, eighth … in a row: never silent, never a flood.
-        if attempt.is_power_of_two() {
+        let meanwhile = match self.position {
+            Some(_) => "deciding by the last verified state",
+            None => "no state was ever verified, so every request is denied",
+        };
+        if is_worth_a_line(attempt) {
             plugin.host.log(
                 LogLevel::Warn,
                 &format!(
-                    "control plane (cluster `{}`): {why}; trying again (attempt {attempt}), deciding by the last verified state",
+                    "control plane (cluster `{}`): {why}; trying again (attempt {attempt}); {meanwhile}",
                     plugin.config.control_plane_cluster
                 ),
             );
         }
     }
+
+    /// An update is not believed, or cannot be used.
+    fn reject<H: Host>(&mut self, plugin: &Plugin<H>, cause: &'static str, why: &str) {
+        plugin.metrics.update_rejected(&plugin.host, cause);
+        self.rejected = self.rejected.saturating_add(1);
+        if is_worth_a_line(self.rejected) {
+            let count = self.rejected;
+            plugin.host.log(LogLevel::Warn, &format!("update refused ({count} so far): {why}"));
+        }
+    }
 }
 
-fn reject<H: Host>(plugin: &Plugin<H>, cause: &'static str) {
-    plugin.metrics.update_rejected(&plugin.host, cause);
+/// The first, second, fourth, eighth … of a kind: never silent, never a flood.
+fn is_worth_a_line(count: u32) -> bool {
+    count.is_power_of_two()
 }

@@ -5,7 +5,7 @@ use kya_core::Verifier;
 use crate::boot;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::host::{Host, LogLevel, Refused, StreamId};
+use crate::host::{Host, LogLevel, Refused, StreamEnd, StreamId};
 use crate::leader::Leader;
 use crate::lease::{self, Identity};
 use crate::metrics::Metrics;
@@ -138,9 +138,9 @@ impl<H: Host> Vm<H> {
     }
 
     /// A stream of this VM ended.
-    pub fn stream_closed(&mut self, id: StreamId, status: u32) {
+    pub fn stream_closed(&mut self, id: StreamId, end: &StreamEnd) {
         if let Some(leader) = &mut self.leader {
-            leader.closed(&self.plugin, id, status);
+            leader.closed(&self.plugin, id, end);
         }
     }
 

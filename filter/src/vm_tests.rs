@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 const TICK_NANOS: u64 = TICK_MILLIS as u64 * 1_000_000;
 
+fn unavailable() -> StreamEnd {
+    StreamEnd { status: 14, message: String::new() }
+}
+
 fn tick(proxy: &Proxy, vms: &mut [TestVm]) {
     proxy.advance_nanos(TICK_NANOS);
     vms.iter_mut().for_each(|vm| vm.vm.tick());
@@ -132,7 +136,7 @@ fn an_older_snapshot_is_refused_even_with_the_right_nonce() {
     let mut vms = synced(&proxy, 2);
     let stream = proxy.stream().unwrap();
     vms[0].vm.stream_message(stream, &delta(6, 1, AgentStatus::Revoked));
-    vms[0].vm.stream_closed(stream, 14);
+    vms[0].vm.stream_closed(stream, &unavailable());
     for _ in 0..8 {
         tick(&proxy, &mut vms);
     }
@@ -371,7 +375,7 @@ fn a_later_epoch_replaces_the_state() {
     let proxy = Proxy::new();
     let mut vms = synced(&proxy, 2);
     let stream = proxy.stream().unwrap();
-    vms[0].vm.stream_closed(stream, 14);
+    vms[0].vm.stream_closed(stream, &unavailable());
     for _ in 0..8 {
         tick(&proxy, &mut vms);
     }

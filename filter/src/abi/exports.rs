@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::imports::{self, Proxy};
 use crate::config::Config;
-use crate::host::{Host, LogLevel, Refused, StreamId};
+use crate::host::{Host, LogLevel, Refused, StreamEnd, StreamId};
 use crate::request::Flow;
 use crate::vm::{TICK_MILLIS, VERSION, Vm};
 
@@ -53,7 +53,7 @@ enum Event {
     Tick,
     Queue,
     Message(StreamId, Vec<u8>),
-    Closed(StreamId, u32),
+    Closed(StreamId, StreamEnd),
 }
 
 thread_local! {
@@ -88,7 +88,7 @@ fn work_off(contexts: &mut Contexts) {
             Event::Tick => vm.tick(),
             Event::Queue => vm.queue_ready(),
             Event::Message(id, bytes) => vm.stream_message(id, &bytes),
-            Event::Closed(id, status) => vm.stream_closed(id, status),
+            Event::Closed(id, end) => vm.stream_closed(id, &end),
         }
     }
 }
@@ -177,7 +177,9 @@ extern "C" fn proxy_on_grpc_receive(root: ContextId, stream: u32, size: usize) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_close(root: ContextId, stream: u32, status: u32) {
-    deliver(root, Event::Closed(StreamId(stream), status));
+    // The message is there only during this call.
+    let message = imports::stream_message_of_end();
+    deliver(root, Event::Closed(StreamId(stream), StreamEnd { status, message }));
 }
 
 #[unsafe(no_mangle)]

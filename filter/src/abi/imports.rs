@@ -69,6 +69,7 @@ unsafe extern "C" {
     ) -> u32;
     fn proxy_grpc_send(stream: u32, message: *const u8, size: usize, end_stream: u32) -> u32;
     fn proxy_grpc_cancel(stream: u32) -> u32;
+    fn proxy_get_status(status: *mut u32, message: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, metric: *mut u32) -> u32;
     fn proxy_increment_metric(metric: u32, offset: i64) -> u32;
     fn proxy_record_metric(metric: u32, value: u64) -> u32;
@@ -134,6 +135,19 @@ pub(super) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Refused> {
 /// The message of the `proxy_on_grpc_receive` that is running.
 pub(super) fn stream_message(size: usize) -> Result<Vec<u8>, Refused> {
     buffer(GRPC_RECEIVE_BUFFER, size)
+}
+
+/// What the other side said in the `proxy_on_grpc_close` that is running, as
+/// printable text of bounded length.
+pub(super) fn stream_message_of_end() -> String {
+    const MAX_CHARS: usize = 256;
+    let mut status = 0;
+    let mut out = Returned::new();
+    // SAFETY: all three out-pointers are valid for the call.
+    let outcome = unsafe { proxy_get_status(&mut status, &mut out.data, &mut out.size) };
+    let bytes = if outcome == OK { out.take() } else { Vec::new() };
+    let text = String::from_utf8_lossy(&bytes);
+    text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect()
 }
 
 /// Asks to be ticked regularly.
