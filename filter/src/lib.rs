@@ -49,4 +49,6 @@ pub mod vm;
 pub mod worker;
 
 #[cfg(test)]
+mod interleaving_tests;
+#[cfg(test)]
 mod testing;

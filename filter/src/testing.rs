@@ -85,6 +85,18 @@ impl Proxy {
         Some(StreamId(streams.len() as u32))
     }
 
+    /// Takes what was sent on every stream that is still open.
+    pub(crate) fn take_all_sent(&self) -> Vec<(StreamId, wire::proxy_message::Message)> {
+        let mut streams = self.0.streams.borrow_mut();
+        let open = streams.iter_mut().enumerate().filter(|(_, stream)| !stream.reset);
+        open.flat_map(|(index, stream)| {
+            let id = StreamId(index as u32 + 1);
+            std::mem::take(&mut stream.sent).into_iter().map(move |sent| (id, sent))
+        })
+        .filter_map(|(id, sent)| Some((id, sent.message?)))
+        .collect()
+    }
+
     /// Takes what was sent on the stream that was opened last.
     pub(crate) fn take_sent(&self) -> Vec<wire::proxy_message::Message> {
         let mut streams = self.0.streams.borrow_mut();

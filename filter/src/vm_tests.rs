@@ -3,7 +3,6 @@
 use super::*;
 use crate::testing::{Proxy, TestVm, delta, revision, signed, snapshot};
 use kya_core::wire::{self, AgentStatus, proxy_message::Message};
-use proptest::prelude::*;
 
 const TICK_NANOS: u64 = TICK_MILLIS as u64 * 1_000_000;
 
@@ -384,43 +383,4 @@ fn a_later_epoch_replaces_the_state() {
     let update = signed(&signer, 2, 1, wire::update::Body::Snapshot(empty));
     vms[0].vm.stream_message(proxy.stream().unwrap(), &update);
     assert_eq!(vms[1].status_of(1), 401);
-}
-
-proptest! {
-    /// Whatever the order, loss and repetition of deltas, wakes, ticks and
-    /// requests: no worker allows the agent once any of them has denied it, and
-    /// none denies it as long as its revocation has not been sent.
-    #[test]
-    fn no_interleaving_brings_a_revoked_agent_back(
-        steps in prop::collection::vec((0u8..6, 6u64..14, 1usize..4), 1..80),
-    ) {
-        const REVOKED_AT: u64 = 9;
-        let proxy = Proxy::new();
-        let mut vms = synced(&proxy, 4);
-        let mut stream = proxy.stream();
-        let (mut sent, mut denied) = (false, false);
-        for (step, number, worker) in steps {
-            match step {
-                0 | 1 => {
-                    let (subject, status) = match number {
-                        REVOKED_AT => (1, AgentStatus::Revoked),
-                        _ => (2, AgentStatus::Active),
-                    };
-                    sent |= number == REVOKED_AT;
-                    if let Some(stream) = stream {
-                        vms[0].vm.stream_message(stream, &delta(number, subject, status));
-                    }
-                }
-                2 => vms[worker].vm.queue_ready(),
-                3 => tick(&proxy, &mut vms),
-                _ => {
-                    let status = vms[worker].status_of(1);
-                    prop_assert!(!denied || status == 403, "allowed after a denial");
-                    prop_assert!(sent || status == 200, "denied by nothing");
-                    denied |= status == 403;
-                }
-            }
-            stream = proxy.stream().or(stream);
-        }
-    }
 }
