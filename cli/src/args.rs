@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey, TokenId};
 use reqwest::Url;
 
@@ -248,6 +248,20 @@ pub(crate) fn asked_format(args: &[OsString]) -> Format {
     if apart || joined { Format::Json } else { Format::Table }
 }
 
+/// The same error with a usage line that shows what the command needs. Options
+/// that the environment sets would stand in it as if they had to be given.
+pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::Error {
+    let without_env = |arg: clap::Arg| arg.env(None::<&str>);
+    let command = Cli::command().mut_arg("server", without_env).mut_arg("token", without_env);
+    match command.try_get_matches_from(args) {
+        // That is a whole help, in which the variables have their place.
+        _ if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error,
+        Err(plain) if plain.kind() == error.kind() => plain,
+        // It is the variable that is wrong.
+        _ => error,
+    }
+}
+
 /// Takes tokens out of an error message: someone who passes the token in the
 /// place of its id should not find it in a log.
 pub(crate) fn without_tokens(mut error: clap::Error) -> clap::Error {
@@ -263,7 +277,6 @@ pub(crate) fn without_tokens(mut error: clap::Error) -> clap::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -15,7 +15,7 @@ use crate::api::{
     TokenChange, Tokens, Why,
 };
 use crate::args::Global;
-use crate::error::{Error, Problem};
+use crate::error::{Error, Problem, speaks_otherwise};
 
 /// More than any answer of the API: a thousand records, or the nodes of a
 /// large fleet.
@@ -126,8 +126,9 @@ impl Client {
         let request = request.build().map_err(|error| Error::Usage(causes(&error)))?;
         let changes = request.method() != Method::GET;
         let unreachable = |error: reqwest::Error| {
-            let sent = changes && !error.is_connect();
-            Error::Unreachable { server: self.server(), cause: causes(&error), sent }
+            let cause = causes(&error);
+            let sent = changes && !error.is_connect() && !speaks_otherwise(&cause);
+            Error::Unreachable { server: self.server(), cause, sent }
         };
         let answer = self.http.execute(request).await.map_err(unreachable)?;
         let status = answer.status();
@@ -150,7 +151,10 @@ impl Client {
                 let problem = serde_json::from_value::<Problem>(json.clone()).ok()?;
                 Some(Error::Refused { problem, json })
             });
-            return Err(problem.unwrap_or_else(|| self.unexpected(format!("it says {status}"))));
+            return Err(problem.unwrap_or_else(|| match status {
+                StatusCode::NOT_FOUND => Error::NotKya { server: self.server() },
+                _ => self.unexpected(format!("it says {status}")),
+            }));
         }
         let json = json.map_err(|error| self.unexpected(format!("no JSON: {error}")))?;
         match serde_json::from_value(json.clone()) {

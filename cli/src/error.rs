@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+/// The HTTP library's words for an answer in another protocol, and for one that
+/// comes before the question, as HTTP/2 may have it.
+const OTHER_PROTOCOL: [&str; 2] =
+    ["invalid HTTP version parsed", "received unexpected message from connection"];
+
 /// Why a command did not end well.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
@@ -27,6 +32,12 @@ pub(crate) enum Error {
         server: String,
         /// What is wrong with the answer.
         what: String,
+    },
+    /// The server does not know what every control plane has.
+    #[error("{server} does not look like a kya control plane: it says 404 Not Found")]
+    NotKya {
+        /// Who was asked.
+        server: String,
     },
     /// No answer, or none that could be read to its end.
     #[error("cannot reach the control plane at {server}: {cause}{}", outcome(*.sent))]
@@ -72,7 +83,10 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => Self::USAGE,
-            Self::Refused { .. } | Self::Unexpected { .. } | Self::Output(_) => 1,
+            Self::Refused { .. }
+            | Self::Unexpected { .. }
+            | Self::NotKya { .. }
+            | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
@@ -84,7 +98,9 @@ impl Error {
         let (code, title) = match self {
             Self::Refused { json, .. } => return json.clone(),
             Self::Usage(_) => ("usage", "Wrong command line"),
-            Self::Unexpected { .. } => ("unexpected_answer", "Unexpected answer"),
+            Self::Unexpected { .. } | Self::NotKya { .. } => {
+                ("unexpected_answer", "Unexpected answer")
+            }
             Self::Unreachable { .. } => ("unreachable", "Control plane unreachable"),
             Self::AcknowledgementUnknown { .. } => {
                 ("acknowledgement_unknown", "Committed, acknowledgement unknown")
@@ -108,6 +124,9 @@ impl Error {
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",
             ),
+            Self::Unreachable { cause, .. } if speaks_otherwise(cause) => {
+                Some("is this the gRPC port (7081)? The HTTP API is on 7080 by default")
+            }
             Self::Unreachable { sent: false, .. } => {
                 Some("is it running, and is KYA_SERVER (or --server) its HTTP address?")
             }
@@ -125,6 +144,12 @@ impl std::fmt::Display for Problem {
             None => write!(f, ")"),
         }
     }
+}
+
+/// True when what answered speaks something other than HTTP/1, so that it has
+/// not understood the request.
+pub(crate) fn speaks_otherwise(cause: &str) -> bool {
+    OTHER_PROTOCOL.contains(&cause)
 }
 
 fn outcome(sent: bool) -> &'static str {

@@ -103,6 +103,16 @@ fn a_token_in_the_place_of_its_id_is_not_repeated() {
 }
 
 #[test]
+fn the_usage_line_shows_what_the_command_needs_and_not_what_the_environment_sets() {
+    let ended = kya("http://127.0.0.1:9", &["agent", "revoke", AGENT]);
+    let usage = ended.err.lines().find(|line| line.starts_with("Usage:")).unwrap();
+    assert!(usage.contains("--reason <REASON>"), "{usage}");
+    assert!(!usage.contains("--server") && !usage.contains("--token"), "{usage}");
+    let ended = kya("nonsense", &["node", "list"]);
+    assert!(ended.code == 2 && ended.err.contains("http://HOST:PORT"), "{ended:?}");
+}
+
+#[test]
 fn help_teaches_and_is_no_error() {
     for args in
         [&["--help"][..], &["-h"], &["help", "agent", "revoke"], &["token", "issue", "--help"]]

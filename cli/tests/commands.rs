@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
@@ -304,7 +304,6 @@ fn what_does_not_answer_as_a_control_plane_is_said_to_be_none() {
         (200, "{}"),
         (200, ""),
         (302, ""),
-        (404, "page not found"),
         (502, "{\"error\":\"upstream\"}"),
     ] {
         fake.otherwise(status, body);
@@ -312,6 +311,36 @@ fn what_does_not_answer_as_a_control_plane_is_said_to_be_none() {
         assert_eq!((ended.code, &*ended.out), (1, ""), "{status} {body:?}");
         assert!(ended.err.contains("did not answer as a kya control plane"), "{ended:?}");
     }
+    fake.otherwise(404, "page not found");
+    let ended = kya(&fake.url, &["node", "list"]);
+    assert_eq!((ended.code, &*ended.out), (1, ""));
+    let said = format!("{} does not look like a kya control plane", fake.url);
+    assert!(ended.err.contains(&said), "{ended:?}");
+}
+
+#[test]
+fn who_asks_the_grpc_port_is_told_of_the_other_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("http://{}", listener.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        for speaks_first in [true, false] {
+            let (mut stream, _) = listener.accept().unwrap();
+            if !speaks_first {
+                assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            }
+            // The SETTINGS with which HTTP/2 begins.
+            stream.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x40").unwrap();
+            // To the end, so that it is the client who hangs up.
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
+    for _ in 0..2 {
+        let ended = kya(&server, &["agent", "revoke", AGENT, "--reason", "r"]);
+        assert_eq!(ended.code, 3, "{ended:?}");
+        assert!(ended.err.contains("is this the gRPC port (7081)?"), "{ended:?}");
+        assert!(!ended.err.contains("is unknown"), "nobody understood the request: {ended:?}");
+    }
+    answers.join().unwrap();
 }
 
 #[test]

@@ -185,6 +185,13 @@ pub fn resolve(
             _ => Err(format!("`{text}` is neither `text` nor `json`")),
         }),
     );
+    if let (_, Some(http), Some(grpc), ..) = config
+        && http == grpc
+        && http.port() != 0
+    {
+        let problem = format!("are both {http}: each needs an address of its own");
+        reader.errors.push(error("http_listen and grpc_listen", problem));
+    }
     match config {
         (
             Some(data_dir),
@@ -193,7 +200,7 @@ pub fn resolve(
             Some(drain_timeout),
             Some(log),
             Some(log_format),
-        ) => Ok(Effective {
+        ) if reader.errors.is_empty() => Ok(Effective {
             config: Config { data_dir, http_listen, grpc_listen, drain_timeout, log, log_format },
             origins: reader.origins,
         }),

@@ -91,3 +91,15 @@ fn a_data_dir_is_needed() {
         "data_dir: is not set: give --data-dir, KYA_DATA_DIR, or `data_dir` in the file"
     );
 }
+
+#[test]
+fn one_address_for_both_is_refused_unless_its_port_is_to_be_any() {
+    let listen = |http, grpc| {
+        let flags = values(&[("data_dir", "d"), ("http_listen", http), ("grpc_listen", grpc)]);
+        resolve(&flags, &Values::new(), None)
+    };
+    let shown = problems(listen("127.0.0.1:7080", "127.0.0.1:7080"));
+    assert!(shown.contains("http_listen and grpc_listen: are both 127.0.0.1:7080"), "{shown}");
+    assert!(listen("127.0.0.1:0", "127.0.0.1:0").is_ok());
+    assert!(listen("127.0.0.1:7080", "127.0.0.2:7080").is_ok());
+}

@@ -28,13 +28,24 @@ pub struct DataDirLock(#[expect(dead_code, reason = "open file, held for its loc
 #[derive(Debug, Error)]
 pub enum DataDirError {
     /// The operating system refused.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// What was to be used.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
+    /// Nothing can be made in the directory.
+    #[error("cannot write to the data directory {path}")]
+    NotWritable {
+        /// The directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no directory, and none was to be made.
+    #[error("there is no data directory {0}")]
+    Missing(PathBuf),
     /// The path is taken by something else.
     #[error("{0} is not a directory")]
     NotADirectory(PathBuf),
@@ -66,9 +77,20 @@ pub enum DataDirError {
 impl DataDir {
     /// Opens the directory, or makes it for its owner alone.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        // First, since making one fails less plainly where there is a file.
+        Self::check(path)?;
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| io(path, e))?;
         Self::check(path)?;
         Ok(Self { path: path.to_owned() })
+    }
+
+    /// Opens the directory if there is one.
+    pub fn open_existing(path: &Path) -> Result<Self, DataDirError> {
+        Self::check(path)?;
+        match path.is_dir() {
+            true => Ok(Self { path: path.to_owned() }),
+            false => Err(DataDirError::Missing(path.to_owned())),
+        }
     }
 
     /// Checks a directory without making or changing anything. One that does
@@ -96,12 +118,13 @@ impl DataDir {
     /// Takes the directory for this process, or says that another has it.
     pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
         let path = self.path.join(LOCK_FILE);
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| io(&path, error))?;
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(
+            |error| match error.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => self.not_writable(error),
+                _ if !path.exists() => self.not_writable(error),
+                _ => io(&path, error),
+            },
+        )?;
         match file.try_lock() {
             Ok(()) => Ok(DataDirLock(file)),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse(self.path.clone())),
@@ -160,11 +183,16 @@ impl DataDir {
         let path = self.path.join(format!(".{name}.{}.{unique}", process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&path).map_err(|error| io(&path, error))?;
+        // The name of the temporary file would say nothing to anybody.
+        let mut file = options.open(&path).map_err(|error| self.not_writable(error))?;
         file.write_all(content.as_bytes())
             .and_then(|()| file.sync_all())
             .map_err(|error| io(&path, error))?;
         Ok(path)
+    }
+
+    fn not_writable(&self, source: io::Error) -> DataDirError {
+        DataDirError::NotWritable { path: self.path.clone(), source }
     }
 
     fn sync(&self) -> Result<(), DataDirError> {
@@ -218,8 +246,35 @@ mod tests {
     #[test]
     fn a_file_in_its_place_is_refused() {
         let temp = tempfile::NamedTempFile::new().unwrap();
-        assert!(DataDir::open(temp.path()).is_err());
+        for refused in [DataDir::open(temp.path()), DataDir::open_existing(temp.path())] {
+            assert!(matches!(refused, Err(DataDirError::NotADirectory(_))), "{refused:?}");
+        }
         assert!(matches!(DataDir::check(temp.path()), Err(DataDirError::NotADirectory(_))));
+    }
+
+    #[test]
+    fn a_directory_that_is_to_exist_is_not_made() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("mistyped");
+        assert!(matches!(DataDir::open_existing(&path), Err(DataDirError::Missing(_))));
+        assert!(!path.exists());
+        assert_eq!(DataDir::open_existing(temp.path()).unwrap().path(), temp.path());
+    }
+
+    #[test]
+    fn a_directory_that_nothing_can_be_made_in_is_named_itself_and_the_cause_once() {
+        // Not even the superuser can make a file there.
+        let dir = DataDir::open(Path::new("/proc/self")).unwrap();
+        let refused = [
+            dir.lock().map(drop),
+            dir.write("f", "").map(drop),
+            dir.read_or_create_secret("s", "x").map(drop),
+        ];
+        for error in refused.map(Result::unwrap_err) {
+            let said = format!("{:#}", anyhow::Error::from(error));
+            assert!(said.starts_with("cannot write to the data directory /proc/self: "), "{said}");
+            assert_eq!(said.matches("os error").count(), 1, "{said}");
+        }
     }
 
     #[test]

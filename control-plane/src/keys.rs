@@ -85,17 +85,18 @@ impl fmt::Debug for AdminKey {
     }
 }
 
-/// Reads the signing key, or makes it, and writes its public half beside it.
-pub fn open_or_create_signer(data_dir: &DataDir) -> Result<Signer, KeyFileError> {
+/// Reads the signing key, or makes it, and writes its public half beside it. The
+/// flag is true when it was made now.
+pub fn open_or_create_signer(data_dir: &DataDir) -> Result<(Signer, bool), KeyFileError> {
     let fresh = STANDARD.encode(random()?);
-    let (text, _) = data_dir.read_or_create_secret(SIGNING_FILE, &fresh)?;
+    let (text, made) = data_dir.read_or_create_secret(SIGNING_FILE, &fresh)?;
     let seed = STANDARD.decode(&text).ok().and_then(|seed| <[u8; 32]>::try_from(seed).ok());
     let Some(seed) = seed else {
         return Err(malformed(data_dir, SIGNING_FILE, "the base64 of 32 bytes"));
     };
     let signer = Signer::from_seed(seed);
     data_dir.write(PUBLIC_FILE, &format!("{}\n", signer.public_key()))?;
-    Ok(signer)
+    Ok((signer, made))
 }
 
 fn random() -> Result<[u8; 32], KeyFileError> {
@@ -134,8 +135,11 @@ mod tests {
         assert_eq!(key.reveal(), again.reveal());
         assert!(key.matches(again.reveal().as_bytes()));
 
-        let public = open_or_create_signer(&dir).unwrap().public_key();
-        assert_eq!(open_or_create_signer(&dir).unwrap().public_key(), public);
+        let (signer, made) = open_or_create_signer(&dir).unwrap();
+        let (again, made_again) = open_or_create_signer(&dir).unwrap();
+        assert!(made && !made_again);
+        let public = signer.public_key();
+        assert_eq!(again.public_key(), public);
         let written = fs::read_to_string(dir.path().join("signing.pub")).unwrap();
         assert_eq!(written, format!("{public}\n"));
     }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kya_control_plane::config::{self, ConfigError, Effective, Values};
-use kya_control_plane::data_dir::DataDir;
+use kya_control_plane::data_dir::{DataDir, DataDirError};
 use kya_control_plane::keys::{self, AdminKey};
 use kya_control_plane::{server::Server, telemetry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -33,6 +33,9 @@ enum Command {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
         data_dir: PathBuf,
+        /// Make the directory too if there is none: before the first start.
+        #[arg(long)]
+        create: bool,
     },
 }
 
@@ -79,9 +82,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let serve = match command {
         Command::Serve(serve) => serve,
-        Command::PublicKey { data_dir } => {
-            let signer = keys::open_or_create_signer(&DataDir::open(&data_dir)?)?;
-            println!("{}", signer.public_key());
+        Command::PublicKey { data_dir, create } => {
+            public_key(&data_dir, create)?;
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -101,6 +103,28 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?
         .block_on(serve_until_signal(effective))
+}
+
+/// A key of a mistyped directory would be pinned as willingly as the right one,
+/// so nothing is made unasked or unsaid.
+fn public_key(path: &Path, create: bool) -> anyhow::Result<()> {
+    let data_dir = match DataDir::open_existing(path) {
+        Err(DataDirError::Missing(_)) if create => {
+            let data_dir = DataDir::open(path)?;
+            eprintln!("made the data directory {}", path.display());
+            data_dir
+        }
+        Err(error @ DataDirError::Missing(_)) => {
+            anyhow::bail!("{error}: start the server once, or give --create")
+        }
+        data_dir => data_dir?,
+    };
+    let (signer, made) = keys::open_or_create_signer(&data_dir)?;
+    if made {
+        eprintln!("made a new signing key in {}", path.display());
+    }
+    println!("{}", signer.public_key());
+    Ok(())
 }
 
 fn effective(serve: &Serve) -> Result<Effective, Vec<ConfigError>> {
@@ -146,7 +170,7 @@ fn validate(effective: &Effective) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {:#}", anyhow::Error::from(error));
             ExitCode::from(USAGE)
         }
     }
@@ -160,7 +184,7 @@ async fn serve_until_signal(effective: Effective) -> anyhow::Result<ExitCode> {
     let data_dir = DataDir::open(&effective.config.data_dir)?;
     if let (key, true) = AdminKey::open_or_create(&data_dir)? {
         let path = data_dir.path().display();
-        println!("admin key (shown only now, kept in {path}/admin.key): {}", key.reveal());
+        println!("admin key (kept in {path}/admin.key, not printed again): {}", key.reveal());
     }
     let mut server = Server::start(effective.config).await?;
     tokio::select! {

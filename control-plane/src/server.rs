@@ -69,7 +69,7 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
     /// The database cannot be used.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Store {
         /// The database.
         path: PathBuf,
@@ -77,7 +77,7 @@ pub enum StartError {
         source: StoreError,
     },
     /// An address is taken, or not of this machine.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -85,7 +85,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The metrics cannot be set up.
-    #[error("metrics: {0}")]
+    #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
 }
 
@@ -113,7 +113,8 @@ impl Server {
         let lock = data_dir.lock()?;
         data_dir.remove(ADDRESSES_FILE)?;
         let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
-        let signer = Arc::new(keys::open_or_create_signer(&data_dir)?);
+        let (signer, _) = keys::open_or_create_signer(&data_dir)?;
+        let signer = Arc::new(signer);
         let public_key = signer.public_key();
 
         let (http_listener, http_addr) = listen(config.http_listen).await?;
@@ -221,7 +222,8 @@ impl RunningServer {
         }
         let _ = timeout_at(deadline.max(Instant::now() + CLOSE), self.store.close()).await;
         if let Err(error) = self.data_dir.remove(ADDRESSES_FILE) {
-            tracing::warn!(%error, "cannot remove the addresses");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "cannot remove the addresses");
         }
         tracing::info!("stopped");
     }

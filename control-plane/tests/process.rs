@@ -9,8 +9,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kya_core::PublicKey;
-use kya_core::wire::AgentStatus;
+use kya_core::wire::{AgentStatus, proxy_message::Message};
 use serde_json::{Value, json};
+use support::proxy::{hello, message};
 use support::{Api, PATIENCE, TestProxy};
 use tempfile::TempDir;
 
@@ -288,7 +289,8 @@ async fn an_address_that_is_taken_is_named() {
         run(&["serve", "--data-dir", dir.to_str().unwrap(), "--http-listen", &address], &[]);
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
-    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+    assert!(said.contains(&format!("cannot listen on {address}: ")), "{said}");
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
 }
 
 #[test]
@@ -350,11 +352,61 @@ fn a_wrong_configuration_ends_with_2_and_every_mistake() {
 #[tokio::test]
 async fn the_public_key_can_be_had_before_the_first_start() {
     let (_temp, dir) = data();
-    let printed = run(&["public-key", "--data-dir", dir.to_str().unwrap()], &[]);
-    assert_eq!(printed.status.code(), Some(0), "{}", text(&printed.stderr));
+    let printed = run(&["public-key", "--create", "--data-dir", dir.to_str().unwrap()], &[]);
+    let said = text(&printed.stderr);
+    assert_eq!(printed.status.code(), Some(0), "{said}");
+    assert!(said.contains("made the data directory") && said.contains("made a new signing key"));
     let key: PublicKey = text(&printed.stdout).trim().parse().unwrap();
     let program = Program::start(&dir).await;
     assert_eq!(program.public_key(), key);
     let again = run(&["public-key"], &[("KYA_DATA_DIR", dir.to_str().unwrap())]);
-    assert_eq!(text(&again.stdout), text(&printed.stdout));
+    assert_eq!((text(&again.stdout), text(&again.stderr)), (text(&printed.stdout), "".into()));
+}
+
+#[test]
+fn the_public_key_of_a_mistyped_directory_is_not_made_up() {
+    let (temp, dir) = data();
+    let refused = run(&["public-key", "--data-dir", dir.to_str().unwrap()], &[]);
+    let said = text(&refused.stderr);
+    assert_eq!((refused.status.code(), &*text(&refused.stdout)), (Some(1), ""), "{said}");
+    assert!(said.contains(&format!("there is no data directory {}: start", dir.display())));
+    assert!(said.contains("--create") && !dir.exists(), "{said}");
+
+    let there = temp.path().to_str().unwrap();
+    let made = run(&["public-key", "--data-dir", there], &[]);
+    assert_eq!(made.status.code(), Some(0));
+    assert_eq!(text(&made.stderr), format!("made a new signing key in {there}\n"));
+}
+
+#[tokio::test]
+async fn the_log_warns_of_what_a_proxy_did_wrong_and_not_of_one_that_left() {
+    let (temp, dir) = data();
+    let log = temp.path().join("log");
+    let mut command = serve(&dir);
+    command.stderr(std::fs::File::create(&log).unwrap());
+    let program = Program::spawn(command, &dir).await;
+    let (mut first, mut second) = (program.proxy().await, program.proxy().await);
+    let (mut gone, mut again) = (program.proxy().await, program.proxy().await);
+    for proxy in [&mut first, &mut second, &mut gone, &mut again] {
+        proxy.next().await;
+    }
+    drop(gone);
+    again.say.send(message(Message::Hello(hello("sidecar")))).await.unwrap();
+    again.hear().await.unwrap_err();
+    let lines = |part: &str| {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.lines().filter(|line| line.contains(part)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    support::eventually("the namesake is noticed", async || {
+        !lines("another proxy is connected as sidecar: give each Envoy its own node.id").is_empty()
+    })
+    .await;
+    assert_eq!(lines("proxy disconnected").len(), 2);
+    let warnings = lines("WARN");
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    let refusal = &warnings[0];
+    for part in ["Hello is the first message, and only that", "InvalidArgument", "\"sidecar\""] {
+        assert!(refusal.contains(part), "{refusal}");
+    }
+    assert!(!refusal.contains("MetadataMap"), "{refusal}");
 }

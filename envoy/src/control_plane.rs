@@ -64,7 +64,7 @@ impl Downed {
     /// The key that proxies have to trust.
     pub fn public_key(&self) -> Result<String> {
         let output = Command::new(&self.binary)
-            .args(["public-key", "--data-dir"])
+            .args(["public-key", "--create", "--data-dir"])
             .arg(&self.data_dir)
             .output()
             .context("cannot run kya-control-plane public-key")?;

@@ -47,6 +47,13 @@ impl Greeting {
     }
 }
 
+/// Who a first message says it is from, if that can be a name at all.
+pub(super) fn claimed_name(message: &wire::ProxyMessage) -> Option<&str> {
+    let Some(wire::proxy_message::Message::Hello(hello)) = &message.message else { return None };
+    let named = !hello.node_id.is_empty() && check_name("node_id", &hello.node_id).is_ok();
+    named.then_some(&*hello.node_id)
+}
+
 /// Checks the nonce of a `Hello` or a `Resync`.
 pub(super) fn nonce(bytes: Vec<u8>) -> Result<Nonce, Status> {
     let length = bytes.len();

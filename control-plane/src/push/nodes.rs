@@ -157,6 +157,15 @@ impl Nodes {
 }
 
 impl Connected {
+    /// Where another stream comes from that had this one's `node.id` before it,
+    /// and is open still.
+    pub(super) fn older_namesake(&self) -> Option<SocketAddr> {
+        let open = self.nodes.open();
+        let own = open.nodes.get(&self.key)?;
+        let mut older = open.nodes.range(..self.key).map(|(_, node)| &node.proxy);
+        older.find(|proxy| proxy.node_id == own.proxy.node_id).map(|proxy| proxy.peer)
+    }
+
     /// Takes a report, or refuses it whole. `newest` is the newest position that
     /// any proxy can have. A worker that reports a later one has proved nothing:
     /// what it said before still holds, and it is pending for the rest.

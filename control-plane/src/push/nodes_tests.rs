@@ -206,3 +206,15 @@ fn what_is_remembered_of_a_worker_is_bounded() {
     assert_eq!(nodes.list().0[0].workers[&0].history.len(), HISTORY);
     assert!(look(&nodes, 1).complete());
 }
+
+#[test]
+fn a_stream_finds_an_older_one_of_its_name_for_as_long_as_that_is_open() {
+    let nodes = nodes();
+    let (first, _other) = (connect_as(&nodes, "sidecar"), connect_as(&nodes, "another"));
+    assert_eq!(first.older_namesake(), None);
+    let second = connect_as(&nodes, "sidecar");
+    assert!(second.older_namesake().is_some());
+    assert_eq!(first.older_namesake(), None, "only the newer one is to say so");
+    drop(first);
+    assert_eq!(second.older_namesake(), None);
+}

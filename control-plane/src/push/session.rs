@@ -1,5 +1,8 @@
 //! One stream, from its Hello to its end.
 
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +10,7 @@ use kya_core::wire::{ProxyMessage, SignedUpdate, proxy_message::Message};
 use kya_core::{Nonce, Revision};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tonic::{Code, Status, Streaming};
 
 use super::Push;
@@ -21,6 +24,8 @@ type Outbound = mpsc::Sender<Result<SignedUpdate, Status>>;
 const WAITING_RESYNCS: usize = 4;
 /// How long a stream that ends waits for room to say why.
 const SAY_WHY: Duration = Duration::from_secs(1);
+/// By then the stream that a proxy had before it connected again has ended.
+const HANDOVER: Duration = Duration::from_secs(5);
 /// Deltas taken from the ring at a time.
 const BATCH: usize = 64;
 
@@ -33,16 +38,17 @@ pub(super) async fn run(
     outbound: Outbound,
 ) {
     let stop = push.stop.clone();
+    let mut node_id = None;
     let ended = tokio::select! {
-        ended = serve(&push, &peer, inbound, &outbound) => ended,
+        ended = serve(&push, &peer, inbound, &outbound, &mut node_id) => ended,
         () = stop.cancelled() => Err(Status::unavailable("the control plane is shutting down")),
     };
     let Err(status) = ended else { return };
-    match status.code() {
-        Code::Unavailable | Code::Cancelled | Code::Unknown => {
-            tracing::debug!(peer = %peer.address, %status, "stream ended");
-        }
-        _ => tracing::warn!(peer = %peer.address, %status, "stream closed"),
+    if is_ordinary_end(&status) {
+        tracing::debug!(node_id, peer = %peer.address, %status, "stream ended");
+    } else {
+        let (code, why) = (status.code(), status.message());
+        tracing::warn!(node_id, peer = %peer.address, ?code, "closed the stream of a proxy: {why}");
     }
     // A proxy that does not read will not read why either.
     let patience = match status.code() {
@@ -55,11 +61,20 @@ pub(super) async fn run(
     }
 }
 
+/// True when the proxy went away, or the server does, and nobody has done wrong.
+fn is_ordinary_end(status: &Status) -> bool {
+    // What has a cause is of the connection: the session's own refusals have none.
+    matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown)
+        || status.source().is_some()
+}
+
+/// Names the proxy in `node_id` as soon as it is known.
 async fn serve(
     push: &Push,
     peer: &Peer,
     mut inbound: Streaming<ProxyMessage>,
     outbound: &Outbound,
+    node_id: &mut Option<String>,
 ) -> Result<(), Status> {
     let patience = push.limits.hello_timeout;
     let first = match timeout(patience, inbound.message()).await {
@@ -69,6 +84,7 @@ async fn serve(
     let Some(first) = first else {
         return Err(Status::invalid_argument("the stream ended before its Hello"));
     };
+    *node_id = hello::claimed_name(&first).map(str::to_owned);
     let greeting = Greeting::from_message(first)?;
     let proxy = Proxy {
         node_id: greeting.node_id,
@@ -91,9 +107,25 @@ async fn serve(
     let ended = tokio::select! {
         ended = listen(push, &connected, &node_id, inbound, ask) => ended,
         ended = speaker.speak(greeting.nonce) => ended,
+        never = warn_of_namesake(&connected, &node_id, peer) => match never {},
     };
     tracing::info!(node_id, "proxy disconnected");
     ended
+}
+
+/// Two proxies of one name are one in every list, so that each hides what the
+/// other has not done.
+async fn warn_of_namesake(connected: &Connected, node_id: &str, peer: &Peer) -> Infallible {
+    sleep(HANDOVER).await;
+    if let Some(other) = connected.older_namesake() {
+        let peer = peer.address;
+        tracing::warn!(
+            %peer,
+            %other,
+            "another proxy is connected as {node_id}: give each Envoy its own node.id"
+        );
+    }
+    pending().await
 }
 
 /// Takes what the proxy says until it says no more.

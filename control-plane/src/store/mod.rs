@@ -126,7 +126,7 @@ pub enum StoreError {
     /// The database did not answer, or refused. A write may or may not have
     /// been committed if the failure came at its very end.
     #[error("the store cannot be used now: {0}")]
-    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    Unavailable(Box<dyn Error + Send + Sync>),
     /// What is stored cannot be what was written.
     #[error("the store holds something that cannot be right: {0}")]
     Corrupt(String),
