@@ -75,6 +75,39 @@ pub struct StreamEnd {
     pub message: String,
 }
 
+impl StreamEnd {
+    /// The end of a stream with the `grpc-message` that came with it, which is
+    /// percent-encoded (gRPC over HTTP/2, "Responses"). What is kept is
+    /// printable and of bounded length.
+    pub fn new(status: u32, encoded: &[u8]) -> Self {
+        const MAX_CHARS: usize = 256;
+        let mut bytes = Vec::new();
+        let mut rest = encoded;
+        while let Some((byte, tail)) = rest.split_first() {
+            let escaped = (*byte == b'%').then(|| tail.split_first_chunk()).flatten();
+            match escaped.and_then(|(digits, tail)| Some((hex(*digits)?, tail))) {
+                Some((byte, tail)) => {
+                    bytes.push(byte);
+                    rest = tail;
+                }
+                None => {
+                    bytes.push(*byte);
+                    rest = tail;
+                }
+            }
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let message = text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect();
+        Self { status, message }
+    }
+}
+
+fn hex(digits: [u8; 2]) -> Option<u8> {
+    let text = std::str::from_utf8(&digits).ok()?;
+    let plain = digits.iter().all(u8::is_ascii_hexdigit);
+    plain.then(|| u8::from_str_radix(text, 16).ok()).flatten()
+}
+
 impl fmt::Display for StreamEnd {
     /// The status by its name in the gRPC specification, and the message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,4 +198,25 @@ pub trait Host {
         body: &[u8],
         details: &str,
     ) -> Result<(), Refused>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_stream_reads_as_a_sentence() {
+        for (status, encoded, expected) in [
+            (3, &b"node_id%20is%20empty"[..], "INVALID_ARGUMENT: node_id is empty"),
+            (14, b"", "UNAVAILABLE"),
+            (99, b"", "gRPC status 99"),
+            (2, b"100%", "UNKNOWN: 100%"),
+            (2, b"%+1%zz%0a%00%e2%82%ac", "UNKNOWN: %+1%zz\u{20ac}"),
+            (2, b"%ff", "UNKNOWN: \u{fffd}"),
+        ] {
+            assert_eq!(StreamEnd::new(status, encoded).to_string(), expected);
+        }
+        let long = StreamEnd::new(0, &[b'x'; 10_000]);
+        assert_eq!(long.message.len(), 256);
+    }
 }

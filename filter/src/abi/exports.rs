@@ -178,8 +178,8 @@ extern "C" fn proxy_on_grpc_receive(root: ContextId, stream: u32, size: usize) {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_grpc_close(root: ContextId, stream: u32, status: u32) {
     // The message is there only during this call.
-    let message = imports::stream_message_of_end();
-    deliver(root, Event::Closed(StreamId(stream), StreamEnd { status, message }));
+    let end = StreamEnd::new(status, &imports::stream_end_message());
+    deliver(root, Event::Closed(StreamId(stream), end));
 }
 
 #[unsafe(no_mangle)]

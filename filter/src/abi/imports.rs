@@ -137,17 +137,13 @@ pub(super) fn stream_message(size: usize) -> Result<Vec<u8>, Refused> {
     buffer(GRPC_RECEIVE_BUFFER, size)
 }
 
-/// What the other side said in the `proxy_on_grpc_close` that is running, as
-/// printable text of bounded length.
-pub(super) fn stream_message_of_end() -> String {
-    const MAX_CHARS: usize = 256;
+/// What the other side said in the `proxy_on_grpc_close` that is running.
+pub(super) fn stream_end_message() -> Vec<u8> {
     let mut status = 0;
     let mut out = Returned::new();
     // SAFETY: all three out-pointers are valid for the call.
     let outcome = unsafe { proxy_get_status(&mut status, &mut out.data, &mut out.size) };
-    let bytes = if outcome == OK { out.take() } else { Vec::new() };
-    let text = String::from_utf8_lossy(&bytes);
-    text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect()
+    if outcome == OK { out.take() } else { Vec::new() }
 }
 
 /// Asks to be ticked regularly.
