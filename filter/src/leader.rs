@@ -43,6 +43,9 @@ pub struct Leader {
     ahead_since_nanos: Option<u64>,
     wants_snapshot: bool,
     asked_nanos: u64,
+    /// A position that every worker is expected to reach, and for how many ticks
+    /// one has not.
+    lag_mark: Option<Position>,
     lag_ticks: u32,
     /// Updates that were not accepted.
     rejected: u32,
@@ -62,6 +65,7 @@ impl Leader {
             ahead_since_nanos: None,
             wants_snapshot: false,
             asked_nanos: 0,
+            lag_mark: None,
             lag_ticks: 0,
             rejected: 0,
             roster: Roster::default(),
@@ -111,8 +115,14 @@ impl Leader {
         }
         let since_snapshot = mine.position.revision.0.saturating_sub(mine.snapshot.0);
         self.wants_snapshot |= since_snapshot >= COMPACT_AFTER;
-        self.lag_ticks =
-            if self.roster.lags(mine.position) { self.lag_ticks.saturating_add(1) } else { 0 };
+        // Not whether every worker is at the newest position, which under a
+        // stream of changes none may ever be, but whether it comes forward.
+        if self.lag_mark.is_some_and(|mark| self.roster.lags(mark)) {
+            self.lag_ticks = self.lag_ticks.saturating_add(1);
+        } else {
+            self.lag_mark = Some(mine.position);
+            self.lag_ticks = 0;
+        }
         self.wants_snapshot |= self.lag_ticks >= LAG_TICKS;
     }
 

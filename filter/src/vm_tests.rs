@@ -341,6 +341,22 @@ fn a_worker_that_cannot_read_what_was_announced_is_helped_by_a_snapshot() {
 }
 
 #[test]
+fn workers_that_are_always_a_change_behind_are_not_helped() {
+    let proxy = Proxy::new();
+    let mut vms = synced(&proxy, 2);
+    let stream = proxy.stream().unwrap();
+    proxy.take_sent();
+    // For less time than a question may stay unanswered.
+    for revision in 6..22 {
+        tick(&proxy, &mut vms[1..]);
+        // The leader is a change ahead whenever it looks.
+        vms[0].vm.stream_message(stream, &delta(revision, 2, AgentStatus::Active));
+        vms[0].vm.tick();
+    }
+    assert!(proxy.take_sent().iter().all(|sent| !matches!(sent, Message::Resync(_))));
+}
+
+#[test]
 fn no_worker_is_reported_ahead_of_the_leader() {
     let proxy = Proxy::new();
     let mut vms = synced(&proxy, 2);
