@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout};
 
 use serde_json::{Value, json};
 use support::*;
@@ -36,11 +37,8 @@ fn revoke_prints_the_three_lines_and_who_acknowledged() {
     assert_eq!(seen[1].line, format!("{ACKS}?wait_ms=2000"));
 }
 
-#[test]
-fn the_three_lines_are_out_before_the_acknowledgements_are_in() {
-    let fake = Fake::start();
-    fake.on(&format!("POST /v1/agents/{AGENT}/revoke"), 200, &change("revoked", true));
-    let release = fake.on_held(ACKS, 200, &acknowledgements(&[]));
+/// A revocation under way that has printed its three lines and no more.
+fn after_three_lines(fake: &Fake) -> (Child, BufReader<ChildStdout>) {
     let mut child = command(&fake.url, REVOKE).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut lines = String::new();
@@ -48,6 +46,15 @@ fn the_three_lines_are_out_before_the_acknowledgements_are_in() {
         out.read_line(&mut lines).unwrap();
     }
     assert_eq!(lines, THREE_LINES);
+    (child, out)
+}
+
+#[test]
+fn the_three_lines_are_out_before_the_acknowledgements_are_in() {
+    let fake = Fake::start();
+    fake.on(&format!("POST /v1/agents/{AGENT}/revoke"), 200, &change("revoked", true));
+    let release = fake.on_held(ACKS, 200, &acknowledgements(&[]));
+    let (mut child, mut out) = after_three_lines(&fake);
     assert_eq!(child.try_wait().unwrap(), None, "it did not wait");
     release.send(()).unwrap();
     let mut rest = String::new();
@@ -275,13 +282,7 @@ fn a_lost_question_after_the_commit_is_unreachable_and_says_committed() {
     let fake = Fake::start();
     fake.on(&format!("POST /v1/agents/{AGENT}/revoke"), 200, &change("revoked", true));
     let held = fake.on_held(ACKS, 200, &acknowledgements(&[]));
-    let mut child = command(&fake.url, REVOKE).spawn().unwrap();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut lines = String::new();
-    for _ in 0..3 {
-        out.read_line(&mut lines).unwrap();
-    }
-    assert_eq!(lines, THREE_LINES);
+    let (child, mut out) = after_three_lines(&fake);
     // Whether it asks already or is about to, the server is gone now.
     drop((fake, held));
     let mut rest = String::new();

@@ -52,6 +52,25 @@ pub struct Sidecar {
     http: Client,
 }
 
+impl SidecarOptions {
+    /// The shipped bootstrap with these options, on free ports.
+    ///
+    /// # Errors
+    /// When the filter was not built.
+    pub fn bootstrap(&self, artifacts: &Artifacts) -> Result<Bootstrap> {
+        Ok(Bootstrap {
+            node_id: self.node_id.clone(),
+            node_cluster: "payments".into(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin_port: 0,
+            upstream: self.upstream,
+            control_plane: self.control_plane,
+            filter_wasm: artifacts.filter_wasm()?,
+            update_key: self.update_key.clone(),
+        })
+    }
+}
+
 impl Sidecar {
     /// Starts Envoy on free ports and waits until it serves. That it serves
     /// does not mean that it has state yet: ask the control plane for that.
@@ -62,17 +81,7 @@ impl Sidecar {
         options: &SidecarOptions,
         dir: &Path,
     ) -> Result<Self> {
-        let bootstrap = Bootstrap {
-            node_id: options.node_id.clone(),
-            node_cluster: "payments".into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin_port: 0,
-            upstream: options.upstream,
-            control_plane: options.control_plane,
-            filter_wasm: artifacts.filter_wasm()?,
-            update_key: options.update_key.clone(),
-        };
-        let yaml = bootstrap.render_file(&artifacts.bootstrap())?;
+        let yaml = options.bootstrap(artifacts)?.render_file(&artifacts.bootstrap())?;
         Self::start_with(artifacts, options, &yaml, dir).await
     }
 

@@ -4,20 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use kya_envoy::{Artifacts, Bootstrap, Downed, RunDir, Sidecar, SidecarOptions};
-
-fn bootstrap(artifacts: &Artifacts, options: &SidecarOptions) -> Result<Bootstrap> {
-    Ok(Bootstrap {
-        node_id: options.node_id.clone(),
-        node_cluster: "payments".into(),
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        admin_port: 0,
-        upstream: options.upstream,
-        control_plane: options.control_plane,
-        filter_wasm: artifacts.filter_wasm()?,
-        update_key: options.update_key.clone(),
-    })
-}
+use kya_envoy::{Artifacts, Downed, RunDir, Sidecar, SidecarOptions};
 
 fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
     let absent = Downed::new(artifacts, dir.path())?;
@@ -37,7 +24,7 @@ fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
     let config = dir.path().join("envoy.yaml");
-    let yaml = bootstrap(&artifacts, &options)?.render_file(&artifacts.bootstrap())?;
+    let yaml = options.bootstrap(&artifacts)?.render_file(&artifacts.bootstrap())?;
     std::fs::write(&config, yaml)?;
 
     let output = Command::new(artifacts.envoy()?)
@@ -57,7 +44,7 @@ async fn envoy_does_not_start_with_a_filter_that_is_configured_wrongly() -> Resu
     let artifacts = Artifacts::debug();
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
-    let good = bootstrap(&artifacts, &options)?.render_file(&artifacts.bootstrap())?;
+    let good = options.bootstrap(&artifacts)?.render_file(&artifacts.bootstrap())?;
     let key = format!(r#"["{}"]"#, options.update_key);
     let cases = [
         ("a key that is none", key.as_str(), r#"["ed25519:nonsense"]"#, "Ed25519"),
