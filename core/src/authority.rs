@@ -1,49 +1,48 @@
 //! Authority: who may act, as of one position in the order of changes.
+//!
+//! It is the part of the state that is small, or young: every standing, what each
+//! grant stands for, and the tokens that changed since the base. All other tokens
+//! are in a table elsewhere, see [`TokenTable`](crate::TokenTable).
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, HashMap};
 
 use thiserror::Error;
 
-use crate::ids::{AgentId, TokenId};
+use crate::change::{Agent, Change};
+use crate::decision::{DenyReason, Stop};
+use crate::ids::{AgentId, PrincipalId};
+use crate::standing::{Denied, Standing, Status};
+use crate::table::{Fingerprint, GrantIndex, TokenEntry};
 use crate::time::UnixSeconds;
-use crate::token::TokenDigest;
-use crate::update::{Body, Change, Position, VerifiedUpdate};
+use crate::update::{Body, Position, Revision, VerifiedUpdate};
 
-/// What was decided about an agent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AgentStatus {
-    /// It may act.
-    Active,
-    /// No new action until it is restored.
-    Suspended,
-    /// No action ever again.
-    Revoked,
-}
-
-/// What is known of an opaque token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenGrant {
-    /// Its public name.
-    pub token_id: TokenId,
-    /// Who holds it.
-    pub agent_id: AgentId,
-    /// It counts before this second, and not from it on.
-    pub expires: UnixSeconds,
-    /// Taken back before it expired.
-    pub revoked: bool,
-}
+/// Revoked tokens that are remembered beyond the base that holds them, so that no
+/// later base can bring them back.
+const MAX_REMEMBERED: usize = 65_536;
 
 /// The state that [`decide`](crate::decide) reads. It starts empty and
-/// unsynced, when everything is denied, and changes only by verified updates.
+/// unsynced, when everything is denied, and changes only by what was verified.
 ///
-/// A revoked agent is one status: its tokens are not walked. A revocation that
-/// was applied is never undone, whatever comes later.
+/// A revoked agent is one standing: its tokens are not walked. A revocation that
+/// was applied is never undone, and a not-before never goes back, whatever comes
+/// later.
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
     position: Option<Position>,
-    agents: HashMap<AgentId, AgentStatus>,
-    tokens: HashMap<TokenDigest, TokenGrant, BuildHasherDefault<LeadingBytes>>,
+    fleet: Standing,
+    principals: HashMap<PrincipalId, Standing>,
+    agents: HashMap<AgentId, Agent>,
+    capabilities: HashMap<AgentId, BTreeMap<String, Standing>>,
+    grants: HashMap<GrantIndex, AgentId>,
+    /// Tokens that changed since the base, and revoked ones from before.
+    tokens: BTreeMap<Fingerprint, Changed>,
+}
+
+/// A token that is not, or not any more, as the base says.
+#[derive(Debug, Clone, Copy)]
+struct Changed {
+    entry: TokenEntry,
+    at: Revision,
 }
 
 /// Why a verified update was not applied. The state is as it was before.
@@ -57,7 +56,7 @@ pub enum ApplyError {
         /// Position of the update.
         got: Position,
     },
-    /// A delta that does not start where the state is: something is missing.
+    /// It does not start where the state is: something is missing.
     #[error(
         "the delta leads to {got:?}, but the state is at {have:?}: updates are missing between"
     )]
@@ -67,6 +66,9 @@ pub enum ApplyError {
         /// Position of the update.
         got: Position,
     },
+    /// It is no delta.
+    #[error("the update is not a delta")]
+    NotADelta,
 }
 
 impl ApplyError {
@@ -75,117 +77,202 @@ impl ApplyError {
         match self {
             Self::NotNewer { .. } => "not_newer",
             Self::Gap { .. } => "gap",
+            Self::NotADelta => "not_a_delta",
         }
     }
 }
 
 impl Authority {
-    /// Where in the order of changes the state is; `None` before the first
-    /// snapshot.
+    /// Where in the order of changes the state is; `None` before the first base.
     pub fn position(&self) -> Option<Position> {
         self.position
     }
 
-    /// Applies an update, whole or not at all.
-    ///
-    /// A snapshot replaces everything and must be newer than the state; a delta
-    /// must start exactly where the state is.
-    pub fn apply(&mut self, update: &VerifiedUpdate) -> Result<(), ApplyError> {
-        let got = update.position();
+    /// The state whose base is at `position` and holds these records. What this
+    /// one knows as revoked stays revoked.
+    pub fn reloaded(
+        &self,
+        position: Position,
+        records: impl IntoIterator<Item = Change>,
+    ) -> Result<Self, ApplyError> {
         if let Some(have) = self.position
-            && got <= have
+            && position <= have
         {
-            return Err(ApplyError::NotNewer { have, got });
+            return Err(ApplyError::NotNewer { have, got: position });
         }
-        match update.body() {
-            Body::Snapshot { agents, tokens, .. } => {
-                let mut fresh = Self { position: Some(got), ..Self::default() };
-                for (id, status) in agents {
-                    fresh.agents.insert(*id, self.stricter_agent(*id, *status));
-                }
-                for (digest, grant) in tokens {
-                    fresh.tokens.insert(*digest, self.stricter_token(digest, *grant));
-                }
-                *self = fresh;
-            }
-            Body::Delta { changes } => {
-                let follows = self.position.is_some_and(|have| {
-                    have.epoch == got.epoch && have.revision.next() == got.revision
-                });
-                if !follows {
-                    return Err(ApplyError::Gap { have: self.position, got });
-                }
-                for change in changes {
-                    match change {
-                        Change::Agent(id, status) => {
-                            let status = self.stricter_agent(*id, *status);
-                            self.agents.insert(*id, status);
-                        }
-                        Change::Token(digest, grant) => {
-                            let grant = self.stricter_token(digest, *grant);
-                            self.tokens.insert(*digest, grant);
-                        }
-                    }
-                }
-                self.position = Some(got);
-            }
+        let mut fresh = Self { position: Some(position), ..self.irrevocable() };
+        for record in records {
+            fresh.take(record, position.revision);
         }
-        Ok(())
+        Ok(fresh)
     }
 
-    /// Revocation is final: not even a store that was put back from a backup
-    /// brings an agent back where its revocation is known.
-    fn stricter_agent(&self, id: AgentId, new: AgentStatus) -> AgentStatus {
-        match self.agents.get(&id) {
-            Some(AgentStatus::Revoked) => AgentStatus::Revoked,
-            _ => new,
+    /// Applies the delta that starts exactly where the state is, and returns what
+    /// it changed.
+    pub fn apply<'a>(&mut self, update: &'a VerifiedUpdate) -> Result<&'a [Change], ApplyError> {
+        let Body::Delta(changes) = update.body() else { return Err(ApplyError::NotADelta) };
+        let (got, have) = (update.position(), self.position);
+        match have {
+            Some(have) if got <= have => return Err(ApplyError::NotNewer { have, got }),
+            Some(have) if have.next() == got => {}
+            _ => return Err(ApplyError::Gap { have, got }),
+        }
+        for change in changes {
+            self.take(change.clone(), got.revision);
+        }
+        self.position = Some(got);
+        Ok(changes)
+    }
+
+    /// A base at this position is at hand, with every token that changed up to
+    /// it: they need not be kept here any more, except that they were revoked.
+    pub fn rebase(&mut self, base: Position) {
+        self.tokens.retain(|_, changed| changed.at > base.revision || changed.entry.revoked);
+        let surplus = self.tokens.len().saturating_sub(MAX_REMEMBERED);
+        if surplus > 0 {
+            let mut left = surplus;
+            self.tokens.retain(|_, changed| {
+                let forgotten = left > 0 && changed.at <= base.revision;
+                left = left.saturating_sub(usize::from(forgotten));
+                !forgotten
+            });
         }
     }
 
-    fn stricter_token(&self, digest: &TokenDigest, new: TokenGrant) -> TokenGrant {
-        let revoked = new.revoked || self.tokens.get(digest).is_some_and(|known| known.revoked);
-        TokenGrant { revoked, ..new }
+    /// Forgets tokens that expired before `horizon`, looking at no more than
+    /// `limit` after `cursor`. Returns where to go on.
+    pub fn forget_expired(
+        &mut self,
+        horizon: UnixSeconds,
+        cursor: Option<Fingerprint>,
+        limit: usize,
+    ) -> Option<Fingerprint> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = cursor.map_or(Unbounded, Excluded);
+        let looked: Vec<_> = self
+            .tokens
+            .range((from, Unbounded))
+            .take(limit)
+            .map(|(fingerprint, changed)| (*fingerprint, changed.entry.expires < horizon))
+            .collect();
+        for (fingerprint, _) in looked.iter().filter(|(_, expired)| *expired) {
+            self.tokens.remove(fingerprint);
+        }
+        looked.last().filter(|_| looked.len() == limit).map(|(fingerprint, _)| *fingerprint)
     }
 
-    /// Forgets tokens that expired before `horizon`, and says how many. They
-    /// are denied as unknown instead of expired from then on.
-    pub fn forget_expired(&mut self, horizon: UnixSeconds) -> usize {
-        let before = self.tokens.len();
-        self.tokens.retain(|_, grant| grant.expires >= horizon);
-        before.saturating_sub(self.tokens.len())
+    /// What is known here of a token, if it is known here at all.
+    pub fn token(&self, fingerprint: Fingerprint) -> Option<TokenEntry> {
+        self.tokens.get(&fingerprint).map(|changed| changed.entry)
     }
 
-    /// How many tokens the state holds.
+    /// How many tokens are kept here and not in a table.
     pub fn token_count(&self) -> usize {
         self.tokens.len()
     }
 
-    pub(crate) fn agent(&self, id: AgentId) -> Option<AgentStatus> {
-        self.agents.get(&id).copied()
+    /// Who holds a grant.
+    pub fn holder(&self, grant: GrantIndex) -> Option<AgentId> {
+        self.grants.get(&grant).copied()
     }
 
-    pub(crate) fn token(&self, digest: TokenDigest) -> Option<&TokenGrant> {
-        self.tokens.get(&digest)
+    /// Who acts by this token, or why nobody may. Strictest wins: the first level
+    /// that denies is the answer, from the fleet down to the token.
+    ///
+    /// Without an `action`, a capability that denies anything denies: it cannot
+    /// be shown that this is not what it denies.
+    pub fn check(&self, token: &TokenEntry, action: Option<&str>) -> Result<AgentId, Stop> {
+        // A token whose holder is not in the state has no holder.
+        let none = Stop::new(DenyReason::AgentRevoked, None, &Standing::new(Status::Revoked));
+        let agent_id = self.holder(token.grant).ok_or(none)?;
+        let agent = self.agents.get(&agent_id).ok_or(none)?;
+        let stop = |reasons: [DenyReason; 3], standing: &Standing| {
+            let [suspended, revoked, superseded] = reasons;
+            standing.admits(token.issued).map_err(|denied| {
+                let reason = match denied {
+                    Denied::Status(Status::Revoked) => revoked,
+                    Denied::Status(_) => suspended,
+                    Denied::Superseded => superseded,
+                };
+                Stop::new(reason, Some(agent_id), standing)
+            })
+        };
+        use DenyReason as Why;
+        let superseded = Why::TokenSuperseded;
+        stop([Why::FleetHalted, Why::FleetHalted, superseded], &self.fleet)?;
+        if let Some(principal) = &agent.principal {
+            let unknown = Standing::new(Status::Revoked);
+            let standing = self.principals.get(principal).unwrap_or(&unknown);
+            stop([Why::PrincipalSuspended, Why::PrincipalRevoked, superseded], standing)?;
+        }
+        stop([Why::AgentSuspended, Why::AgentRevoked, superseded], &agent.standing)?;
+        if let Some(capabilities) = self.capabilities.get(&agent_id) {
+            let reasons = [Why::CapabilityRevoked, Why::CapabilityRevoked, superseded];
+            match action {
+                Some(action) => capabilities.get(action).map_or(Ok(()), |it| stop(reasons, it))?,
+                None => capabilities.values().try_for_each(|standing| stop(reasons, standing))?,
+            }
+        }
+        if token.revoked {
+            return Err(Stop::new(
+                Why::TokenRevoked,
+                Some(agent_id),
+                &Standing::new(Status::Revoked),
+            ));
+        }
+        Ok(agent_id)
     }
-}
 
-/// A hasher for keys that are digests already: it takes their first 8 bytes.
-/// Nobody can choose them without inverting SHA-256 of a token that the control
-/// plane made.
-#[derive(Debug, Default)]
-struct LeadingBytes(u64);
-
-impl Hasher for LeadingBytes {
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 ^= u64::from_le_bytes(*first);
+    fn take(&mut self, change: Change, at: Revision) {
+        match change {
+            Change::Fleet(standing) => self.fleet = self.fleet.followed_by(standing),
+            Change::Principal(id, standing) => {
+                let known = self.principals.entry(id).or_default();
+                *known = known.followed_by(standing);
+            }
+            Change::Agent(id, agent) => {
+                let before = self.agents.get(&id).map(|known| known.standing).unwrap_or_default();
+                let standing = before.followed_by(agent.standing);
+                self.agents.insert(id, Agent { standing, ..agent });
+            }
+            Change::Capability(id, action, standing) => {
+                let known = self.capabilities.entry(id).or_default().entry(action).or_default();
+                *known = known.followed_by(standing);
+            }
+            Change::Grant(index, id) => {
+                // An index is never given to another.
+                self.grants.entry(index).or_insert(id);
+            }
+            Change::Token(fingerprint, entry) => {
+                let revoked = entry.revoked || self.token(fingerprint).is_some_and(|it| it.revoked);
+                let entry = TokenEntry { revoked, ..entry };
+                self.tokens.insert(fingerprint, Changed { entry, at });
+            }
         }
     }
 
-    fn write_usize(&mut self, _length: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
+    /// What no later base can undo: revocations and not-befores.
+    fn irrevocable(&self) -> Self {
+        let kept = |standing: &Standing| match standing.status {
+            Status::Revoked => *standing,
+            _ => Standing { not_before: standing.not_before, ..Standing::ACTIVE },
+        };
+        let tells = |standing: &Standing| kept(standing) != Standing::ACTIVE;
+        let principals = self.principals.iter().filter(|(_, standing)| tells(standing));
+        let agents = self.agents.iter().filter(|(_, agent)| tells(&agent.standing));
+        let mut fresh = Self {
+            fleet: kept(&self.fleet),
+            principals: principals.map(|(id, standing)| (*id, kept(standing))).collect(),
+            agents: agents
+                .map(|(id, agent)| (*id, Agent { standing: kept(&agent.standing), ..*agent }))
+                .collect(),
+            tokens: self.tokens.clone(),
+            ..Self::default()
+        };
+        fresh.tokens.retain(|_, changed| changed.entry.revoked);
+        // In whatever epoch: the base has the word on all that is not revoked.
+        fresh.tokens.values_mut().for_each(|changed| changed.at = Revision(0));
+        fresh
     }
 }
 

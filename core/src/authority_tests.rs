@@ -1,25 +1,44 @@
-use super::*;
-use crate::testing::{agent, agent_id, delta, opaque, snapshot, token};
-use crate::update::Revision;
-use crate::wire::{self, AgentStatus as AgentStatusOnWire, change::Change};
 use proptest::prelude::*;
 
-fn at(epoch: u64, revision: u64) -> Option<Position> {
-    Some(Position { epoch, revision: Revision(revision) })
+use super::*;
+use crate::testing::{agent, agent_id, checked, delta, grant, opaque, token, verified};
+use crate::wire::{self, Status as OnWire, change::Change as Wire};
+
+fn at(epoch: u64, revision: u64) -> Position {
+    Position { epoch, revision: Revision(revision) }
 }
 
+fn active(n: u8) -> Wire {
+    Wire::Agent(agent(n, OnWire::Active))
+}
+
+fn revoked(n: u8) -> Wire {
+    Wire::Agent(agent(n, OnWire::Revoked))
+}
+
+fn revoked_token() -> Wire {
+    Wire::Token(wire::Token { revoked: true, ..token(9, 1) })
+}
+
+/// Agent 1 with its grant, at revision 5.
 fn synced() -> Authority {
-    let mut authority = Authority::default();
-    let agents = vec![agent(1, AgentStatusOnWire::Active)];
-    authority.apply(&snapshot(1, 5, agents, vec![token(9, 1)])).unwrap();
-    authority
+    let records = checked([active(1), Wire::Grant(grant(1))]);
+    Authority::default().reloaded(at(1, 5), records).unwrap()
+}
+
+fn status(authority: &Authority, n: u8) -> Option<Status> {
+    authority.agents.get(&agent_id(n)).map(|agent| agent.standing.status)
+}
+
+fn known(authority: &Authority, n: u8) -> Option<TokenEntry> {
+    authority.token(opaque(n).digest().fingerprint())
 }
 
 #[test]
 fn the_state_starts_unsynced_and_takes_no_delta() {
     let mut authority = Authority::default();
     assert_eq!(authority.position(), None);
-    assert!(matches!(authority.apply(&delta(1, 1, vec![])), Err(ApplyError::Gap { .. })));
+    assert!(matches!(authority.apply(&delta(1, 1, [])), Err(ApplyError::Gap { .. })));
     assert_eq!(authority.position(), None);
 }
 
@@ -27,70 +46,115 @@ fn the_state_starts_unsynced_and_takes_no_delta() {
 fn a_delta_applies_only_to_the_revision_before_it() {
     let mut authority = synced();
     for (revision, gap) in [(4, false), (5, false), (7, true)] {
-        let error = authority.apply(&delta(1, revision, vec![])).unwrap_err();
+        let error = authority.apply(&delta(1, revision, [])).unwrap_err();
         assert_eq!(matches!(error, ApplyError::Gap { .. }), gap, "{error}");
     }
-    assert!(matches!(authority.apply(&delta(2, 6, vec![])), Err(ApplyError::Gap { .. })));
-    authority.apply(&delta(1, 6, vec![])).unwrap();
-    assert_eq!(authority.position(), at(1, 6));
+    assert!(matches!(authority.apply(&delta(2, 6, [])), Err(ApplyError::Gap { .. })));
+    authority.apply(&delta(1, 6, [])).unwrap();
+    assert_eq!(authority.position(), Some(at(1, 6)));
+    let heartbeat = wire::update::Body::Heartbeat(wire::Heartbeat::default());
+    assert_eq!(authority.apply(&verified(1, 7, heartbeat)), Err(ApplyError::NotADelta));
 }
 
 #[test]
-fn an_older_snapshot_never_brings_a_revoked_agent_back() {
+fn an_older_base_never_brings_a_revoked_agent_back() {
     let mut authority = synced();
-    let revoke = Change::Agent(agent(1, AgentStatusOnWire::Revoked));
-    authority.apply(&delta(1, 6, vec![revoke])).unwrap();
-    let old = snapshot(1, 5, vec![agent(1, AgentStatusOnWire::Active)], vec![token(9, 1)]);
-    assert!(matches!(authority.apply(&old), Err(ApplyError::NotNewer { .. })));
-    assert_eq!(authority.agent(agent_id(1)), Some(AgentStatus::Revoked));
+    authority.apply(&delta(1, 6, [revoked(1)])).unwrap();
+    let old = authority.reloaded(at(1, 5), checked([active(1)]));
+    assert!(matches!(old, Err(ApplyError::NotNewer { .. })));
+    assert_eq!(status(&authority, 1), Some(Status::Revoked));
 }
 
 #[test]
-fn a_snapshot_replaces_everything() {
+fn a_new_base_replaces_all_that_is_not_irrevocable() {
     let mut authority = synced();
-    authority.apply(&snapshot(1, 9, vec![agent(2, AgentStatusOnWire::Active)], vec![])).unwrap();
-    assert_eq!(authority.position(), at(1, 9));
-    assert_eq!(authority.agent(agent_id(1)), None);
-    assert_eq!(authority.token(opaque(9).digest()), None);
+    authority.apply(&delta(1, 6, [Wire::Token(token(9, 1))])).unwrap();
+    let authority = authority.reloaded(at(1, 9), checked([active(2)])).unwrap();
+    assert_eq!(authority.position(), Some(at(1, 9)));
+    assert_eq!((status(&authority, 1), status(&authority, 2)), (None, Some(Status::Active)));
+    assert_eq!(known(&authority, 9), None);
+    assert_eq!(authority.holder(GrantIndex::new(1).unwrap()), None);
 }
 
 #[test]
-fn a_later_epoch_starts_with_a_snapshot_whatever_its_revision() {
-    let mut authority = synced();
-    authority.apply(&snapshot(2, 1, vec![], vec![])).unwrap();
-    assert_eq!(authority.position(), at(2, 1));
+fn a_later_epoch_starts_with_a_base_whatever_its_revision() {
+    let authority = synced().reloaded(at(2, 1), []).unwrap();
+    assert_eq!(authority.position(), Some(at(2, 1)));
 }
 
 #[test]
 fn a_revocation_is_never_undone_not_even_by_a_later_epoch() {
     let mut authority = synced();
-    let revoked = wire::Token { revoked: true, ..token(9, 1) };
-    let revoke = vec![Change::Agent(agent(1, AgentStatusOnWire::Revoked)), Change::Token(revoked)];
-    authority.apply(&delta(1, 6, revoke)).unwrap();
-    let agents = vec![agent(1, AgentStatusOnWire::Active)];
-    authority.apply(&snapshot(2, 1, agents, vec![token(9, 1)])).unwrap();
-    let restore =
-        vec![Change::Agent(agent(1, AgentStatusOnWire::Active)), Change::Token(token(9, 1))];
-    authority.apply(&delta(2, 2, restore)).unwrap();
-    assert_eq!(authority.agent(agent_id(1)), Some(AgentStatus::Revoked));
-    assert!(authority.token(opaque(9).digest()).unwrap().revoked);
+    authority.apply(&delta(1, 6, [revoked(1), revoked_token()])).unwrap();
+    let records = checked([active(1), Wire::Grant(grant(1))]);
+    let mut authority = authority.reloaded(at(2, 1), records).unwrap();
+    authority.apply(&delta(2, 2, [active(1), Wire::Token(token(9, 1))])).unwrap();
+    assert_eq!(status(&authority, 1), Some(Status::Revoked));
+    assert!(known(&authority, 9).unwrap().revoked);
+    authority.rebase(at(2, 2));
+    assert!(known(&authority, 9).unwrap().revoked);
 }
 
 #[test]
-fn a_suspension_is_undone_by_a_later_revision() {
+fn a_revocation_is_remembered_even_while_a_base_does_not_know_the_agent() {
     let mut authority = synced();
-    for (revision, status) in [(6, AgentStatusOnWire::Suspended), (7, AgentStatusOnWire::Active)] {
-        authority.apply(&delta(1, revision, vec![Change::Agent(agent(1, status))])).unwrap();
+    authority.apply(&delta(1, 6, [revoked(1)])).unwrap();
+    let authority = authority.reloaded(at(2, 1), []).unwrap();
+    let authority = authority.reloaded(at(3, 1), checked([active(1)])).unwrap();
+    assert_eq!(status(&authority, 1), Some(Status::Revoked));
+}
+
+#[test]
+fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
+    let mut authority = synced();
+    let standing = |status: OnWire, not_before_unix_seconds| {
+        let standing = wire::Standing { not_before_unix_seconds, ..Default::default() };
+        let standing = wire::Standing { status: status.into(), ..standing };
+        Wire::Agent(wire::Agent { standing: Some(standing), ..agent(1, status) })
+    };
+    authority.apply(&delta(1, 6, [standing(OnWire::Suspended, 500)])).unwrap();
+    authority.apply(&delta(1, 7, [standing(OnWire::Active, 0)])).unwrap();
+    assert_eq!(status(&authority, 1), Some(Status::Active));
+    let entry = |issued| TokenEntry {
+        grant: GrantIndex::new(1).unwrap(),
+        issued: UnixSeconds(issued),
+        expires: UnixSeconds(1_000),
+        revoked: false,
+    };
+    let reason = authority.check(&entry(500), None).unwrap_err().reason;
+    assert_eq!(reason, DenyReason::TokenSuperseded);
+    assert_eq!(authority.check(&entry(501), None), Ok(agent_id(1)));
+    let reloaded = authority.reloaded(at(2, 1), checked([active(1), Wire::Grant(grant(1))]));
+    assert!(reloaded.unwrap().check(&entry(500), None).is_err());
+}
+
+#[test]
+fn a_base_takes_over_the_tokens_that_it_holds() {
+    let mut authority = synced();
+    authority.apply(&delta(1, 6, [Wire::Token(token(8, 1)), revoked_token()])).unwrap();
+    authority.apply(&delta(1, 7, [Wire::Token(token(7, 1))])).unwrap();
+    authority.rebase(at(1, 6));
+    assert_eq!(known(&authority, 8), None);
+    assert!(known(&authority, 9).unwrap().revoked, "revoked, so remembered");
+    assert!(known(&authority, 7).is_some(), "younger than the base");
+}
+
+#[test]
+fn expired_tokens_are_forgotten_in_bounded_steps_and_no_others() {
+    let mut authority = synced();
+    let tokens =
+        (1..=9).map(|n| Wire::Token(wire::Token { expires_unix_seconds: n.into(), ..token(n, 1) }));
+    authority.apply(&delta(1, 6, tokens)).unwrap();
+    let (mut cursor, mut steps) = (None, 0);
+    loop {
+        cursor = authority.forget_expired(UnixSeconds(4), cursor, 4);
+        steps += 1;
+        if cursor.is_none() {
+            break;
+        }
     }
-    assert_eq!(authority.agent(agent_id(1)), Some(AgentStatus::Active));
-}
-
-#[test]
-fn expired_tokens_are_forgotten_and_no_others() {
-    let mut authority = synced();
-    assert_eq!(authority.forget_expired(UnixSeconds(1_000)), 0);
-    assert_eq!(authority.forget_expired(UnixSeconds(1_001)), 1);
-    assert_eq!(authority.token_count(), 0);
+    assert_eq!((authority.token_count(), steps), (6, 3));
+    assert!((4..=9).all(|n| known(&authority, n).is_some()));
 }
 
 proptest! {
@@ -100,15 +164,12 @@ proptest! {
     fn whatever_arrives_the_state_is_a_prefix(arrivals in prop::collection::vec(6u64..16, 0..60)) {
         let mut authority = synced();
         for revision in arrivals {
-            let status = if revision == 8 { AgentStatusOnWire::Revoked } else { AgentStatusOnWire::Active };
-            let subject = if revision >= 8 { 1 } else { 2 };
-            // Revision 8 revokes agent 1; later ones speak of others.
-            let subject = if revision > 8 { 3 } else { subject };
-            let change = Change::Agent(agent(subject, status));
-            let _ = authority.apply(&delta(1, revision, vec![change]));
+            // Revision 8 revokes agent 1; the others speak of others.
+            let change = if revision == 8 { revoked(1) } else { active(3) };
+            let _ = authority.apply(&delta(1, revision, [change]));
             let here = authority.position().unwrap().revision.0;
-            let expected = if here >= 8 { AgentStatus::Revoked } else { AgentStatus::Active };
-            prop_assert_eq!(authority.agent(agent_id(1)), Some(expected));
+            let expected = if here >= 8 { Status::Revoked } else { Status::Active };
+            prop_assert_eq!(status(&authority, 1), Some(expected));
         }
     }
 }

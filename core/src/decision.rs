@@ -1,17 +1,46 @@
 //! The decision: the one function that says yes or no.
 
-use crate::authority::{AgentStatus, Authority};
+use crate::authority::Authority;
 use crate::credential::Credential;
-use crate::ids::{AgentId, TokenId};
+use crate::ids::AgentId;
+use crate::standing::{InFlight, Standing};
+use crate::table::{Fingerprint, TokenEntry};
 use crate::time::UnixMillis;
 use crate::update::Position;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// What the request presents.
     pub credential: Credential,
+    /// What it would do, where that is known.
+    pub action: Option<&'a str>,
 }
+
+/// When and by what knowledge is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The time that expiry is decided by: no earlier than the control plane's
+    /// clock is known to be.
+    pub now: UnixMillis,
+    /// How long ago the state was surely that of the control plane, in
+    /// milliseconds.
+    pub state_age: u64,
+    /// From which age on the state is stale, in milliseconds; `None` if it never
+    /// is.
+    pub max_staleness: Option<u64>,
+}
+
+/// The tokens that are not in the [`Authority`] itself.
+pub trait TokenTable {
+    /// What is known of a token, as of the base of the state.
+    fn find(&mut self, fingerprint: Fingerprint) -> Result<Option<TokenEntry>, Unreadable>;
+}
+
+/// The part of the table that would hold the token cannot be read, or is not what
+/// was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unreadable;
 
 /// What is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +50,9 @@ pub enum Decision {
         /// Who acts.
         agent_id: AgentId,
         /// By which token.
-        token_id: TokenId,
+        fingerprint: Fingerprint,
+        /// What was known of it.
+        token: TokenEntry,
         /// The state that said so.
         position: Position,
     },
@@ -36,98 +67,125 @@ pub enum Decision {
     },
 }
 
-/// Why a request is denied. The order is that of the checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum DenyReason {
+/// What stops a token, and what becomes of its requests in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// Why.
+    pub reason: DenyReason,
+    /// Whose token it is.
+    pub agent_id: Option<AgentId>,
+    /// Whether requests that were allowed before may end.
+    pub in_flight: InFlight,
+}
+
+macro_rules! deny_reasons {
+    ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
+        /// Why a request is denied. The order is that of the checks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum DenyReason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl DenyReason {
+            /// Every reason, for tables and counters.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$reason),*];
+
+            /// The stable name, as it stands in answers, counters and records.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$reason => $name,)* }
+            }
+        }
+    };
+}
+
+deny_reasons! {
     /// The gate itself failed, for example because its proxy would not show it
     /// the request. [`decide`] never answers this.
-    Internal,
-    /// No authority has been received yet.
-    Unsynced,
+    Internal = "internal",
+    /// No authority has been received yet, or a part of it cannot be read.
+    Unsynced = "unsynced",
     /// No credential.
-    TokenMissing,
+    TokenMissing = "token_missing",
     /// Several credentials.
-    MultipleCredentials,
+    MultipleCredentials = "multiple_credentials",
     /// Not a token by its shape.
-    TokenMalformed,
+    TokenMalformed = "token_malformed",
     /// A token that was never issued, or long ago.
-    TokenUnknown,
-    /// Its holder's standing is over for good.
-    AgentRevoked,
+    TokenUnknown = "token_unknown",
+    /// Everything is halted.
+    FleetHalted = "fleet_halted",
+    /// The standing of whom the agent acts for is paused.
+    PrincipalSuspended = "principal_suspended",
+    /// The standing of whom the agent acts for is over for good.
+    PrincipalRevoked = "principal_revoked",
     /// Its holder's standing is paused.
-    AgentSuspended,
+    AgentSuspended = "agent_suspended",
+    /// Its holder's standing is over for good.
+    AgentRevoked = "agent_revoked",
+    /// Its holder may not do this any more.
+    CapabilityRevoked = "capability_revoked",
     /// The token was taken back.
-    TokenRevoked,
+    TokenRevoked = "token_revoked",
+    /// It was issued before something above it was ended.
+    TokenSuperseded = "token_superseded",
     /// The token's time is over.
-    TokenExpired,
+    TokenExpired = "token_expired",
+    /// Nothing denies it, but the state that says so is too old.
+    Stale = "stale",
 }
 
-impl DenyReason {
-    /// Every reason, for tables and counters.
-    pub const ALL: [Self; 10] = [
-        Self::Internal,
-        Self::Unsynced,
-        Self::TokenMissing,
-        Self::MultipleCredentials,
-        Self::TokenMalformed,
-        Self::TokenUnknown,
-        Self::AgentRevoked,
-        Self::AgentSuspended,
-        Self::TokenRevoked,
-        Self::TokenExpired,
-    ];
-
-    /// The stable name, as it stands in answers, counters and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::Unsynced => "unsynced",
-            Self::TokenMissing => "token_missing",
-            Self::MultipleCredentials => "multiple_credentials",
-            Self::TokenMalformed => "token_malformed",
-            Self::TokenUnknown => "token_unknown",
-            Self::AgentRevoked => "agent_revoked",
-            Self::AgentSuspended => "agent_suspended",
-            Self::TokenRevoked => "token_revoked",
-            Self::TokenExpired => "token_expired",
-        }
-    }
-}
-
-/// Decides one request by the state `authority` at the instant `now`.
+/// Decides one request by the state `authority` and the `tokens` of its base.
 ///
-/// Strictest wins: a token counts only if it was issued, not taken back and not
-/// expired, and its holder is active. What was decided about the holder is
-/// answered before what is wrong with the token, so that a kill shows as one.
-pub fn decide(authority: &Authority, request: &Request, now: UnixMillis) -> Decision {
+/// Strictest wins: a token counts only if it was issued, after every not-before
+/// above it, if it is neither taken back nor expired, and if fleet, principal,
+/// agent and capability are active. What was decided above the token is answered
+/// before what is wrong with the token, so that a kill shows as one. A state that
+/// is stale still denies for its reasons; what it does not deny is `stale`.
+pub fn decide(
+    authority: &Authority,
+    tokens: &mut impl TokenTable,
+    request: &Request<'_>,
+    moment: &Moment,
+) -> Decision {
     let Some(position) = authority.position() else {
         return Decision::Deny { reason: DenyReason::Unsynced, agent_id: None, position: None };
     };
     let deny = |reason, agent_id| Decision::Deny { reason, agent_id, position: Some(position) };
+    let stale = moment.max_staleness.is_some_and(|limit| moment.state_age > limit);
 
-    let digest = match request.credential {
+    let fingerprint = match request.credential {
         Credential::Missing => return deny(DenyReason::TokenMissing, None),
         Credential::Multiple => return deny(DenyReason::MultipleCredentials, None),
         Credential::Malformed => return deny(DenyReason::TokenMalformed, None),
-        Credential::Opaque(digest) => digest,
+        Credential::Opaque(digest) => digest.fingerprint(),
     };
-    let Some(grant) = authority.token(digest) else {
-        return deny(DenyReason::TokenUnknown, None);
+    let found = match authority.token(fingerprint) {
+        Some(token) => Ok(Some(token)),
+        None => tokens.find(fingerprint),
     };
-    let holder = Some(grant.agent_id);
-    match authority.agent(grant.agent_id) {
-        Some(AgentStatus::Active) => {}
-        Some(AgentStatus::Suspended) => return deny(DenyReason::AgentSuspended, holder),
-        // A token whose holder is not in the state has no holder.
-        Some(AgentStatus::Revoked) | None => return deny(DenyReason::AgentRevoked, holder),
+    let token = match found {
+        Ok(Some(token)) => token,
+        Ok(None) if stale => return deny(DenyReason::Stale, None),
+        Ok(None) => return deny(DenyReason::TokenUnknown, None),
+        Err(Unreadable) => return deny(DenyReason::Unsynced, None),
+    };
+    let agent_id = match authority.check(&token, request.action) {
+        Ok(agent_id) => agent_id,
+        Err(stop) => return deny(stop.reason, stop.agent_id),
+    };
+    if moment.now.seconds() >= token.expires {
+        return deny(DenyReason::TokenExpired, Some(agent_id));
     }
-    if grant.revoked {
-        return deny(DenyReason::TokenRevoked, holder);
+    if stale {
+        return deny(DenyReason::Stale, Some(agent_id));
     }
-    if now.seconds() >= grant.expires {
-        return deny(DenyReason::TokenExpired, holder);
+    Decision::Allow { agent_id, fingerprint, token, position }
+}
+
+impl Stop {
+    pub(crate) fn new(reason: DenyReason, agent_id: Option<AgentId>, by: &Standing) -> Self {
+        Self { reason, agent_id, in_flight: by.in_flight }
     }
-    Decision::Allow { agent_id: grant.agent_id, token_id: grant.token_id, position }
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ id_kind!(
     /// A token's public name, safe to log: `tok_` and a ULID. It is not the token.
     TokenKind, TokenId, "tok_", "a token id");
 id_kind!(
+    /// A principal, on whose behalf agents act: `prn_` and a ULID.
+    PrincipalKind, PrincipalId, "prn_", "a principal id");
+id_kind!(
     /// A policy: `pol_` and a ULID.
     PolicyKind, PolicyId, "pol_", "a policy id");
 

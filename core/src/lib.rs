@@ -5,10 +5,11 @@
 //! for `wasm32-wasip1`, where the filter uses it, and natively, where the
 //! control plane and the tests do, so that both decide by the same code.
 //!
-//! Start at [`decide`]: it is the one decision function. [`Authority`] is the
-//! state that it reads, [`SignedUpdate`](wire::SignedUpdate) how that state
-//! travels, [`Verifier`] the only way to turn received bytes into a
-//! [`VerifiedUpdate`].
+//! Start at [`decide`]: it is the one decision function. [`Authority`] and a
+//! [`TokenTable`] are the state that it reads, [`Image`] the chunks in which that
+//! state travels and [`Change`] one step of it,
+//! [`SignedUpdate`](wire::SignedUpdate) what it travels in, [`Verifier`] the only
+//! way to turn received bytes into a [`VerifiedUpdate`].
 
 // The filter runs this code: a panic would take a worker's VM down.
 #![cfg_attr(
@@ -25,10 +26,17 @@
 )]
 
 mod authority;
+mod change;
 mod credential;
 mod decision;
+mod freshness;
 mod ids;
+mod image;
+mod key_ring;
 mod keys;
+mod manifest;
+mod standing;
+pub mod table;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -36,13 +44,20 @@ mod token;
 mod update;
 pub mod wire;
 
-pub use authority::{AgentStatus, ApplyError, Authority, TokenGrant};
+pub use authority::{ApplyError, Authority};
+pub use change::{Agent, Change, MAX_ACTION_BYTES};
 pub use credential::Credential;
-pub use decision::{Decision, DenyReason, Request, decide};
-pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, TokenId};
+pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
+pub use freshness::{Anchor, Freshness, Monotonic};
+pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
+pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
+pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};
+pub use standing::{Denied, InFlight, Standing, Status};
+pub use table::{Fingerprint, GrantIndex, TokenEntry};
 pub use time::{UnixMillis, UnixSeconds};
 pub use token::{OpaqueToken, TokenDigest, TokenError};
 pub use update::{
-    Body, Nonce, Position, Revision, UpdateError, VerifiedUpdate, Verifier, sign_update,
+    Body, MAX_CHANGES, MAX_KEYS, Nonce, Position, Revision, UpdateError, VerifiedUpdate, Verifier,
+    sign_update,
 };

@@ -1,21 +1,25 @@
 //! Signed updates: how authority travels, and the one way to believe it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use prost::Message;
 use thiserror::Error;
 
-use crate::authority::{AgentStatus, TokenGrant};
-use crate::ids::{AgentId, TokenId};
-use crate::keys::{KeyId, PublicKey, Signer};
-use crate::time::{UnixMillis, UnixSeconds};
+use crate::change::Change;
+use crate::key_ring::KeyRing;
+use crate::keys::{PublicKey, Signer};
+use crate::manifest::Manifest;
+use crate::time::UnixMillis;
 use crate::token::TokenDigest;
 use crate::wire;
 
 /// Signed in front of every payload, so that a signature made for this purpose
 /// means nothing anywhere else.
 const DOMAIN: &[u8] = b"kya-update-v1\0";
+/// Most changes of one delta.
+pub const MAX_CHANGES: usize = 4096;
+/// Most keys whose signatures count at once.
+pub const MAX_KEYS: usize = 8;
 
 /// 32 random bytes by which a proxy recognises the answer to its own question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +40,7 @@ pub struct Position {
     pub revision: Revision,
 }
 
-/// An update whose signature fits a pinned key and whose shape is right. There
+/// An update whose signature fits a trusted key and whose shape is right. There
 /// is no other way to make one than [`Verifier::verify`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifiedUpdate {
@@ -49,28 +53,39 @@ pub struct VerifiedUpdate {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// All authority as of the position, in answer to `nonce`.
-    Snapshot {
+    Manifest {
         /// The nonce of the question that it answers.
         nonce: Nonce,
-        /// Every agent.
-        agents: Vec<(AgentId, AgentStatus)>,
-        /// Every token that has not expired.
-        tokens: Vec<(TokenDigest, TokenGrant)>,
+        /// The hashes of its chunks.
+        manifest: Manifest,
     },
-    /// What changed between the revision before the position and the position.
-    Delta {
-        /// In the order in which they apply.
-        changes: Vec<Change>,
+    /// What changed between the revision before the position and the position,
+    /// in the order in which it applies.
+    Delta(Vec<Change>),
+    /// The control plane is there, and has sent everything up to the position.
+    Heartbeat {
+        /// The nonce of the question that it answers, if it answers one.
+        nonce: Option<Nonce>,
     },
-}
-
-/// One change of a delta.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// The standing of an agent.
-    Agent(AgentId, AgentStatus),
-    /// What is known of a token.
-    Token(TokenDigest, TokenGrant),
+    /// Every worker is to show that it is alive.
+    Challenge(Nonce),
+    /// Which keys count from now on.
+    Keys {
+        /// Grows with every such update.
+        serial: u64,
+        /// 1 to [`MAX_KEYS`] keys.
+        keys: Vec<PublicKey>,
+    },
+    /// Whether a token was issued, as of the position. It grants nothing: the
+    /// state from that position on does.
+    Introspection {
+        /// The nonce of the question that it answers.
+        nonce: Nonce,
+        /// The token.
+        digest: TokenDigest,
+        /// Whether every state from the position on holds it.
+        known: bool,
+    },
 }
 
 /// Why a received update was not believed.
@@ -79,7 +94,7 @@ pub enum UpdateError {
     /// It is not an encoded `SignedUpdate`.
     #[error("not a SignedUpdate")]
     NotAnEnvelope,
-    /// It names a key that is not pinned.
+    /// It names a key that is not trusted.
     #[error("signed by a key that is not pinned")]
     UnknownKey,
     /// The signature does not fit the payload.
@@ -103,26 +118,32 @@ impl UpdateError {
     }
 }
 
-/// The pinned keys, and what is checked against them.
+/// The trusted keys, and what is checked against them.
 #[derive(Debug, Clone)]
 pub struct Verifier {
-    keys: BTreeMap<KeyId, PublicKey>,
+    keys: KeyRing,
 }
 
 impl Verifier {
-    /// A verifier that trusts exactly these keys.
-    pub fn new(keys: impl IntoIterator<Item = PublicKey>) -> Self {
-        Self { keys: keys.into_iter().map(|key| (key.id(), key)).collect() }
+    /// A verifier that trusts exactly these keys, until a signed update names
+    /// others.
+    pub fn new(pinned: impl IntoIterator<Item = PublicKey>) -> Self {
+        Self { keys: KeyRing::pinned(pinned) }
     }
 
-    /// Reads an encoded `SignedUpdate` and believes it, or says why not. Nothing
-    /// of the payload is looked at before its signature fits.
+    /// Reads an encoded `SignedUpdate` and believes it, or says why not.
     pub fn verify(&self, encoded: &[u8]) -> Result<VerifiedUpdate, UpdateError> {
         let signed = wire::SignedUpdate::decode(encoded).map_err(|_| UpdateError::NotAnEnvelope)?;
-        let key = <[u8; 8]>::try_from(signed.key_id.as_slice())
-            .ok()
-            .and_then(|id| self.keys.get(&KeyId(id)))
-            .ok_or(UpdateError::UnknownKey)?;
+        self.verify_signed(&signed)
+    }
+
+    /// Believes a `SignedUpdate`, or says why not. Nothing of the payload is
+    /// looked at before its signature fits.
+    pub fn verify_signed(
+        &self,
+        signed: &wire::SignedUpdate,
+    ) -> Result<VerifiedUpdate, UpdateError> {
+        let key = self.keys.find(&signed.key_id).ok_or(UpdateError::UnknownKey)?;
         if !key.verifies(&signed_bytes(&signed.payload), &signed.signature) {
             return Err(UpdateError::BadSignature);
         }
@@ -130,30 +151,36 @@ impl Verifier {
             wire::Update::decode(signed.payload.as_slice()).map_err(|_| UpdateError::BadPayload)?;
         VerifiedUpdate::from_payload(update).ok_or(UpdateError::BadPayload)
     }
+
+    /// Trusts the keys that a verified update names, in the place of those that
+    /// were trusted before. Says whether that is news: an update with the same
+    /// or a lower serial changes nothing, nor does one of another kind.
+    pub fn learn(&mut self, update: &VerifiedUpdate) -> bool {
+        match &update.body {
+            Body::Keys { serial, keys } => self.keys.replace(*serial, keys),
+            _ => false,
+        }
+    }
+
+    /// Serial of the keys that are trusted now; 0 while they are the pinned ones.
+    pub fn key_serial(&self) -> u64 {
+        self.keys.serial()
+    }
 }
 
 impl VerifiedUpdate {
     fn from_payload(update: wire::Update) -> Option<Self> {
-        let body = match update.body? {
-            wire::update::Body::Snapshot(snapshot) => Body::Snapshot {
-                nonce: Nonce(snapshot.nonce.try_into().ok()?),
-                agents: snapshot.agents.iter().map(agent).collect::<Option<_>>()?,
-                tokens: snapshot.tokens.iter().map(token).collect::<Option<_>>()?,
-            },
-            wire::update::Body::Delta(delta) => {
-                Body::Delta { changes: delta.changes.iter().map(change).collect::<Option<_>>()? }
-            }
-        };
+        let body = Body::from_wire(update.body?)?;
         let position = Position { epoch: update.epoch, revision: Revision(update.revision) };
         Some(Self { position, issued: UnixMillis(update.unix_millis), body })
     }
 
-    /// Where in the order of changes this update leads to.
+    /// Where in the order of changes this update leads to, or was signed at.
     pub fn position(&self) -> Position {
         self.position
     }
 
-    /// When the control plane committed it (a delta) or took it (a snapshot).
+    /// When the control plane committed it (a delta) or signed it (all others).
     pub fn issued(&self) -> UnixMillis {
         self.issued
     }
@@ -164,36 +191,44 @@ impl VerifiedUpdate {
     }
 }
 
-fn change(record: &wire::Change) -> Option<Change> {
-    // What is not understood may be a denial: refuse it, never skip it.
-    match record.change.as_ref()? {
-        wire::change::Change::Agent(record) => {
-            agent(record).map(|(id, status)| Change::Agent(id, status))
-        }
-        wire::change::Change::Token(record) => {
-            token(record).map(|(digest, grant)| Change::Token(digest, grant))
-        }
+impl Body {
+    fn from_wire(body: wire::update::Body) -> Option<Self> {
+        use wire::update::Body as Wire;
+        Some(match body {
+            Wire::Manifest(manifest) => {
+                let nonce = nonce(&manifest.nonce)?;
+                Self::Manifest { nonce, manifest: Manifest::from_wire(manifest)? }
+            }
+            Wire::Delta(delta) => Self::Delta(changes(&delta.changes)?),
+            Wire::Heartbeat(heartbeat) => match heartbeat.nonce.as_slice() {
+                [] => Self::Heartbeat { nonce: None },
+                bytes => Self::Heartbeat { nonce: Some(nonce(bytes)?) },
+            },
+            Wire::Challenge(challenge) => Self::Challenge(nonce(&challenge.nonce)?),
+            Wire::Keys(ring) => {
+                if ring.keys.is_empty() || ring.keys.len() > MAX_KEYS {
+                    return None;
+                }
+                let key =
+                    |bytes: &Vec<u8>| PublicKey::from_bytes(bytes.as_slice().try_into().ok()?).ok();
+                let keys = ring.keys.iter().map(key).collect::<Option<_>>()?;
+                Self::Keys { serial: ring.serial, keys }
+            }
+            Wire::Introspection(answer) => Self::Introspection {
+                nonce: nonce(&answer.nonce)?,
+                digest: TokenDigest::from_slice(&answer.digest)?,
+                known: answer.known,
+            },
+        })
     }
 }
 
-fn agent(record: &wire::Agent) -> Option<(AgentId, AgentStatus)> {
-    let status = match record.status() {
-        wire::AgentStatus::Active => AgentStatus::Active,
-        wire::AgentStatus::Suspended => AgentStatus::Suspended,
-        // A status that this version does not know is the strictest one.
-        wire::AgentStatus::Revoked | wire::AgentStatus::Unspecified => AgentStatus::Revoked,
-    };
-    Some((AgentId::from_slice(&record.id).ok()?, status))
+fn nonce(bytes: &[u8]) -> Option<Nonce> {
+    bytes.try_into().ok().map(Nonce)
 }
 
-fn token(record: &wire::Token) -> Option<(TokenDigest, TokenGrant)> {
-    let grant = TokenGrant {
-        token_id: TokenId::from_slice(&record.id).ok()?,
-        agent_id: AgentId::from_slice(&record.agent_id).ok()?,
-        expires: UnixSeconds(record.expires_unix_seconds),
-        revoked: record.revoked,
-    };
-    Some((TokenDigest::from_slice(&record.digest)?, grant))
+fn changes(records: &[wire::Change]) -> Option<Vec<Change>> {
+    if records.len() > MAX_CHANGES { None } else { Change::all_from_wire(records) }
 }
 
 /// Encodes and signs an update. The payload is signed byte for byte as it will
@@ -218,6 +253,26 @@ impl Revision {
     /// The revision after this one.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
+    }
+}
+
+impl Position {
+    /// The position of the next change in the same epoch.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self { epoch: self.epoch, revision: self.revision.next() }
+    }
+}
+
+impl From<Position> for wire::Position {
+    fn from(position: Position) -> Self {
+        Self { epoch: position.epoch, revision: position.revision.0 }
+    }
+}
+
+impl From<wire::Position> for Position {
+    fn from(position: wire::Position) -> Self {
+        Self { epoch: position.epoch, revision: Revision(position.revision) }
     }
 }
 
@@ -278,12 +333,21 @@ mod tests {
         let mut without_body = delta();
         without_body.body = None;
         let short_nonce = wire::Update {
-            body: Some(wire::update::Body::Snapshot(wire::Snapshot {
-                nonce: vec![0; 31],
+            body: Some(wire::update::Body::Heartbeat(wire::Heartbeat { nonce: vec![0; 31] })),
+            ..delta()
+        };
+        let no_hashes = wire::Update {
+            body: Some(wire::update::Body::Manifest(wire::Manifest {
+                nonce: vec![0; 32],
                 ..Default::default()
             })),
             ..delta()
         };
+        let keys = |keys| wire::Update {
+            body: Some(wire::update::Body::Keys(wire::Keys { serial: 1, keys })),
+            ..delta()
+        };
+        let good_key = signer().public_key().to_bytes().to_vec();
         let with = |change| wire::Update {
             body: Some(wire::update::Body::Delta(wire::Delta {
                 changes: vec![wire::Change { change }],
@@ -299,9 +363,57 @@ mod tests {
             id: vec![0; 17],
             ..Default::default()
         })));
-        for update in [without_body, short_nonce, unknown_change, short_digest, long_id] {
+        let too_many =
+            wire::Change { change: Some(wire::change::Change::Token(crate::testing::token(8, 1))) };
+        let too_many = wire::Update {
+            body: Some(wire::update::Body::Delta(wire::Delta {
+                changes: vec![too_many; MAX_CHANGES + 1],
+            })),
+            ..delta()
+        };
+        for update in [
+            without_body,
+            short_nonce,
+            no_hashes,
+            keys(vec![]),
+            keys(vec![vec![0; 31]]),
+            keys(vec![vec![0; 32]]),
+            keys(vec![good_key; MAX_KEYS + 1]),
+            unknown_change,
+            short_digest,
+            long_id,
+            too_many,
+        ] {
             let signed = sign_update(&signer(), &update).encode_to_vec();
             assert_eq!(verifier().verify(&signed), Err(UpdateError::BadPayload));
+        }
+    }
+
+    fn keys(serial: u64, signed_by: &Signer, named: &[&Signer]) -> Vec<u8> {
+        let keys = named.iter().map(|key| key.public_key().to_bytes().to_vec()).collect();
+        let body = wire::update::Body::Keys(wire::Keys { serial, keys });
+        sign_update(signed_by, &wire::Update { body: Some(body), ..delta() }).encode_to_vec()
+    }
+
+    #[test]
+    fn keys_follow_one_another_without_a_moment_in_which_none_counts() {
+        let (old, new, foreign) =
+            (signer(), Signer::from_seed([2; 32]), Signer::from_seed([3; 32]));
+        let mut verifier = verifier();
+        let counts = |verifier: &Verifier, signer: &Signer| {
+            verifier.verify(&sign_update(signer, &delta()).encode_to_vec()).is_ok()
+        };
+        let announced = verifier.verify(&keys(1, &old, &[&old, &new])).unwrap();
+        assert!(verifier.learn(&announced));
+        assert!(counts(&verifier, &old) && counts(&verifier, &new));
+        assert!(!verifier.learn(&announced), "the same again is no news");
+        let retired = verifier.verify(&keys(2, &new, &[&new])).unwrap();
+        assert!(verifier.learn(&retired));
+        assert!(!counts(&verifier, &old) && counts(&verifier, &new));
+        assert!(!verifier.learn(&announced), "an older one brings no key back");
+        assert_eq!(verifier.key_serial(), 2);
+        for by in [&old, &foreign] {
+            assert_eq!(verifier.verify(&keys(9, by, &[by])), Err(UpdateError::UnknownKey));
         }
     }
 

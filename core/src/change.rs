@@ -1,0 +1,191 @@
+//! Changes: the records of the protocol, checked.
+
+use crate::ids::{AgentId, Id, IdKind, PrincipalId};
+use crate::standing::{InFlight, Standing, Status};
+use crate::table::{Fingerprint, GrantIndex, TokenEntry};
+use crate::time::UnixSeconds;
+use crate::token::TokenDigest;
+use crate::wire;
+
+/// Longest name of an action, in bytes.
+pub const MAX_ACTION_BYTES: usize = 256;
+
+/// One record of authority: what it says replaces what was said before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// The standing of everyone.
+    Fleet(Standing),
+    /// The standing of a principal.
+    Principal(PrincipalId, Standing),
+    /// An agent.
+    Agent(AgentId, Agent),
+    /// The standing of one action of one agent.
+    Capability(AgentId, String, Standing),
+    /// What a grant stands for.
+    Grant(GrantIndex, AgentId),
+    /// What is known of a token.
+    Token(Fingerprint, TokenEntry),
+}
+
+/// What is known of an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agent {
+    /// What was decided about it.
+    pub standing: Standing,
+    /// On whose behalf it acts.
+    pub principal: Option<PrincipalId>,
+}
+
+impl Change {
+    /// Reads a record; `None` if a part of it is missing, malformed or of a kind
+    /// that this version does not know. What is not understood may be a denial.
+    pub fn from_wire(record: &wire::Change) -> Option<Self> {
+        use wire::change::Change as Wire;
+        Some(match record.change.as_ref()? {
+            Wire::Fleet(fleet) => Self::Fleet(standing(fleet.standing.as_ref())?),
+            Wire::Principal(principal) => {
+                Self::Principal(id(&principal.id)?, standing(principal.standing.as_ref())?)
+            }
+            Wire::Agent(agent) => {
+                let standing = standing(agent.standing.as_ref())?;
+                let principal = match agent.principal_id.as_slice() {
+                    [] => None,
+                    bytes => Some(id(bytes)?),
+                };
+                Self::Agent(id(&agent.id)?, Agent { standing, principal })
+            }
+            Wire::Capability(capability) => {
+                let action = &capability.action;
+                if action.is_empty() || action.len() > MAX_ACTION_BYTES {
+                    return None;
+                }
+                let standing = standing(capability.standing.as_ref())?;
+                Self::Capability(id(&capability.agent_id)?, action.clone(), standing)
+            }
+            Wire::Grant(grant) => Self::Grant(GrantIndex::new(grant.index)?, id(&grant.agent_id)?),
+            Wire::Token(token) => {
+                let entry = TokenEntry {
+                    grant: GrantIndex::new(token.grant)?,
+                    issued: seconds(token.issued_unix_seconds)?,
+                    expires: seconds(token.expires_unix_seconds)?,
+                    revoked: token.revoked,
+                };
+                Self::Token(TokenDigest::from_slice(&token.digest)?.fingerprint(), entry)
+            }
+        })
+    }
+
+    /// Reads every record, or none of them.
+    pub fn all_from_wire(records: &[wire::Change]) -> Option<Vec<Self>> {
+        records.iter().map(Self::from_wire).collect()
+    }
+}
+
+fn id<K: IdKind>(bytes: &[u8]) -> Option<Id<K>> {
+    Id::from_slice(bytes).ok()
+}
+
+fn seconds(at: u64) -> Option<UnixSeconds> {
+    u32::try_from(at).ok().map(|_| UnixSeconds(at))
+}
+
+fn standing(record: Option<&wire::Standing>) -> Option<Standing> {
+    let record = record?;
+    let status = match record.status() {
+        wire::Status::Active => Status::Active,
+        wire::Status::Suspended => Status::Suspended,
+        // A status that this version does not know is the strictest one.
+        wire::Status::Revoked | wire::Status::Unspecified => Status::Revoked,
+    };
+    let in_flight = match record.in_flight() {
+        wire::InFlight::Drain => InFlight::Drain,
+        wire::InFlight::Abort | wire::InFlight::Unspecified => InFlight::Abort,
+    };
+    Some(Standing { status, not_before: UnixSeconds(record.not_before_unix_seconds), in_flight })
+}
+
+impl From<Standing> for wire::Standing {
+    fn from(standing: Standing) -> Self {
+        let status = match standing.status {
+            Status::Active => wire::Status::Active,
+            Status::Suspended => wire::Status::Suspended,
+            Status::Revoked => wire::Status::Revoked,
+        };
+        let in_flight = match standing.in_flight {
+            InFlight::Drain => wire::InFlight::Drain,
+            InFlight::Abort => wire::InFlight::Abort,
+        };
+        Self {
+            status: status.into(),
+            not_before_unix_seconds: standing.not_before.0,
+            in_flight: in_flight.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::change::Change as Wire;
+
+    fn read(change: Wire) -> Option<Change> {
+        Change::from_wire(&wire::Change { change: Some(change) })
+    }
+
+    fn active() -> Option<wire::Standing> {
+        Some(Standing::ACTIVE.into())
+    }
+
+    #[test]
+    fn a_standing_survives_the_wire() {
+        for status in [Status::Active, Status::Suspended, Status::Revoked] {
+            for in_flight in [InFlight::Drain, InFlight::Abort] {
+                let said = Standing { status, not_before: UnixSeconds(9), in_flight };
+                let fleet = wire::Fleet { standing: Some(said.into()) };
+                assert_eq!(read(Wire::Fleet(fleet)), Some(Change::Fleet(said)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_standing_does_not_say_is_read_as_the_strictest() {
+        let silent = wire::Standing::default();
+        let unknown = wire::Standing { status: 77, in_flight: 77, ..Default::default() };
+        for standing in [silent, unknown] {
+            let fleet = wire::Fleet { standing: Some(standing) };
+            let Some(Change::Fleet(read)) = read(Wire::Fleet(fleet)) else { panic!() };
+            assert_eq!((read.status, read.in_flight), (Status::Revoked, InFlight::Abort));
+        }
+        assert_eq!(read(Wire::Fleet(wire::Fleet { standing: None })), None);
+    }
+
+    #[test]
+    fn a_malformed_record_is_none() {
+        let id = vec![1; 16];
+        let agent = wire::Agent { id: id.clone(), standing: active(), principal_id: vec![] };
+        assert!(read(Wire::Agent(agent.clone())).is_some());
+        for agent in [
+            wire::Agent { id: vec![1; 15], ..agent.clone() },
+            wire::Agent { standing: None, ..agent.clone() },
+            wire::Agent { principal_id: vec![1; 17], ..agent.clone() },
+        ] {
+            assert_eq!(read(Wire::Agent(agent)), None);
+        }
+        let capability =
+            |action: String| wire::Capability { agent_id: id.clone(), action, standing: active() };
+        assert!(read(Wire::Capability(capability("a".repeat(256)))).is_some());
+        assert_eq!(read(Wire::Capability(capability("a".repeat(257)))), None);
+        assert_eq!(read(Wire::Capability(capability(String::new()))), None);
+        let token = wire::Token { digest: vec![1; 32], ..Default::default() };
+        assert!(read(Wire::Token(token.clone())).is_some());
+        for token in [
+            wire::Token { digest: vec![1; 31], ..token.clone() },
+            wire::Token { grant: 1 << 31, ..token.clone() },
+            wire::Token { issued_unix_seconds: 1 << 32, ..token.clone() },
+            wire::Token { expires_unix_seconds: 1 << 32, ..token.clone() },
+        ] {
+            assert_eq!(read(Wire::Token(token)), None);
+        }
+        assert_eq!(Change::from_wire(&wire::Change { change: None }), None);
+    }
+}
