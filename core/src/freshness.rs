@@ -21,6 +21,15 @@ pub struct Anchor {
     pub signed: UnixMillis,
 }
 
+impl Anchor {
+    /// The earliest instant at which something can have been signed.
+    fn instant(&self, signed: UnixMillis) -> Monotonic {
+        let after = signed.0.saturating_sub(self.signed.0);
+        let before = self.signed.0.saturating_sub(signed.0);
+        Monotonic(self.asked.0.saturating_add(after).saturating_sub(before))
+    }
+}
+
 /// What is known of the age of the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
@@ -39,31 +48,28 @@ struct Heard {
 
 impl Freshness {
     /// A nonce came back. Says whether it is news: an anchor counts if its
-    /// question was asked after that of the last one.
+    /// question was asked after that of the last one. It says how the clocks
+    /// stand, and nothing about the state.
     pub fn anchored(&mut self, anchor: Anchor, now: Monotonic) -> bool {
         let newer = self.anchor.is_none_or(|last| anchor.asked > last.asked);
         if !newer || anchor.asked > now {
             return false;
         }
         self.anchor = Some(anchor);
-        // Whatever was said before was said by a clock that may have been set since.
-        let proves = self.newest.map_or(anchor.asked, |last| last.proves.max(anchor.asked));
-        self.newest = Some(Heard { signed: anchor.signed, at: now, proves });
+        // A clock that was set back since the newest message is believed again.
+        if let Some(newest) = self.newest.as_mut().filter(|it| it.signed > anchor.signed) {
+            *newest = Heard { signed: anchor.signed, at: now, ..*newest };
+        }
         true
     }
 
-    /// A verified message arrived. Says whether it was signed after the newest.
+    /// The state was the newest when this was signed. Says whether that was after
+    /// the newest that is known.
     pub fn heard(&mut self, signed: UnixMillis, now: Monotonic) -> bool {
         if self.newest.is_some_and(|newest| signed <= newest.signed) {
             return false;
         }
-        let proves = match self.anchor {
-            Some(anchor) => {
-                let since = signed.0.saturating_sub(anchor.signed.0);
-                now.min(Monotonic(anchor.asked.0.saturating_add(since)))
-            }
-            None => now,
-        };
+        let proves = self.anchor.map_or(now, |anchor| anchor.instant(signed).min(now));
         let proves = self.newest.map_or(proves, |newest| newest.proves.max(proves));
         self.newest = Some(Heard { signed, at: now, proves });
         true
@@ -101,12 +107,15 @@ mod tests {
     #[test]
     fn a_message_is_as_old_as_its_signature_shows_and_not_as_its_arrival() {
         let mut freshness = Freshness::default();
-        let anchor = Anchor { asked: at(1_000), signed: UnixMillis(500_000) };
-        assert!(freshness.anchored(anchor, at(1_010)));
-        assert_eq!(freshness.age(at(1_010)), Some(10));
+        let anchor = Anchor { asked: at(10_000), signed: UnixMillis(500_000) };
+        assert!(freshness.anchored(anchor, at(10_010)));
+        assert_eq!(freshness.age(at(10_010)), None, "an anchor says nothing about the state");
+        // What was signed before the anchor, such as a state found in a cache.
+        assert!(freshness.heard(UnixMillis(497_000), at(10_020)));
+        assert_eq!(freshness.age(at(10_020)), Some(3_020));
         // Signed one second after the anchor, held up for nine.
-        assert!(freshness.heard(UnixMillis(501_000), at(11_000)));
-        assert_eq!(freshness.age(at(11_000)), Some(9_000));
+        assert!(freshness.heard(UnixMillis(501_000), at(20_000)));
+        assert_eq!(freshness.age(at(20_000)), Some(9_000));
     }
 
     #[test]
@@ -123,12 +132,11 @@ mod tests {
     fn a_control_plane_whose_clock_was_set_back_is_believed_after_a_new_question() {
         let mut freshness = Freshness::default();
         freshness.anchored(Anchor { asked: at(0), signed: UnixMillis(900_000) }, at(1));
+        assert!(freshness.heard(UnixMillis(901_000), at(1_000)));
         assert!(!freshness.heard(UnixMillis(600_000), at(5_000)));
-        assert_eq!(freshness.age(at(5_000)), Some(5_000));
-        assert!(
-            freshness.anchored(Anchor { asked: at(5_000), signed: UnixMillis(600_001) }, at(5_002))
-        );
-        assert_eq!(freshness.age(at(5_002)), Some(2));
+        assert_eq!(freshness.age(at(5_000)), Some(4_000));
+        let anchor = Anchor { asked: at(5_000), signed: UnixMillis(600_001) };
+        assert!(freshness.anchored(anchor, at(5_002)));
         assert!(freshness.heard(UnixMillis(601_001), at(6_000)));
         assert_eq!(freshness.age(at(6_000)), Some(0));
     }
@@ -159,7 +167,6 @@ mod tests {
             let mut freshness = Freshness::default();
             let (mut now, mut truth) = (1_000u64, None::<u64>);
             freshness.anchored(Anchor { asked: at(now), signed: UnixMillis(now + offset) }, at(now));
-            truth.get_or_insert(now);
             for (pass, delay, anchors) in messages {
                 now += pass;
                 // Signed `delay` ago, by a clock that runs as fast as this one.
@@ -167,9 +174,9 @@ mod tests {
                 if anchors {
                     let asked = at(signed.saturating_sub(delay).max(1_000));
                     freshness.anchored(Anchor { asked, signed: UnixMillis(signed + offset) }, at(now));
-                } else {
-                    freshness.heard(UnixMillis(signed + offset), at(now));
+                    continue;
                 }
+                freshness.heard(UnixMillis(signed + offset), at(now));
                 truth = truth.max(Some(signed));
                 let age = freshness.age(at(now)).unwrap();
                 prop_assert!(age >= now - truth.unwrap());
