@@ -31,7 +31,7 @@
     )
 )]
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(test, target_arch = "wasm32"))]
 mod abi;
 pub mod boot;
 pub mod cache;
