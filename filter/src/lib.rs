@@ -37,6 +37,7 @@ pub mod boot;
 pub mod cache;
 pub mod config;
 pub mod host;
+pub mod in_flight;
 pub mod leader;
 pub mod lease;
 pub mod metrics;
