@@ -139,6 +139,27 @@ impl fmt::Display for StreamEnd {
     }
 }
 
+/// One HTTP stream of this VM, as the ABI numbers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextId(pub u32);
+
+/// An HTTP call that this VM has made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u32);
+
+/// What an HTTP call was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The status code.
+    pub status: u16,
+    /// The whole body, at most [`MAX_BODY`] bytes.
+    pub body: Vec<u8>,
+}
+
+/// Longest body that is taken of the response to an HTTP call: a snapshot of
+/// 4 MiB and what surrounds it. A longer one counts as no response.
+pub const MAX_BODY: usize = (4 << 20) + (64 << 10);
+
 /// A header as the proxy holds it: names in lower case, values in whatever
 /// bytes the peer sent.
 pub type Header = (Vec<u8>, Vec<u8>);
@@ -147,12 +168,18 @@ pub type Header = (Vec<u8>, Vec<u8>);
 pub trait Host {
     /// Nanoseconds since 1970 by the proxy's wall clock; 0 if it shows none.
     fn now_nanos(&self) -> u64;
+    /// Nanoseconds of a clock that is never set, comparable between the VMs of
+    /// one proxy; `None` if the proxy shows none.
+    fn monotonic_nanos(&self) -> Option<u64>;
     /// Fills `bytes` from the proxy's random source.
     fn random(&self, bytes: &mut [u8]) -> Result<(), Refused>;
     /// Writes a line to the proxy's log. Never give it a secret.
     fn log(&self, level: LogLevel, message: &str);
     /// A property of the proxy, by its path; `None` if it has none.
     fn property(&self, path: &[&str]) -> Option<Vec<u8>>;
+    /// An environment variable that the proxy gives its VMs (Envoy:
+    /// `vm_config.environment_variables`); `None` too if it is not UTF-8.
+    fn environment(&self, name: &str) -> Option<String>;
 
     /// Reads shared data; `None` for a key that was never written.
     fn shared_data(&self, key: &str) -> Result<Option<SharedValue>, Refused>;
@@ -169,12 +196,32 @@ pub trait Host {
     /// Takes the oldest message out of a queue.
     fn dequeue(&self, queue: QueueId) -> Result<Option<Vec<u8>>, Refused>;
 
-    /// Opens a bidirectional gRPC stream through a cluster of the proxy.
-    fn open_stream(&self, cluster: &str, service: &str, method: &str) -> Result<StreamId, Refused>;
+    /// Opens a bidirectional gRPC stream through a cluster of the proxy, with
+    /// this initial metadata.
+    fn open_stream(
+        &self,
+        cluster: &str,
+        service: &str,
+        method: &str,
+        metadata: &[(&str, &str)],
+    ) -> Result<StreamId, Refused>;
     /// Sends one message on a stream.
     fn send(&self, stream: StreamId, message: &[u8]) -> Result<(), Refused>;
     /// Ends a stream at once; no event follows.
     fn reset_stream(&self, stream: StreamId);
+
+    /// Makes an HTTP call through a cluster of the proxy; `headers` hold the
+    /// pseudo headers (`:method`, `:path`, `:authority`). Exactly one
+    /// `http_response` of the VM follows a call that was made, whatever becomes
+    /// of the request that caused it, and none follows one that was refused
+    /// (Envoy refuses where the cluster has no healthy host, too).
+    fn http_call(
+        &self,
+        cluster: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        timeout_millis: u32,
+    ) -> Result<CallId, Refused>;
 
     /// Makes a metric, or finds the one of this name.
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused>;
@@ -182,6 +229,8 @@ pub trait Host {
     fn increment_metric(&self, metric: MetricId, by: i64);
     /// Sets a gauge.
     fn record_metric(&self, metric: MetricId, value: u64);
+    /// The value of a metric (Envoy: 0.1 us, the cheapest thing that all VMs see).
+    fn metric(&self, metric: MetricId) -> Result<u64, Refused>;
 
     /// Every header of the current request, in order, duplicates included.
     fn request_headers(&self) -> Result<Vec<Header>, Refused>;
@@ -198,6 +247,26 @@ pub trait Host {
         body: &[u8],
         details: &str,
     ) -> Result<(), Refused>;
+
+    /// Lets a request go on that was paused at its headers. May be called from
+    /// any callback of this VM, once for each request.
+    fn resume(&self, context: ContextId) -> Result<(), Refused>;
+    /// Answers a request of this VM as [`respond`](Self::respond) does, also at
+    /// most once, but from a callback that is about no request: a tick, a queue,
+    /// a stream, an HTTP response. From the callback of another request it is
+    /// refused, since Envoy would hold that one for ever (its flag that a local
+    /// response stops the request is one for the whole VM).
+    fn respond_to(
+        &self,
+        context: ContextId,
+        status: u32,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        details: &str,
+    ) -> Result<(), Refused>;
+    /// Ends a request, whatever it is doing, from any callback of this VM: its
+    /// stream is reset (HTTP/1: the connection is closed). At most once.
+    fn reset_request(&self, context: ContextId) -> Result<(), Refused>;
 }
 
 #[cfg(test)]

@@ -31,12 +31,13 @@
     )
 )]
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(test, target_arch = "wasm32"))]
 mod abi;
 pub mod boot;
 pub mod cache;
 pub mod config;
 pub mod host;
+pub mod in_flight;
 pub mod leader;
 pub mod lease;
 pub mod metrics;

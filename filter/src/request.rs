@@ -18,6 +18,8 @@ pub enum Flow {
     Continue,
     /// It was answered here and ends.
     Stop,
+    /// It waits until it is resumed or answered.
+    Pause,
 }
 
 /// Decides the current request by its headers and carries the decision out.

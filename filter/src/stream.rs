@@ -39,7 +39,7 @@ impl Stream {
     pub fn open<H: Host>(plugin: &Plugin<H>, now: u64) -> Result<Self, Refused> {
         let nonce = nonce(plugin)?;
         let cluster = &plugin.config.control_plane_cluster;
-        let id = plugin.host.open_stream(cluster, SERVICE, METHOD)?;
+        let id = plugin.host.open_stream(cluster, SERVICE, METHOD, &[])?;
         let question = Some(Question { nonce, asked_nanos: now });
         let stream = Self { id, proven_nanos: None, question };
         let hello = wire::Hello {

@@ -5,7 +5,7 @@ use kya_core::Verifier;
 use crate::boot;
 use crate::cache::Cache;
 use crate::config::Config;
-use crate::host::{Host, LogLevel, Refused, StreamEnd, StreamId};
+use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
 use crate::leader::Leader;
 use crate::lease::{self, Identity};
 use crate::metrics::Metrics;
@@ -145,11 +145,21 @@ impl<H: Host> Vm<H> {
     }
 
     /// The headers of a request are there.
-    pub fn request(&mut self) -> Flow {
+    pub fn request(&mut self, _context: ContextId) -> Flow {
         self.serves = true;
         self.catch_up();
         request::handle(&self.plugin, self.worker.authority())
     }
+
+    /// The headers of the response to a request are there: whoever answers the
+    /// request from now on resets it.
+    pub fn response_started(&mut self, _context: ContextId) {}
+
+    /// A request is over: it must not be touched any more.
+    pub fn request_ended(&mut self, _context: ContextId) {}
+
+    /// An HTTP call of this VM was answered, or failed.
+    pub fn http_response(&mut self, _call: CallId, _response: Option<HttpResponse>) {}
 
     /// The plugin goes away, for example because its listener was replaced:
     /// whoever comes next need not wait for leases to run out.

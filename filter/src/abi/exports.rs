@@ -7,11 +7,13 @@
 //! done.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::imports::{self, Proxy};
+use super::contexts::{self, Id};
+use super::effective::{self, Call};
+use super::proxy::{self, Proxy};
 use crate::config::Config;
-use crate::host::{Host, LogLevel, Refused, StreamEnd, StreamId};
+use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
 use crate::request::Flow;
 use crate::vm::{TICK_MILLIS, VERSION, Vm};
 
@@ -23,30 +25,7 @@ const MAX_PENDING: usize = 1024;
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
 
-type ContextId = u32;
-
-#[derive(Default)]
-struct Contexts {
-    /// One VM object for each plugin configuration in this wasm VM, by root
-    /// context. Empty until it is configured.
-    roots: BTreeMap<ContextId, Option<Vm<Proxy>>>,
-    /// The root context of each request.
-    requests: BTreeMap<ContextId, ContextId>,
-}
-
-impl Contexts {
-    fn configure(&mut self, root: ContextId, config: Config) -> Result<(), Refused> {
-        self.stop(root);
-        self.roots.insert(root, Some(Vm::new(Proxy, config)?));
-        Ok(())
-    }
-
-    fn stop(&mut self, root: ContextId) {
-        if let Some(Some(mut vm)) = self.roots.remove(&root) {
-            vm.stop();
-        }
-    }
-}
+type Contexts = contexts::Contexts<Vm<Proxy>>;
 
 /// Something that happened to the plugin of a root context.
 enum Event {
@@ -54,15 +33,16 @@ enum Event {
     Queue,
     Message(StreamId, Vec<u8>),
     Closed(StreamId, StreamEnd),
+    Response(CallId, Option<HttpResponse>),
 }
 
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = RefCell::default();
-    static PENDING: RefCell<VecDeque<(ContextId, Event)>> = RefCell::default();
+    static PENDING: RefCell<VecDeque<(Id, Event)>> = RefCell::default();
 }
 
 /// Queues an event, and works the queue off unless that is under way already.
-fn deliver(root: ContextId, event: Event) {
+fn deliver(root: Id, event: Event) {
     PENDING.with(|pending| {
         if let Ok(mut pending) = pending.try_borrow_mut()
             && pending.len() < MAX_PENDING
@@ -83,12 +63,13 @@ fn work_off(contexts: &mut Contexts) {
     for _ in 0..MAX_PENDING {
         let next = PENDING.with(|pending| pending.try_borrow_mut().ok()?.pop_front());
         let Some((root, event)) = next else { return };
-        let Some(Some(vm)) = contexts.roots.get_mut(&root) else { continue };
+        let Some(vm) = contexts.plugin(root) else { continue };
         match event {
             Event::Tick => vm.tick(),
             Event::Queue => vm.queue_ready(),
             Event::Message(id, bytes) => vm.stream_message(id, &bytes),
             Event::Closed(id, end) => vm.stream_closed(id, &end),
+            Event::Response(call, response) => vm.http_response(call, response),
         }
     }
 }
@@ -117,96 +98,150 @@ extern "C" fn _initialize() {
 extern "C" fn proxy_abi_version_0_2_1() {}
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_context_create(context: ContextId, root: ContextId) {
-    with_contexts(|contexts| {
-        if root == 0 {
-            contexts.roots.insert(context, None);
-        } else {
-            contexts.requests.insert(context, root);
-        }
-    });
+extern "C" fn proxy_on_context_create(context: Id, parent: Id) {
+    let _call = Call::about(context);
+    with_contexts(|contexts| contexts.create(context, parent));
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_vm_start(_root: ContextId, _size: usize) -> u32 {
+extern "C" fn proxy_on_vm_start(_root: Id, _size: usize) -> u32 {
     1
 }
 
 /// 1 accepts the configuration; 0 makes the proxy refuse the plugin.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_configure(root: ContextId, size: usize) -> u32 {
-    let configured = imports::plugin_configuration(size)
+extern "C" fn proxy_on_configure(root: Id, size: usize) -> u32 {
+    let _call = Call::about(root);
+    effective::probe();
+    let host = Proxy::new(root);
+    let configured = proxy::plugin_configuration(size)
         .map_err(|refused| format!("cannot read the plugin configuration: {refused}"))
         .and_then(|json| Config::parse(&json).map_err(|error| error.to_string()))
         .and_then(|config| {
-            imports::set_tick_period(TICK_MILLIS)
+            proxy::set_tick_period(TICK_MILLIS)
                 .map_err(|refused| format!("the proxy gives no ticks: {refused}"))?;
-            with_contexts(|contexts| contexts.configure(root, config))
+            with_contexts(|contexts| configure(contexts, root, host, config))
                 .ok_or_else(|| "configured from inside a host call".to_owned())?
                 .map_err(|refused| format!("the proxy gives no randomness: {refused}"))
         });
     match configured {
         Ok(()) => {
-            Proxy.log(LogLevel::Info, &format!("filter {VERSION} configured"));
+            host.log(LogLevel::Info, &format!("filter {VERSION} configured"));
             1
         }
         Err(error) => {
-            Proxy.log(LogLevel::Error, &error);
+            host.log(LogLevel::Error, &error);
             0
         }
     }
 }
 
+fn configure(
+    contexts: &mut Contexts,
+    root: Id,
+    host: Proxy,
+    config: Config,
+) -> Result<(), Refused> {
+    stop(contexts, root);
+    contexts.configure(root, Vm::new(host, config)?);
+    Ok(())
+}
+
+fn stop(contexts: &mut Contexts, root: Id) {
+    if let Some(mut vm) = contexts.take_plugin(root) {
+        vm.stop();
+    }
+}
+
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_tick(root: ContextId) {
+extern "C" fn proxy_on_tick(root: Id) {
+    let _call = Call::about(root);
     deliver(root, Event::Tick);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_queue_ready(root: ContextId, _queue: u32) {
+extern "C" fn proxy_on_queue_ready(root: Id, _queue: u32) {
+    let _call = Call::about(root);
     deliver(root, Event::Queue);
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_receive(root: ContextId, stream: u32, size: usize) {
+extern "C" fn proxy_on_grpc_receive(root: Id, stream: u32, size: usize) {
+    let _call = Call::about(root);
     // The message is there only during this call.
-    if let Ok(bytes) = imports::stream_message(size) {
+    if let Ok(bytes) = proxy::stream_message(size) {
         deliver(root, Event::Message(StreamId(stream), bytes));
     }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_grpc_close(root: ContextId, stream: u32, status: u32) {
+extern "C" fn proxy_on_grpc_close(root: Id, stream: u32, status: u32) {
+    let _call = Call::about(root);
     // The message is there only during this call.
-    let end = StreamEnd::new(status, &imports::stream_end_message());
+    let end = StreamEnd::new(status, &proxy::stream_end_message());
     deliver(root, Event::Closed(StreamId(stream), end));
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context: ContextId, _count: usize, _end: u32) -> u32 {
-    let flow = with_contexts(|contexts| {
-        let root = contexts.requests.get(&context)?;
-        let vm = contexts.roots.get_mut(root)?.as_mut()?;
-        Some(vm.request())
-    });
+extern "C" fn proxy_on_http_call_response(
+    context: Id,
+    call: u32,
+    header_count: usize,
+    body_size: usize,
+    _trailer_count: usize,
+) {
+    let _call = Call::about(context);
+    // The response is there only during this call.
+    let response = proxy::http_response(header_count, body_size);
+    // Calls are made for the root context, but not every host can do that.
+    let root =
+        CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.root_of(context)).unwrap_or(context);
+    deliver(root, Event::Response(CallId(call), response));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(context: Id, _count: usize, _end: u32) -> u32 {
+    let _call = Call::about(context);
+    let flow =
+        with_contexts(|contexts| Some(contexts.arrive(context)?.request(ContextId(context))));
     match flow.flatten() {
         Some(Flow::Continue) => CONTINUE,
         // A request of a context that is not known is held, never let through.
-        Some(Flow::Stop) | None => PAUSE,
+        Some(Flow::Stop | Flow::Pause) | None => PAUSE,
     }
+}
+
+/// Envoy calls this for a local response, too.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: Id, _count: usize, _end: u32) -> u32 {
+    let _call = Call::about(context);
+    with_contexts(|contexts| {
+        if let Some(vm) = contexts.request(context) {
+            vm.response_started(ContextId(context));
+        }
+    });
+    CONTINUE
 }
 
 /// 1: this context needs nothing more and may be deleted.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_done(context: ContextId) -> u32 {
-    with_contexts(|contexts| contexts.stop(context));
+extern "C" fn proxy_on_done(context: Id) -> u32 {
+    end(context);
     1
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_delete(context: ContextId) {
+extern "C" fn proxy_on_delete(context: Id) {
+    end(context);
+}
+
+/// The first of the two calls ends a context; the second finds it gone.
+fn end(context: Id) {
+    let _call = Call::about(context);
     with_contexts(|contexts| {
-        contexts.requests.remove(&context);
-        contexts.stop(context);
+        if let Some(vm) = contexts.end(context) {
+            vm.request_ended(ContextId(context));
+        }
+        stop(contexts, context);
     });
 }

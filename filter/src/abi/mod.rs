@@ -1,5 +1,6 @@
 //! The proxy-wasm ABI, version 0.2.1: `imports` is what the proxy offers,
-//! `exports` what it calls. Nothing outside this folder knows it.
+//! `proxy` what the filter makes of it, `exports` what the proxy calls. Nothing
+//! outside this folder knows it.
 //!
 //! Written by hand rather than with the `proxy-wasm` crate, whose host calls
 //! panic on any status that they do not list (a gRPC client that cannot be made,
@@ -10,5 +11,15 @@
 //!
 //! Source: <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>.
 
+mod contexts;
+#[cfg(target_arch = "wasm32")]
+mod effective;
+#[cfg(target_arch = "wasm32")]
 mod exports;
+#[cfg(target_arch = "wasm32")]
 mod imports;
+mod maps;
+#[cfg(target_arch = "wasm32")]
+mod proxy;
+#[cfg(target_arch = "wasm32")]
+mod wasi;

@@ -1,0 +1,75 @@
+//! Header maps as the ABI passes them.
+
+use crate::host::Header;
+
+/// A serialized header map: the number of pairs, then for each the lengths of
+/// name and value, then each name and value with a zero byte after it. Numbers
+/// are little-endian and have 32 bits.
+pub(super) fn write(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
+    let mut bytes = number(pairs.len()).to_vec();
+    for (name, value) in pairs {
+        bytes.extend_from_slice(&number(name.len()));
+        bytes.extend_from_slice(&number(value.len()));
+    }
+    for text in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+pub(super) fn read(bytes: &[u8]) -> Option<Vec<Header>> {
+    let mut lengths = bytes;
+    let count = take_length(&mut lengths)?;
+    let mut texts = lengths.get(count.checked_mul(8)?..)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let name = take_length(&mut lengths)?;
+        let value = take_length(&mut lengths)?;
+        pairs.push((take_text(&mut texts, name)?, take_text(&mut texts, value)?));
+    }
+    Some(pairs)
+}
+
+fn take_length(bytes: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    usize::try_from(u32::from_le_bytes(*number)).ok()
+}
+
+fn take_text(bytes: &mut &[u8], length: usize) -> Option<Vec<u8>> {
+    let (text, rest) = bytes.split_at_checked(length)?;
+    let (_zero, rest) = rest.split_first()?;
+    *bytes = rest;
+    Some(text.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for pairs in [&[][..], &[(":path", "/"), ("empty", ""), ("a", "1"), ("a", "2")]] {
+            let expected: Vec<Header> =
+                pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            assert_eq!(read(&write(pairs)), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_layout_is_that_of_the_specification() {
+        let expected = b"\x01\0\0\0\x02\0\0\0\x03\0\0\0ab\0cde\0";
+        assert_eq!(write(&[("ab", "cde")]), expected);
+    }
+
+    #[test]
+    fn a_map_that_is_cut_off_is_no_map() {
+        let whole = write(&[("name", "value"), ("other", "")]);
+        for length in 0..whole.len() {
+            assert_eq!(read(&whole[..length]), None, "{length} bytes");
+        }
+        assert_eq!(read(&[0xff; 64]), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! The requests of one worker that were allowed and have not ended, and how
+//! they are cut off when their agent is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::host::{ContextId, Host};
+
+/// Most requests that a worker keeps track of. More are served all the same and
+/// counted, but cannot be cut off.
+pub const MAX_LIVE: usize = 65_536;
+
+/// How far an allowed request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing of a response was seen: the client can still be answered.
+    Waiting,
+    /// A response is on its way to the client, who can only be cut off.
+    Responding,
+}
+
+/// An allowed request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live<K, S> {
+    /// Whose it is.
+    pub key: K,
+    /// By what it was allowed.
+    pub subject: S,
+    /// How far it has come.
+    pub phase: Phase,
+}
+
+/// What a client is told whose request is cut off while it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The HTTP status.
+    pub status: u32,
+    /// Headers of the answer.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Its body.
+    pub body: &'a [u8],
+    /// What the proxy's access log says about it.
+    pub details: &'a str,
+}
+
+/// What was done to a request that was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Its client was answered in the upstream's place.
+    Answered,
+    /// Its stream was reset.
+    Reset,
+    /// The proxy refused both. It may go on, and is no longer known here.
+    Failed,
+}
+
+/// The allowed requests of one worker that have not ended, each under a key `K`
+/// (the agent) and with the subject `S` by which it was allowed.
+///
+/// A request is in here until it ends or is cut off, and is cut off at most
+/// once: a second answer on one stream has crashed Envoy (envoy#23047,
+/// envoy#28826). That is also why it stays gone if the proxy refused the cut.
+#[derive(Debug)]
+pub struct InFlight<K, S> {
+    live: BTreeMap<ContextId, Live<K, S>>,
+    by_key: BTreeSet<(K, ContextId)>,
+    bound: usize,
+    untracked: u64,
+}
+
+impl<K, S> Default for InFlight<K, S> {
+    fn default() -> Self {
+        Self { live: BTreeMap::new(), by_key: BTreeSet::new(), bound: MAX_LIVE, untracked: 0 }
+    }
+}
+
+impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
+    /// A request was allowed. False if it is one too many to keep track of.
+    pub fn begin(&mut self, context: ContextId, key: K, subject: S) -> bool {
+        // The proxy uses a number again: what had it is over.
+        self.end(context);
+        if self.live.len() >= self.bound {
+            self.untracked = self.untracked.saturating_add(1);
+            return false;
+        }
+        self.live.insert(context, Live { key, subject, phase: Phase::Waiting });
+        self.by_key.insert((key, context));
+        true
+    }
+
+    /// The response to a request has begun. Nothing happens if it is not known:
+    /// the answer to one that was denied or cut off passes here, too.
+    pub fn response_started(&mut self, context: ContextId) {
+        if let Some(live) = self.live.get_mut(&context) {
+            live.phase = Phase::Responding;
+        }
+    }
+
+    /// A request is over. What it was, if it was known until now.
+    pub fn end(&mut self, context: ContextId) -> Option<Live<K, S>> {
+        let live = self.live.remove(&context)?;
+        self.by_key.remove(&(live.key, context));
+        Some(live)
+    }
+
+    /// The requests under a key, the oldest number first. This costs as much as
+    /// there are of them, whatever else is in flight.
+    pub fn of(&self, key: K) -> impl Iterator<Item = (ContextId, Live<K, S>)> {
+        let range = (key, ContextId(0))..=(key, ContextId(u32::MAX));
+        self.by_key
+            .range(range)
+            .filter_map(|(_, context)| Some((*context, *self.live.get(context)?)))
+    }
+
+    /// Every request.
+    pub fn iter(&self) -> impl Iterator<Item = (ContextId, Live<K, S>)> {
+        self.live.iter().map(|(context, live)| (*context, *live))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// How many requests were ever allowed beyond [`MAX_LIVE`].
+    pub fn untracked(&self) -> u64 {
+        self.untracked
+    }
+
+    /// Cuts a request off: answers it if it waits, and resets it if it does not
+    /// or if the proxy refuses the answer. From then on it is not known any
+    /// more. `None` if it was not.
+    pub fn cut(
+        &mut self,
+        host: &impl Host,
+        context: ContextId,
+        answer: &Answer<'_>,
+    ) -> Option<(Live<K, S>, Cut)> {
+        let live = self.end(context)?;
+        let Answer { status, headers, body, details } = *answer;
+        let answered = live.phase == Phase::Waiting
+            && host.respond_to(context, status, headers, body, details).is_ok();
+        let cut = if answered {
+            Cut::Answered
+        } else if host.reset_request(context).is_ok() {
+            Cut::Reset
+        } else {
+            Cut::Failed
+        };
+        Some((live, cut))
+    }
+}
+
+#[cfg(test)]
+#[path = "in_flight_tests.rs"]
+mod tests;

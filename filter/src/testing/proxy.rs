@@ -1,0 +1,135 @@
+//! What the VMs of one proxy share, and what a test does to it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use kya_core::wire;
+
+use super::MemoryHost;
+use crate::host::{CallId, StreamId};
+
+/// A proxy in memory: VMs that share data, queues, metrics and clocks. The test
+/// moves time, and nothing happens by itself.
+#[derive(Clone, Default)]
+pub(crate) struct Proxy(pub(super) Rc<State>);
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) wall: Cell<u64>,
+    pub(super) monotonic: Cell<u64>,
+    pub(super) data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
+    pub(super) queues: RefCell<Vec<(String, VecDeque<Vec<u8>>)>>,
+    pub(super) streams: RefCell<Vec<OpenStream>>,
+    pub(super) calls: RefCell<Vec<Call>>,
+    pub(super) metrics: RefCell<Vec<(String, u64)>>,
+    pub(super) environment: RefCell<BTreeMap<String, String>>,
+    pub(super) randomness: Cell<u64>,
+    /// Calls that the proxy refuses from now on.
+    pub(super) refusing: RefCell<BTreeSet<&'static str>>,
+    pub(super) vms: Cell<usize>,
+}
+
+#[derive(Default)]
+pub(super) struct OpenStream {
+    pub(super) metadata: Vec<(String, String)>,
+    pub(super) sent: Vec<wire::ProxyMessage>,
+    pub(super) reset: bool,
+}
+
+/// An HTTP call, from when it is made.
+pub(super) struct Call {
+    /// The VM that made it, and that alone is told of the response.
+    pub(super) vm: usize,
+    pub(super) call: HttpCall,
+    pub(super) taken: bool,
+    pub(super) answered: bool,
+}
+
+/// An HTTP call that a VM made.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct HttpCall {
+    pub(crate) id: CallId,
+    pub(crate) cluster: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) timeout_millis: u32,
+}
+
+impl Proxy {
+    pub(crate) fn new() -> Self {
+        let proxy = Self::default();
+        proxy.0.wall.set(1_000_000_000_000);
+        proxy.0.monotonic.set(1_000_000_000);
+        proxy
+    }
+
+    /// What a new VM sees.
+    pub(crate) fn host(&self) -> MemoryHost {
+        let vm = self.0.vms.get();
+        self.0.vms.set(vm + 1);
+        MemoryHost::new(self.0.clone(), vm)
+    }
+
+    /// Time passes, by both clocks.
+    pub(crate) fn advance_nanos(&self, nanos: u64) {
+        self.0.wall.set(self.0.wall.get() + nanos);
+        self.0.monotonic.set(self.0.monotonic.get() + nanos);
+    }
+
+    /// Somebody sets the wall clock back.
+    pub(crate) fn set_back_nanos(&self, nanos: u64) {
+        self.0.wall.set(self.0.wall.get() - nanos);
+    }
+
+    /// From now on the proxy refuses the call of [`Host`](crate::host::Host) of
+    /// this name; `monotonic_nanos` then shows no clock.
+    pub(crate) fn refuse(&self, call: &'static str) {
+        self.0.refusing.borrow_mut().insert(call);
+    }
+
+    /// Ends what [`refuse`](Self::refuse) began.
+    pub(crate) fn allow(&self, call: &'static str) {
+        self.0.refusing.borrow_mut().remove(call);
+    }
+
+    pub(crate) fn set_environment(&self, name: &str, value: &str) {
+        self.0.environment.borrow_mut().insert(name.into(), value.into());
+    }
+
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        self.0.metrics.borrow().iter().find(|(known, _)| known == name).map_or(0, |(_, v)| *v)
+    }
+
+    /// The stream that was opened last, if it still is.
+    pub(crate) fn stream(&self) -> Option<StreamId> {
+        let streams = self.0.streams.borrow();
+        let last = streams.last().filter(|stream| !stream.reset)?;
+        let _ = last;
+        Some(StreamId(streams.len() as u32))
+    }
+
+    /// The initial metadata of the stream that was opened last.
+    pub(crate) fn stream_metadata(&self) -> Vec<(String, String)> {
+        self.0.streams.borrow().last().map(|stream| stream.metadata.clone()).unwrap_or_default()
+    }
+
+    /// Takes what was sent on every stream that is still open.
+    pub(crate) fn take_all_sent(&self) -> Vec<(StreamId, wire::proxy_message::Message)> {
+        let mut streams = self.0.streams.borrow_mut();
+        let open = streams.iter_mut().enumerate().filter(|(_, stream)| !stream.reset);
+        open.flat_map(|(index, stream)| {
+            let id = StreamId(index as u32 + 1);
+            std::mem::take(&mut stream.sent).into_iter().map(move |sent| (id, sent))
+        })
+        .filter_map(|(id, sent)| Some((id, sent.message?)))
+        .collect()
+    }
+
+    /// Takes what was sent on the stream that was opened last.
+    pub(crate) fn take_sent(&self) -> Vec<wire::proxy_message::Message> {
+        let mut streams = self.0.streams.borrow_mut();
+        let Some(stream) = streams.last_mut() else { return Vec::new() };
+        std::mem::take(&mut stream.sent).into_iter().filter_map(|sent| sent.message).collect()
+    }
+}

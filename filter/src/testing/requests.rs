@@ -1,0 +1,134 @@
+//! The HTTP requests of one VM, as the proxy sees them.
+
+use std::collections::BTreeMap;
+
+use crate::host::{ContextId, Header, Refused};
+use crate::request::Flow;
+
+/// `BadArgument`: what Envoy says about a context that is not there.
+const BAD_ARGUMENT: Refused = Refused(2);
+
+/// A request, until it ends.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub(crate) struct Exchange {
+    pub(crate) headers: Vec<Header>,
+    /// What the filter answered in the upstream's place.
+    pub(crate) response: Option<(u32, BTreeMap<String, String>, String)>,
+    pub(crate) standing: Standing,
+}
+
+/// How far a request has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its headers are being decided on.
+    #[default]
+    Arriving,
+    /// It was paused at its headers.
+    Waiting,
+    /// It went on at once; the upstream has not answered.
+    Forwarded,
+    /// It went on after it had waited; the upstream has not answered.
+    Resumed,
+    /// The upstream's response is on its way to the client.
+    Responding,
+    /// The filter answered it.
+    Answered,
+    /// The filter reset it.
+    Reset,
+}
+
+/// The live requests, and the one that the proxy is calling about.
+#[derive(Default)]
+pub(super) struct Requests {
+    live: BTreeMap<ContextId, Exchange>,
+    current: Option<ContextId>,
+    last: u32,
+}
+
+impl Requests {
+    pub(super) fn arrive(&mut self, headers: Vec<Header>) -> ContextId {
+        self.last += 1;
+        let context = ContextId(self.last);
+        self.live.insert(context, Exchange { headers, ..Exchange::default() });
+        self.current = Some(context);
+        context
+    }
+
+    /// The filter has decided on the headers.
+    pub(super) fn decided(&mut self, flow: Flow) {
+        let Ok(exchange) = self.current() else { return };
+        exchange.standing = match (exchange.standing, flow) {
+            (Standing::Arriving, Flow::Continue) => Standing::Forwarded,
+            (Standing::Arriving, Flow::Stop | Flow::Pause) => Standing::Waiting,
+            (Standing::Answered | Standing::Reset, Flow::Continue) => {
+                panic!("a request goes on that was answered or reset")
+            }
+            (standing, _) => standing,
+        };
+        self.current = None;
+    }
+
+    pub(super) fn get(&mut self, context: ContextId) -> Result<&mut Exchange, Refused> {
+        self.live.get_mut(&context).ok_or(BAD_ARGUMENT)
+    }
+
+    pub(super) fn current(&mut self) -> Result<&mut Exchange, Refused> {
+        self.get(self.current.ok_or(BAD_ARGUMENT)?)
+    }
+
+    /// A request other than the one that the proxy is calling about.
+    pub(super) fn other(&mut self, context: ContextId) -> Result<&mut Exchange, Refused> {
+        if self.current.is_some() { Err(BAD_ARGUMENT) } else { self.get(context) }
+    }
+
+    pub(super) fn response_started(&mut self, context: ContextId) {
+        let exchange = self.live.get_mut(&context).expect("the request is over");
+        match exchange.standing {
+            Standing::Forwarded | Standing::Resumed => exchange.standing = Standing::Responding,
+            // The filter's own response passes it, too.
+            Standing::Answered => {}
+            other => panic!("a request has a response that is {other:?}"),
+        }
+    }
+
+    /// Takes those that the filter has answered or reset.
+    pub(super) fn take_finished(&mut self) -> Vec<(ContextId, Exchange)> {
+        let finished = |_: &ContextId, exchange: &mut Exchange| {
+            matches!(exchange.standing, Standing::Answered | Standing::Reset)
+        };
+        self.live.extract_if(.., finished).collect()
+    }
+
+    pub(super) fn end(&mut self, context: ContextId) -> Exchange {
+        self.live.remove(&context).expect("a request ended twice")
+    }
+}
+
+impl Exchange {
+    /// The filter answers. Envoy has crashed on a second answer.
+    pub(super) fn respond(&mut self, status: u32, headers: &[(&str, &str)], body: &[u8]) {
+        self.finish(match self.standing {
+            // Envoy resets a stream whose response is under way.
+            Standing::Responding => Standing::Reset,
+            _ => Standing::Answered,
+        });
+        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let body = String::from_utf8(body.to_vec()).expect("a body is text");
+        self.response = Some((status, headers, body));
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.finish(Standing::Reset);
+    }
+
+    pub(super) fn resume(&mut self) {
+        assert_eq!(self.standing, Standing::Waiting, "a request went on that did not wait");
+        self.standing = Standing::Resumed;
+    }
+
+    fn finish(&mut self, standing: Standing) {
+        let finished = matches!(self.standing, Standing::Answered | Standing::Reset);
+        assert!(!finished, "a request was answered or reset twice");
+        self.standing = standing;
+    }
+}
