@@ -29,6 +29,7 @@ mod credential;
 mod decision;
 mod ids;
 mod keys;
+mod path;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -37,10 +38,11 @@ mod update;
 pub mod wire;
 
 pub use authority::{AgentStatus, ApplyError, Authority, TokenGrant};
-pub use credential::Credential;
+pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Request, decide};
 pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, TokenId};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
+pub use path::{PathError, exact as exact_path};
 pub use time::{UnixMillis, UnixSeconds};
 pub use token::{OpaqueToken, TokenDigest, TokenError};
 pub use update::{
