@@ -137,7 +137,11 @@ extern "C" fn proxy_on_vm_start(_root: ContextId, _size: usize) -> u32 {
 extern "C" fn proxy_on_configure(root: ContextId, size: usize) -> u32 {
     let configured = imports::plugin_configuration(size)
         .map_err(|refused| format!("cannot read the plugin configuration: {refused}"))
-        .and_then(|json| Config::parse(&json).map_err(|error| error.to_string()))
+        .and_then(|json| {
+            // Envoy gives the VM what `vm_config.environment_variables` lists.
+            let environment = |name: &str| std::env::var(name).ok();
+            Config::parse(&json, environment).map_err(|error| error.to_string())
+        })
         .and_then(|config| {
             imports::set_tick_period(TICK_MILLIS)
                 .map_err(|refused| format!("the proxy gives no ticks: {refused}"))?;
