@@ -35,6 +35,7 @@ mod image;
 mod key_ring;
 mod keys;
 mod manifest;
+mod path;
 mod standing;
 pub mod table;
 #[cfg(test)]
@@ -46,13 +47,14 @@ pub mod wire;
 
 pub use authority::{ApplyError, Authority};
 pub use change::{Agent, Change, MAX_ACTION_BYTES};
-pub use credential::Credential;
+pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
 pub use freshness::{Anchor, Freshness, Monotonic};
 pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
 pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
 pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};
+pub use path::{PathError, exact as exact_path};
 pub use standing::{Denied, InFlight, Standing, Status};
 pub use table::{Fingerprint, GrantIndex, TokenEntry};
 pub use time::{UnixMillis, UnixSeconds};

@@ -51,30 +51,14 @@ impl OpaqueToken {
     pub fn from_random(secret: [u8; 32]) -> Self {
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
-        push_base62::<SECRET_DIGITS>(&mut text, &secret);
-        let checksum = crc32fast::hash(text.as_bytes()).to_be_bytes();
-        push_base62::<CHECKSUM_DIGITS>(&mut text, &checksum);
+        text.extend(base62::<SECRET_DIGITS, _>(secret).map(char::from));
+        text.extend(checksum(text.as_bytes()).map(char::from));
         Self(text)
     }
 
     /// Reads a token as it came from outside.
     pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        if !text.starts_with(PREFIX.as_bytes()) {
-            return Err(TokenError::WrongPrefix);
-        }
-        if text.len() != LENGTH {
-            return Err(TokenError::WrongLength(text.len()));
-        }
-        let (body, checksum) = text.split_at(LENGTH - CHECKSUM_DIGITS);
-        let digits = text.get(PREFIX.len()..).unwrap_or_default();
-        if !digits.iter().all(u8::is_ascii_alphanumeric) {
-            return Err(TokenError::WrongCharacter);
-        }
-        let mut expected = String::with_capacity(CHECKSUM_DIGITS);
-        push_base62::<CHECKSUM_DIGITS>(&mut expected, &crc32fast::hash(body).to_be_bytes());
-        if expected.as_bytes() != checksum {
-            return Err(TokenError::WrongChecksum);
-        }
+        check(text)?;
         // Only ASCII is left, so the conversion cannot lose anything.
         Ok(Self(String::from_utf8_lossy(text).into_owned()))
     }
@@ -97,6 +81,13 @@ impl fmt::Debug for OpaqueToken {
 }
 
 impl TokenDigest {
+    /// The digest of a token as it came from outside, if it is well-formed. This
+    /// is what a gate needs of a token, without a copy of it.
+    pub fn of(text: &[u8]) -> Result<Self, TokenError> {
+        check(text)?;
+        Ok(Self(Sha256::digest(text).into()))
+    }
+
     /// The digest with these bytes, if there are 32.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         <[u8; 32]>::try_from(bytes).ok().map(Self)
@@ -111,13 +102,32 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// Appends `number` (big-endian) as exactly `DIGITS` base62 digits.
-fn push_base62<const DIGITS: usize>(out: &mut String, number: &[u8]) {
+/// Whether a text is an opaque token by its shape.
+fn check(text: &[u8]) -> Result<(), TokenError> {
+    if !text.starts_with(PREFIX.as_bytes()) {
+        return Err(TokenError::WrongPrefix);
+    }
+    if text.len() != LENGTH {
+        return Err(TokenError::WrongLength(text.len()));
+    }
+    let (body, written) = text.split_at(LENGTH - CHECKSUM_DIGITS);
+    let digits = text.get(PREFIX.len()..).unwrap_or_default();
+    if !digits.iter().all(u8::is_ascii_alphanumeric) {
+        return Err(TokenError::WrongCharacter);
+    }
+    if checksum(body) == written { Ok(()) } else { Err(TokenError::WrongChecksum) }
+}
+
+fn checksum(body: &[u8]) -> [u8; CHECKSUM_DIGITS] {
+    base62(crc32fast::hash(body).to_be_bytes())
+}
+
+/// `number` (big-endian) as exactly `DIGITS` base62 digits.
+fn base62<const DIGITS: usize, const BYTES: usize>(mut number: [u8; BYTES]) -> [u8; DIGITS] {
     let mut digits = [b'0'; DIGITS];
-    let mut rest = number.to_vec();
     for digit in digits.iter_mut().rev() {
         let mut remainder = 0u8;
-        for byte in &mut rest {
+        for byte in &mut number {
             // `remainder` is below 62, so the quotient fits into a byte.
             let value = u16::from_be_bytes([remainder, *byte]);
             *byte = u8::try_from(value / 62).unwrap_or(u8::MAX);
@@ -125,7 +135,7 @@ fn push_base62<const DIGITS: usize>(out: &mut String, number: &[u8]) {
         }
         *digit = ALPHABET.get(usize::from(remainder)).copied().unwrap_or(b'0');
     }
-    out.extend(digits.iter().copied().map(char::from));
+    digits
 }
 
 #[cfg(test)]

@@ -358,7 +358,7 @@ impl Leader {
                 LogLevel::Warn,
                 &format!(
                     "control plane (cluster `{}`): {why}; trying again (attempt {attempt}); {meanwhile}",
-                    plugin.config.control_plane_cluster
+                    plugin.config.stream_cluster().unwrap_or_default()
                 ),
             );
         }

@@ -36,6 +36,7 @@ mod abi;
 pub mod boot;
 pub mod cache;
 pub mod config;
+pub mod headers;
 pub mod host;
 pub mod in_flight;
 pub mod leader;

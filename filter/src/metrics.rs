@@ -11,6 +11,7 @@ use crate::host::{Host, LogLevel, MetricId, MetricKind};
 #[derive(Debug, Default)]
 pub struct Metrics {
     allow: Option<MetricId>,
+    exempt: Option<MetricId>,
     deny: BTreeMap<DenyReason, MetricId>,
     applied: Option<MetricId>,
     rejected: BTreeMap<&'static str, MetricId>,
@@ -43,6 +44,7 @@ impl Metrics {
         let counter = |name: &str| define(MetricKind::Counter, name);
         Self {
             allow: counter("kya.decision.allow"),
+            exempt: counter("kya.decision.exempt"),
             deny: DenyReason::ALL
                 .into_iter()
                 .filter_map(|r| Some((r, counter(&format!("kya.decision.{}", r.name()))?)))
@@ -60,6 +62,11 @@ impl Metrics {
     /// A request was allowed.
     pub fn allowed(&self, host: &impl Host) {
         increment(host, self.allow);
+    }
+
+    /// A request was forwarded undecided, by its path.
+    pub fn exempted(&self, host: &impl Host) {
+        increment(host, self.exempt);
     }
 
     /// A request was denied.

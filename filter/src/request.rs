@@ -1,14 +1,11 @@
 //! One request: what it presents, what is decided, what it is answered.
 
-use kya_core::{
-    AgentId, Authority, Credential, Decision, DenyReason, Position, Request, UnixMillis, decide,
-};
+use kya_core::{AgentId, Authority, Decision, DenyReason, Position, Request, UnixMillis, decide};
 
+use crate::headers::Headers;
 use crate::host::{Host, LogLevel, Refused};
 use crate::vm::Plugin;
 
-/// By this header the upstream knows the agent. A client's own is removed.
-const AGENT_HEADER: &str = "x-kya-agent-id";
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
 /// What becomes of the request.
@@ -25,12 +22,18 @@ pub enum Flow {
 /// Decides the current request by its headers and carries the decision out.
 pub fn handle<H: Host>(plugin: &Plugin<H>, authority: &Authority) -> Flow {
     let host = &plugin.host;
-    let outcome = read(host).and_then(|presented| {
+    let sources = &plugin.config.token_sources;
+    let outcome = Headers::read(host).and_then(|headers| {
+        if is_exempt(plugin, &headers) {
+            headers.forward(host, sources, None)?;
+            plugin.metrics.exempted(host);
+            return Ok(Flow::Continue);
+        }
         let now = now(host)?;
-        let request = Request { credential: presented.credential };
+        let request = Request { credential: headers.credential(sources) };
         match decide(authority, &request, now) {
             Decision::Allow { agent_id, .. } => {
-                name_agent(host, agent_id, presented.claims_agent)?;
+                headers.forward(host, sources, Some(agent_id))?;
                 plugin.metrics.allowed(host);
                 Ok(Flow::Continue)
             }
@@ -58,32 +61,10 @@ fn now(host: &impl Host) -> Result<UnixMillis, Refused> {
     }
 }
 
-struct Presented {
-    credential: Credential,
-    claims_agent: bool,
-}
-
-/// Reads all headers in one call to the host. Reading `authorization` alone
-/// would show the first of several.
-fn read(host: &impl Host) -> Result<Presented, Refused> {
-    let headers = host.request_headers()?;
-    let named = |wanted: &'static str| {
-        headers
-            .iter()
-            .filter(move |(name, _)| name.eq_ignore_ascii_case(wanted.as_bytes()))
-            .map(|(_, value)| value.as_slice())
-    };
-    Ok(Presented {
-        credential: Credential::from_authorization(named("authorization")),
-        claims_agent: named(AGENT_HEADER).next().is_some(),
-    })
-}
-
-fn name_agent(host: &impl Host, agent_id: AgentId, claimed: bool) -> Result<(), Refused> {
-    if claimed {
-        host.remove_request_header(AGENT_HEADER)?;
-    }
-    host.add_request_header(AGENT_HEADER, &agent_id.to_string())
+/// Whether the request is forwarded undecided, by its path.
+fn is_exempt<H>(plugin: &Plugin<H>, headers: &Headers) -> bool {
+    !plugin.config.exempt_paths.is_empty()
+        && headers.target().is_some_and(|target| plugin.config.exempts(target))
 }
 
 fn respond<H: Host>(plugin: &Plugin<H>, denial: &Denial) -> Result<Flow, Refused> {
@@ -172,15 +153,16 @@ impl Denial {
                 "Not ready",
                 "This proxy has no verified authority from its control plane yet. Try again shortly.",
             ),
-            DenyReason::TokenMissing => {
-                ("Credential missing", "Send the agent's token as `Authorization: Bearer at_...`.")
-            }
+            DenyReason::TokenMissing => (
+                "Credential missing",
+                "Send the agent's token, as `Authorization: Bearer at_...` where nothing else was agreed.",
+            ),
             DenyReason::MultipleCredentials => {
-                ("Several credentials", "Send exactly one Authorization header.")
+                ("Several credentials", "Send one credential, in one place.")
             }
             DenyReason::TokenMalformed => (
                 "Token malformed",
-                "The Authorization header is not `Bearer` and one whole token: it may be mistyped or cut off.",
+                "The credential is not one whole token, or not in the form asked for: it may be mistyped or cut off.",
             ),
             DenyReason::TokenUnknown => ("Token not accepted", "The token is not known here."),
             DenyReason::AgentRevoked => {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::headers::AGENT_HEADER;
 use crate::testing::{Proxy, TestVm, agent_id, token};
 
 fn denial(reason: DenyReason) -> Denial {

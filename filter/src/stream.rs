@@ -38,7 +38,7 @@ impl Stream {
     /// Opens a stream and sends its greeting.
     pub fn open<H: Host>(plugin: &Plugin<H>, now: u64) -> Result<Self, Refused> {
         let nonce = nonce(plugin)?;
-        let cluster = &plugin.config.control_plane_cluster;
+        let cluster = plugin.config.stream_cluster().ok_or(Refused(0))?;
         let id = plugin.host.open_stream(cluster, SERVICE, METHOD, &[])?;
         let question = Some(Question { nonce, asked_nanos: now });
         let stream = Self { id, proven_nanos: None, question };

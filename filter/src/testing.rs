@@ -17,11 +17,13 @@ pub(crate) use requests::{Exchange, Standing};
 pub(crate) use vm::TestVm;
 
 pub(crate) fn config() -> Config {
-    Config {
-        control_plane_cluster: "cp".into(),
-        update_keys: vec![signer().public_key()],
-        realm: "kya".into(),
-    }
+    let json = serde_json::json!({
+        "control_plane_cluster": "cp",
+        "pull_cluster": "cp_pull",
+        "update_keys": [signer().public_key()],
+        "node_credential": "nc_test",
+    });
+    Config::parse(json.to_string().as_bytes(), |_| None).expect("a valid configuration")
 }
 
 pub(crate) fn signer() -> Signer {

@@ -1,0 +1,92 @@
+//! The headers of a request: what the gate reads in them, and what it changes
+//! before the upstream sees them.
+
+use kya_core::{AgentId, Credential, Source, subprotocols_without_credential};
+
+use crate::host::{Header, Host, Refused};
+
+/// By this header the upstream knows the agent.
+pub(crate) const AGENT_HEADER: &str = "x-kya-agent-id";
+/// Headers that begin so are the gate's: a client's own are removed.
+const OWN_PREFIX: &[u8] = b"x-kya-";
+const SUBPROTOCOLS: &str = "sec-websocket-protocol";
+/// Some frameworks route by these in place of the path.
+const OTHER_PATHS: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
+
+/// All headers of the current request, read in one call to the proxy. Reading
+/// one by its name would show the first of several.
+#[derive(Debug)]
+pub struct Headers(Vec<Header>);
+
+impl Headers {
+    /// Reads them.
+    pub fn read(host: &impl Host) -> Result<Self, Refused> {
+        host.request_headers().map(Self)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
+    /// What the request presents at these places.
+    pub fn credential(&self, sources: &[Source]) -> Credential {
+        Credential::read(sources, self.iter())
+    }
+
+    /// The target of the request, with its query, if it can only be this one:
+    /// there is one `:path`, and no header that names another.
+    pub fn target(&self) -> Option<&[u8]> {
+        let mut target = None;
+        for (name, value) in self.iter() {
+            if name == b":path" && target.replace(value).is_some()
+                || OTHER_PATHS.iter().any(|other| name.eq_ignore_ascii_case(other))
+            {
+                return None;
+            }
+        }
+        target
+    }
+
+    /// Makes of the current request what the upstream is to see: without the
+    /// headers that only the gate may set, without a credential among its
+    /// subprotocols, and with the name of the agent, if there is one.
+    pub fn forward(
+        &self,
+        host: &impl Host,
+        sources: &[Source],
+        agent_id: Option<AgentId>,
+    ) -> Result<(), Refused> {
+        let mut removed: Vec<&[u8]> = Vec::new();
+        for (name, _) in self.iter().filter(|(name, _)| is_own(name)) {
+            if !removed.contains(&name) {
+                // What cannot be named cannot be removed.
+                let text = std::str::from_utf8(name).map_err(|_| Refused(0))?;
+                host.remove_request_header(text)?;
+                removed.push(name);
+            }
+        }
+        if let Some(rest) = subprotocols_without_credential(sources, self.iter()) {
+            host.remove_request_header(SUBPROTOCOLS)?;
+            if !rest.is_empty() {
+                host.add_request_header(SUBPROTOCOLS, &rest)?;
+            }
+        }
+        match agent_id {
+            Some(agent_id) => host.add_request_header(AGENT_HEADER, &agent_id.to_string()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether only the gate may set this header. `_` counts as `-`, since many
+/// services do not tell the two apart.
+fn is_own(name: &[u8]) -> bool {
+    name.get(..OWN_PREFIX.len()).is_some_and(|start| {
+        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+        start.iter().map(plain).eq(OWN_PREFIX.iter().copied())
+    })
+}
+
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod tests;
