@@ -119,6 +119,12 @@ impl std::fmt::Debug for Manifest {
 }
 
 impl ImageId {
+    /// Its first 8 bytes as a number (little-endian): enough to tell two images of
+    /// one control plane apart.
+    pub fn short(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
+
     /// The id with these bytes, if there are 32.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)

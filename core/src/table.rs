@@ -14,6 +14,8 @@ use crate::token::TokenDigest;
 pub const ENTRY_BYTES: usize = 28;
 /// Most bits of a digest that select a chunk: there are at most 131 072 chunks.
 pub const MAX_TOKEN_BITS: u32 = 17;
+/// Most chunks of tokens.
+pub const MAX_CHUNKS: u32 = 1 << MAX_TOKEN_BITS;
 const REVOKED: u32 = 1 << 31;
 
 /// The first 16 bytes of a token's digest. Finding another token with the same

@@ -103,7 +103,10 @@ pub enum UpdateError {
     /// It is signed, but not an update of this version: a record in it is
     /// malformed, or of a kind that this version does not know.
     #[error("signed, but not an update that this version understands")]
-    BadPayload,
+    BadPayload {
+        /// Where it leads to, if that much of it can be read.
+        position: Option<Position>,
+    },
 }
 
 impl UpdateError {
@@ -113,7 +116,7 @@ impl UpdateError {
             Self::NotAnEnvelope => "not_an_envelope",
             Self::UnknownKey => "unknown_key",
             Self::BadSignature => "bad_signature",
-            Self::BadPayload => "bad_payload",
+            Self::BadPayload { .. } => "bad_payload",
         }
     }
 }
@@ -147,9 +150,11 @@ impl Verifier {
         if !key.verifies(&signed_bytes(&signed.payload), &signed.signature) {
             return Err(UpdateError::BadSignature);
         }
-        let update =
-            wire::Update::decode(signed.payload.as_slice()).map_err(|_| UpdateError::BadPayload)?;
-        VerifiedUpdate::from_payload(update).ok_or(UpdateError::BadPayload)
+        let update = wire::Update::decode(signed.payload.as_slice())
+            .map_err(|_| UpdateError::BadPayload { position: None })?;
+        let position = Position { epoch: update.epoch, revision: Revision(update.revision) };
+        VerifiedUpdate::from_payload(update)
+            .ok_or(UpdateError::BadPayload { position: Some(position) })
     }
 
     /// Trusts the keys that a verified update names, in the place of those that
@@ -385,7 +390,8 @@ mod tests {
             too_many,
         ] {
             let signed = sign_update(&signer(), &update).encode_to_vec();
-            assert_eq!(verifier().verify(&signed), Err(UpdateError::BadPayload));
+            let position = Some(Position { epoch: 1, revision: Revision(7) });
+            assert_eq!(verifier().verify(&signed), Err(UpdateError::BadPayload { position }));
         }
     }
 

@@ -11,9 +11,10 @@
 //! is taken for a worker merely shows as one that is idle.
 
 use crate::cache::Cache;
+use crate::clock;
 use crate::host::Host;
-use crate::lease::is_past;
-use crate::records::Boot;
+use crate::lead::lease::is_past;
+use crate::cache::records::Boot;
 
 /// A row that began longer ago is over: the listener was replaced, or a worker's
 /// VM crashed and came back.
@@ -23,7 +24,7 @@ const ATTEMPTS: usize = 8;
 
 /// Notes a VM that is being configured. True if it seems to be the main thread's.
 pub fn note(host: &impl Host, cache: &Cache, instance: u64) -> bool {
-    let now = host.now_nanos();
+    let now = clock::monotonic_nanos(host);
     for _ in 0..ATTEMPTS {
         let Ok(there) = cache.boot(host) else { return false };
         let (row, cas) = there.unzip();

@@ -4,30 +4,42 @@
 //! | key | holds | written by |
 //! |---|---|---|
 //! | `<ns>/boot` | [`Boot`]: the VMs that were configured last | every VM, once |
-//! | `<ns>/leader` | [`Lease`]: who holds the stream | candidates |
-//! | `<ns>/head` | [`Head`]: the newest position | leader, last |
-//! | `<ns>/snapshot` | a `SignedUpdate` with a snapshot, as it arrived | leader |
+//! | `<ns>/leader` | [`Lease`]: who talks to the control plane | candidates |
+//! | `<ns>/head` | [`Head`]: the newest position, and where its base is | leader, last |
+//! | `<ns>/keys` | the `SignedUpdate`s by which the trusted keys changed | leader |
+//! | `<ns>/fresh` | [`Fresh`]: the newest heartbeat | leader |
+//! | `<ns>/challenge` | a `SignedUpdate` with the last challenge | leader |
+//! | `<ns>/manifest/<a or b>` | a `SignedUpdate` with a manifest, as it arrived | leader |
+//! | `<ns>/cXXXX` | a chunk, in one of its two places, see [`chunks`] | leader |
 //! | `<ns>/delta/<n>` | a `SignedUpdate` with the delta of a revision whose number is `n` modulo 256 | leader |
 //! | `<ns>/worker/<n>` | [`Slot`]: what a worker has applied | that worker |
 //!
 //! Any plugin in the same VM scope can write these keys, so nothing here is
 //! believed for being here: updates are kept signed and every reader verifies
-//! them, and no reader ever goes back. What remains to such a plugin is to deny,
-//! to hold back news for as long as it keeps writing, to claim another VM's
-//! acknowledgement, and to replay an older signed state to a VM that has none
-//! yet. Plugins that are not trusted with that need a `vm_id` of their own.
+//! them, a chunk is believed for the hash that a manifest names, and no reader
+//! ever goes back. What remains to such a plugin is to deny, to hold back news
+//! for as long as it keeps writing, to claim another VM's acknowledgement, to make
+//! an old state look fresh to a VM that the network cuts off as well, and to
+//! replay an older signed state to a VM that has none yet. Plugins that are not
+//! trusted with that need a `vm_id` of their own.
 //!
 //! Keys cannot be deleted and a compare-and-swap does not protect a key that is
 //! missing: the leader makes the slots empty once, and from then on they are
 //! claimed by compare-and-swap.
 
-use kya_core::Revision;
+pub mod chunks;
+pub mod records;
+mod signal;
+
+use kya_core::{Revision, wire};
+use prost::Message;
 use thiserror::Error;
 
 use crate::host::{Host, Refused, SharedValue, WriteError};
-use crate::records::{Boot, Head, Lease, Slot};
+use records::{Boot, Fresh, Head, Lease, Place, Slot};
+pub use signal::{Raised, Signal};
 
-/// Deltas that the cache holds. A reader further behind loads the snapshot.
+/// Deltas that the cache holds. A reader further behind loads the base.
 pub const RING: u64 = 256;
 /// Most workers of one proxy.
 pub const MAX_WORKERS: u32 = 128;
@@ -39,7 +51,8 @@ pub struct Cache {
     boot: String,
     head: String,
     leader: String,
-    snapshot: String,
+    fresh: String,
+    signal: Signal,
 }
 
 /// Why something was not stored.
@@ -65,15 +78,33 @@ pub struct Unreadable;
 const ATTEMPTS: usize = 4;
 
 impl Cache {
-    /// The cache under this prefix.
+    /// The cache under this prefix, without its signal.
     pub fn new(namespace: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
             boot: format!("{namespace}/boot"),
             head: format!("{namespace}/head"),
             leader: format!("{namespace}/leader"),
-            snapshot: format!("{namespace}/snapshot"),
+            fresh: format!("{namespace}/fresh"),
+            signal: Signal::default(),
         }
+    }
+
+    /// The same with the signal by which a VM sees cheaply that the head moved.
+    #[must_use]
+    pub fn with_signal(self, host: &impl Host) -> Self {
+        let signal = Signal::define(host, &self.namespace);
+        Self { signal, ..self }
+    }
+
+    /// The signal.
+    pub fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// Prefix of every key.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// The newest position; `None` if no leader has stored one.
@@ -85,39 +116,86 @@ impl Cache {
         }
     }
 
-    /// Stores a snapshot, then moves the head to it.
-    pub fn store_snapshot(
-        &self,
-        host: &impl Host,
-        head: Head,
-        signed: &[u8],
-    ) -> Result<(), StoreError> {
-        host.set_shared_data(&self.snapshot, signed)?;
-        self.advance_head(host, head)
-    }
-
-    /// Stores the delta that leads to `head.position`, then moves the head to it.
+    /// Stores the delta that leads to this revision.
     pub fn store_delta(
         &self,
         host: &impl Host,
-        head: Head,
+        revision: Revision,
         signed: &[u8],
-    ) -> Result<(), StoreError> {
-        host.set_shared_data(&self.delta_key(head.position.revision), signed)?;
-        self.advance_head(host, head)
+    ) -> Result<(), Refused> {
+        host.set_shared_data(&self.delta_key(revision), signed)
+    }
+
+    /// Stores a manifest.
+    pub fn store_manifest(
+        &self,
+        host: &impl Host,
+        place: Place,
+        signed: &[u8],
+    ) -> Result<(), Refused> {
+        host.set_shared_data(&self.manifest_key(place), signed)
+    }
+
+    /// What is stored where a manifest would be, unverified.
+    pub fn manifest(&self, host: &impl Host, place: Place) -> Option<Vec<u8>> {
+        Some(host.shared_data(&self.manifest_key(place)).ok()??.bytes)
+    }
+
+    /// Stores how fresh the state is.
+    pub fn store_fresh(&self, host: &impl Host, fresh: &Fresh) -> Result<(), Refused> {
+        host.set_shared_data(&self.fresh, &fresh.encode())
+    }
+
+    /// How fresh the state is said to be, and the number of the value.
+    pub fn fresh(&self, host: &impl Host) -> Option<(Fresh, u32)> {
+        let value = host.shared_data(&self.fresh).ok()??;
+        Some((Fresh::decode(&value.bytes)?, value.cas))
+    }
+
+    /// Stores the updates by which the trusted keys changed, in order.
+    pub fn store_keys(&self, host: &impl Host, chain: &[Vec<u8>]) -> Result<(), Refused> {
+        let chain = wire::PullResponse {
+            messages: chain.iter().filter_map(|signed| signed_message(signed)).collect(),
+        };
+        host.set_shared_data(&self.key("keys"), &chain.encode_to_vec())
+    }
+
+    /// The updates by which the trusted keys changed, unverified, and the number
+    /// of the value.
+    pub fn keys(&self, host: &impl Host) -> Option<(Vec<wire::SignedUpdate>, u32)> {
+        let value = host.shared_data(&self.key("keys")).ok()??;
+        let chain = wire::PullResponse::decode(value.bytes.as_slice()).ok()?;
+        let signed = chain.messages.into_iter().filter_map(|message| match message.message? {
+            wire::control_message::Message::Signed(signed) => Some(signed),
+            wire::control_message::Message::Chunks(_) => None,
+        });
+        Some((signed.collect(), value.cas))
+    }
+
+    /// Stores a challenge for every worker.
+    pub fn store_challenge(&self, host: &impl Host, signed: &[u8]) -> Result<(), Refused> {
+        host.set_shared_data(&self.key("challenge"), signed)
+    }
+
+    /// The last challenge, unverified, and the number of the value.
+    pub fn challenge(&self, host: &impl Host) -> Option<SharedValue> {
+        host.shared_data(&self.key("challenge")).ok()?
     }
 
     /// Moves the head forward. A leader that was overtaken must not move it back.
     pub fn advance_head(&self, host: &impl Host, head: Head) -> Result<(), StoreError> {
         for _ in 0..ATTEMPTS {
             let Some(there) = host.shared_data(&self.head)? else {
-                return Ok(host.set_shared_data(&self.head, &head.encode())?);
+                return Ok(self.restore_head(host, head)?);
             };
             if Head::decode(&there.bytes).is_some_and(|there| there.position > head.position) {
                 return Err(StoreError::Newer);
             }
             match host.swap_shared_data(&self.head, &head.encode(), there.cas) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.signal.raise(host, &head);
+                    return Ok(());
+                }
                 Err(WriteError::Changed) => {}
                 Err(WriteError::Refused(refused)) => return Err(refused.into()),
             }
@@ -127,7 +205,9 @@ impl Cache {
 
     /// Puts the head right, whatever is there.
     pub fn restore_head(&self, host: &impl Host, head: Head) -> Result<(), Refused> {
-        host.set_shared_data(&self.head, &head.encode())
+        host.set_shared_data(&self.head, &head.encode())?;
+        self.signal.raise(host, &head);
+        Ok(())
     }
 
     /// The VMs that were configured last, readable or not, and the number to
@@ -145,11 +225,6 @@ impl Cache {
         cas: Option<u32>,
     ) -> Result<(), WriteError> {
         write(host, &self.boot, &boot.encode(), cas)
-    }
-
-    /// The stored snapshot, unverified.
-    pub fn snapshot(&self, host: &impl Host) -> Option<Vec<u8>> {
-        Some(host.shared_data(&self.snapshot).ok()??.bytes)
     }
 
     /// What is stored where the delta of this revision would be, unverified.
@@ -216,6 +291,17 @@ impl Cache {
         format!("{}/queue/{instance:016x}", self.namespace)
     }
 
+    fn manifest_key(&self, place: Place) -> String {
+        self.key(match place {
+            Place::A => "manifest/a",
+            Place::B => "manifest/b",
+        })
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}/{name}", self.namespace)
+    }
+
     fn delta_key(&self, revision: Revision) -> String {
         format!("{}/delta/{}", self.namespace, revision.0 % RING)
     }
@@ -223,6 +309,11 @@ impl Cache {
     fn slot_key(&self, slot: u32) -> String {
         format!("{}/worker/{slot}", self.namespace)
     }
+}
+
+fn signed_message(encoded: &[u8]) -> Option<wire::ControlMessage> {
+    let signed = wire::SignedUpdate::decode(encoded).ok()?;
+    Some(wire::ControlMessage { message: Some(wire::control_message::Message::Signed(signed)) })
 }
 
 fn write(host: &impl Host, key: &str, value: &[u8], cas: Option<u32>) -> Result<(), WriteError> {
@@ -243,13 +334,12 @@ mod tests {
         let (host, cache) = (crate::testing::Proxy::new().host(), Cache::new("kya/t"));
         let head = |revision| Head {
             position: Position { epoch: 1, revision: Revision(revision) },
-            snapshot: Revision(1),
+            base: records::BaseAt { position: Position::default(), image: 0, place: Place::A },
         };
-        cache.store_delta(&host, head(7), b"seven").unwrap();
-        assert_eq!(cache.store_delta(&host, head(6), b"six"), Err(StoreError::Newer));
-        assert_eq!(cache.store_snapshot(&host, head(6), b"six"), Err(StoreError::Newer));
+        cache.advance_head(&host, head(7)).unwrap();
+        assert_eq!(cache.advance_head(&host, head(6)), Err(StoreError::Newer));
         assert_eq!(cache.head(&host), Ok(Some(head(7))));
-        cache.store_delta(&host, head(8), b"eight").unwrap();
+        cache.advance_head(&host, head(8)).unwrap();
         assert_eq!(cache.head(&host), Ok(Some(head(8))));
     }
 

@@ -6,8 +6,9 @@
 //! verify it, and the head of the cache moves only forward.
 
 use crate::cache::Cache;
+use crate::clock;
 use crate::host::{Host, QueueId};
-use crate::records::Lease;
+use crate::cache::records::Lease;
 
 /// A lease that was not renewed for so long is free.
 const EXPIRY_NANOS: u64 = 2_000_000_000;
@@ -32,7 +33,7 @@ pub fn stand(
     preferred: bool,
     patient: bool,
 ) -> bool {
-    let now = host.now_nanos();
+    let now = clock::monotonic_nanos(host);
     let mine = Lease { instance: me.instance, queue: me.queue, renewed_nanos: now, preferred };
     match cache.lease(host) {
         Err(_) => false,

@@ -4,13 +4,17 @@
 use kya_core::{Position, wire};
 
 use crate::host::Host;
-use crate::lease::is_past;
-use crate::records::Slot;
+use crate::cache::records::Slot;
+use crate::clock;
+use crate::lead::lease::is_past;
 use crate::vm::Plugin;
-use crate::worker::SLOT_EXPIRY_NANOS;
+use crate::work::SLOT_EXPIRY_NANOS;
 
 /// What a worker finds in its queue. The cache says the rest.
 pub const WAKE: &[u8] = b"!";
+/// The report of all is sent so often though nothing has changed, for the age of
+/// the state.
+const REPORT_NANOS: u64 = 5_000_000_000;
 
 type Entry = (u32, Slot);
 
@@ -18,8 +22,8 @@ type Entry = (u32, Slot);
 #[derive(Debug, Default)]
 pub struct Roster {
     workers: Vec<Entry>,
-    /// The workers as the control plane was told of them on this stream.
-    reported: Option<Vec<Entry>>,
+    /// The workers as the control plane was told of them on this stream, and when.
+    reported: Option<(Vec<Entry>, u64)>,
 }
 
 impl Roster {
@@ -32,7 +36,7 @@ impl Roster {
     /// request or tick.
     pub fn wake<H: Host>(&self, plugin: &Plugin<H>) {
         for (_, slot) in &self.workers {
-            let _ = plugin.host.enqueue(slot.queue, WAKE);
+            plugin.enqueue(slot.queue, WAKE);
         }
     }
 
@@ -56,24 +60,31 @@ impl Roster {
         (!news.is_empty()).then(|| report(&news, newest, false))
     }
 
-    /// Reads every slot anew, and returns the report of all if it is another
-    /// than the last that [`reported`](Self::reported) confirmed.
+    /// Reads every slot anew, and returns the report of all if it is another than
+    /// the last that [`reported`](Self::reported) confirmed, or if that was a
+    /// while ago.
     pub fn reread_all<H: Host>(
         &mut self,
         plugin: &Plugin<H>,
         newest: Option<Position>,
     ) -> Option<wire::WorkerReport> {
-        let now = plugin.host.now_nanos();
+        let now = clock::monotonic_nanos(&plugin.host);
         self.workers = plugin
             .cache
             .slots(&plugin.host)
             .into_iter()
             .filter(|(_, slot)| !is_past(slot.renewed_nanos, now, SLOT_EXPIRY_NANOS))
-            // Renewing a slot is no news.
-            .map(|(number, slot)| (number, Slot { renewed_nanos: 0, ..slot }))
             .collect();
         plugin.metrics.workers(&plugin.host, self.workers.len());
-        (self.reported.as_ref() != Some(&self.workers)).then(|| report(&self.workers, newest, true))
+        let told = self.reported.as_ref().is_some_and(|(reported, at)| {
+            !is_past(*at, now, REPORT_NANOS) && same(reported, &self.workers)
+        });
+        (!told).then(|| self.report(newest))
+    }
+
+    /// The report of all as they were read last.
+    pub fn report(&self, newest: Option<Position>) -> wire::WorkerReport {
+        report(&self.workers, newest, true)
     }
 
     /// True if a worker decides by something older than `newest`.
@@ -82,9 +93,19 @@ impl Roster {
     }
 
     /// The report of all was sent.
-    pub fn reported(&mut self) {
-        self.reported = Some(self.workers.clone());
+    pub fn reported<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let now = clock::monotonic_nanos(&plugin.host);
+        self.reported = Some((self.workers.clone(), now));
     }
+}
+
+/// Whether they say the same. That a slot was renewed, or that its state is a
+/// little older, is no news.
+fn same(one: &[Entry], other: &[Entry]) -> bool {
+    let said = |(number, slot): &Entry| {
+        (*number, Slot { renewed_nanos: 0, state_age: 0, ..*slot })
+    };
+    one.iter().map(said).eq(other.iter().map(said))
 }
 
 /// The report of these workers. None is reported to be ahead of `newest`, the
@@ -99,7 +120,11 @@ fn report(workers: &[Entry], newest: Option<Position>, complete: bool) -> wire::
             epoch: position.epoch,
             revision: position.revision.0,
             applied_unix_nanos: slot.applied_nanos,
+            challenge: slot.challenge,
+            state_age_millis: slot.state_age,
+            cut: slot.cut,
         }
     };
-    wire::WorkerReport { workers: workers.iter().map(state).collect(), complete }
+    let workers = workers.iter().map(state).collect();
+    wire::WorkerReport { workers, complete, clock_ahead_millis: 0 }
 }

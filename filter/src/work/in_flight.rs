@@ -102,6 +102,11 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
         Some(live)
     }
 
+    /// A request, if it is known.
+    pub fn get(&self, context: ContextId) -> Option<Live<K, S>> {
+        self.live.get(&context).copied()
+    }
+
     /// The requests under a key, the oldest number first. This costs as much as
     /// there are of them, whatever else is in flight.
     pub fn of(&self, key: K) -> impl Iterator<Item = (ContextId, Live<K, S>)> {

@@ -1,7 +1,10 @@
 //! When to try again: soon at first, then ever later, never in step with others.
 
+use kya_core::Monotonic;
+
+use crate::clock::{self, NANOS_PER_MILLI};
 use crate::host::Host;
-use crate::lease::is_past;
+use crate::lead::lease::is_past;
 
 const FIRST_NANOS: u64 = 250_000_000;
 const LAST_NANOS: u64 = 3_000_000_000;
@@ -23,7 +26,8 @@ impl Default for Retry {
 impl Retry {
     /// Whether it is time. An instant that is further off than any wait means
     /// that the clock was set back.
-    pub fn is_due(&self, now: u64) -> bool {
+    pub fn is_due(&self, now: Monotonic) -> bool {
+        let now = now.0.saturating_mul(NANOS_PER_MILLI);
         now >= self.due_nanos || is_past(self.due_nanos, now, LAST_NANOS.saturating_mul(2))
     }
 
@@ -34,7 +38,7 @@ impl Retry {
         let mut random = [0; 8];
         let _ = host.random(&mut random);
         let jitter = u64::from_le_bytes(random).checked_rem(self.wait_nanos / 4).unwrap_or(0);
-        self.due_nanos = host.now_nanos().saturating_add(self.wait_nanos).saturating_add(jitter);
+        self.due_nanos = clock::monotonic_nanos(host).saturating_add(self.wait_nanos).saturating_add(jitter);
         self.wait_nanos = self.wait_nanos.saturating_mul(2).min(LAST_NANOS);
         self.failures
     }
@@ -52,7 +56,7 @@ mod tests {
         let waits: Vec<_> = (1..=6)
             .map(|attempt| {
                 assert_eq!(retry.failed(&host), attempt);
-                retry.due_nanos - host.now_nanos()
+                retry.due_nanos - clock::monotonic_nanos(host)
             })
             .collect();
         for (wait, at_least) in waits.iter().zip([250, 500, 1_000, 2_000, 3_000, 3_000]) {
@@ -66,8 +70,8 @@ mod tests {
         let proxy = Proxy::new();
         let (host, mut retry) = (proxy.host(), Retry::default());
         retry.failed(&host);
-        assert!(!retry.is_due(host.now_nanos()));
+        assert!(!retry.is_due(clock::monotonic_nanos(host)));
         proxy.set_back_nanos(7_000_000_000);
-        assert!(retry.is_due(host.now_nanos()));
+        assert!(retry.is_due(clock::monotonic_nanos(host)));
     }
 }

@@ -1,0 +1,96 @@
+//! Which requests in flight a change ends.
+
+use std::collections::BTreeSet;
+
+use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry};
+
+use super::in_flight::{Answer, Cut, InFlight};
+use super::{News, Worker};
+use crate::host::{ContextId, Host};
+use crate::request::{self, Denial};
+use crate::vm::Plugin;
+
+/// By what a request was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// The token that it presented.
+    pub fingerprint: Fingerprint,
+    /// What was known of that token.
+    pub token: TokenEntry,
+}
+
+/// The live requests of one worker.
+pub type Live = InFlight<AgentId, Subject>;
+
+/// Ends every live request that the news deny, unless what denies it says that it
+/// may end by itself. Returns how many were ended.
+pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live, news: &News) -> u64 {
+    let mut done = 0u64;
+    for context in touched(live, news) {
+        let Some(request) = live.get(context) else { continue };
+        let Subject { fingerprint, token } = request.subject;
+        let authority = worker.authority();
+        // Nothing is known while the state cannot be read: nothing is ended.
+        let Some(position) = authority.position() else { continue };
+        let token = authority.token(fingerprint).unwrap_or(token);
+        let Err(stop) = authority.check(&token, None) else { continue };
+        if stop.in_flight == Ending::Drain {
+            continue;
+        }
+        let denial = Denial {
+            reason: stop.reason,
+            agent_id: stop.agent_id,
+            position: Some(position),
+        };
+        let outcome = answer(plugin, live, context, &denial);
+        plugin.metrics.cut(&plugin.host, outcome);
+        done = done.saturating_add(u64::from(outcome != Cut::Failed));
+    }
+    done
+}
+
+fn answer<H: Host>(
+    plugin: &Plugin<H>,
+    live: &mut Live,
+    context: ContextId,
+    denial: &Denial,
+) -> Cut {
+    let body = denial.body();
+    let details = request::details(denial.reason);
+    let challenge = denial.challenge(&plugin.config.realm);
+    let headers = request::headers(challenge.as_deref());
+    let answer = Answer {
+        status: denial.status(),
+        headers: &headers,
+        body: body.as_bytes(),
+        details: &details,
+    };
+    live.cut(&plugin.host, context, &answer).map_or(Cut::Failed, |(_, cut)| cut)
+}
+
+/// The live requests that the news may concern.
+fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
+    let all = || live.iter().map(|(context, _)| context).collect();
+    let changes = match news {
+        News::None => return BTreeSet::new(),
+        News::Everything => return all(),
+        News::Changes(changes) => changes,
+    };
+    let mut touched = BTreeSet::new();
+    for change in changes {
+        match change {
+            Change::Fleet(_) | Change::Principal(..) => return all(),
+            Change::Agent(id, _) | Change::Capability(id, ..) => {
+                touched.extend(live.of(*id).map(|(context, _)| context));
+            }
+            Change::Token(fingerprint, entry) if entry.revoked => {
+                let with = |context: &(ContextId, super::in_flight::Live<AgentId, Subject>)| {
+                    context.1.subject.fingerprint == *fingerprint
+                };
+                touched.extend(live.iter().filter(with).map(|(context, _)| context));
+            }
+            Change::Token(..) | Change::Grant(..) => {}
+        }
+    }
+    touched
+}

@@ -1,0 +1,383 @@
+//! The worker: what one VM decides by.
+//!
+//! It verifies everything itself that it takes out of the cache, and never goes
+//! back.
+
+mod base;
+pub mod cut;
+pub mod in_flight;
+pub mod introspect;
+mod slot;
+
+use kya_core::{
+    Authority, Body, Change, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
+    Request, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
+};
+
+use crate::cache::records::Head;
+use crate::cache::{RING, Raised, Signal};
+use crate::clock::{self, NANOS_PER_MILLI};
+use crate::host::{Host, LogLevel, Refused};
+use crate::vm::Plugin;
+use base::{Base, Tokens};
+pub use slot::{SLOT_EXPIRY_NANOS, SlotHolder};
+
+/// Tokens are kept for so long after they expired, to be denied as expired.
+const EXPIRED_KEPT_SECONDS: u64 = 3_600;
+/// Tokens that one sweep looks at.
+const SWEPT: usize = 1024;
+
+/// What one VM decides by.
+#[derive(Debug)]
+pub struct Worker {
+    verifier: Verifier,
+    authority: Authority,
+    base: Option<Base>,
+    /// What it decides by while it knows of a newer state that it cannot read.
+    nothing: Authority,
+    freshness: Freshness,
+    /// The signal that stands for the head that was read last.
+    seen: Option<Raised>,
+    /// Numbers of the values that were read last.
+    seen_fresh: u32,
+    seen_keys: u32,
+    seen_challenge: u32,
+    /// The newest position that was announced and could not be read. It stays
+    /// until it, or a newer one, is reached: a head that was set back is no
+    /// reason to go on by what is known to be old.
+    stuck_at: Option<Position>,
+    /// The head at which reading failed last.
+    failed_at: Option<Head>,
+    /// There is no head, or it cannot be read: there may be news.
+    blind: bool,
+    applied_nanos: u64,
+    challenge: u64,
+    swept_to: Option<Fingerprint>,
+    news: News,
+}
+
+/// What changed since somebody asked last.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub enum News {
+    /// Nothing.
+    #[default]
+    None,
+    /// These records.
+    Changes(Vec<Change>),
+    /// Anything may have.
+    Everything,
+}
+
+/// How a VM looks for news in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Only if the signal says that there are any.
+    IfSignalled,
+    /// In any case.
+    Always,
+    /// In any case, and again at what could not be read before.
+    Again,
+}
+
+/// A decision, and how old the state was that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// The decision.
+    pub decision: Decision,
+    /// In milliseconds; the greatest number if nothing was ever verified.
+    pub state_age: u64,
+}
+
+impl Worker {
+    /// A worker that knows nothing yet and trusts these keys.
+    pub fn new(verifier: Verifier) -> Self {
+        Self {
+            verifier,
+            authority: Authority::default(),
+            base: None,
+            nothing: Authority::default(),
+            freshness: Freshness::default(),
+            seen: None,
+            seen_fresh: 0,
+            seen_keys: 0,
+            seen_challenge: 0,
+            stuck_at: None,
+            failed_at: None,
+            blind: false,
+            applied_nanos: 0,
+            challenge: 0,
+            swept_to: None,
+            news: News::None,
+        }
+    }
+
+    /// The state to decide by: the newest that could be verified, or none at
+    /// all while the cache cannot be read, or is known to hold a newer state
+    /// that could not be.
+    pub fn authority(&self) -> &Authority {
+        if self.blind || self.stuck_at.is_some() { &self.nothing } else { &self.authority }
+    }
+
+    /// The newest verified position.
+    pub fn position(&self) -> Option<Position> {
+        self.authority.position()
+    }
+
+    /// The keys that it trusts now.
+    pub fn verifier(&self) -> &Verifier {
+        &self.verifier
+    }
+
+    /// When it applied the newest position, by the wall clock.
+    pub fn applied_nanos(&self) -> u64 {
+        self.applied_nanos
+    }
+
+    /// The first 8 bytes of the nonce of the last challenge that it read.
+    pub fn challenge(&self) -> u64 {
+        self.challenge
+    }
+
+    /// Age of the state in milliseconds; the greatest number if nothing was ever
+    /// verified.
+    pub fn state_age<H: Host>(&self, plugin: &Plugin<H>) -> u64 {
+        self.freshness.age(clock::monotonic(&plugin.host)).unwrap_or(u64::MAX)
+    }
+
+    /// What changed since this was asked last.
+    pub fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Decides a request. A chunk of the base that cannot be read is looked for
+    /// once more in a newer base, if there is one.
+    pub fn decide<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        request: &Request<'_>,
+        max_staleness: Option<u64>,
+    ) -> Result<Decided, Refused> {
+        let moment = self.moment(plugin, max_staleness)?;
+        let mut decision = self.decide_at(plugin, request, &moment);
+        let torn = Some(DenyReason::Unsynced) == reason(&decision) && self.position().is_some();
+        if torn && self.sync(plugin, Look::Always) {
+            decision = self.decide_at(plugin, request, &moment);
+        }
+        Ok(Decided { decision, state_age: moment.state_age })
+    }
+
+    fn decide_at<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        request: &Request<'_>,
+        moment: &Moment,
+    ) -> Decision {
+        let mut tokens = Tokens::of(self.base.as_mut(), plugin);
+        let closed = self.blind || self.stuck_at.is_some();
+        let authority = if closed { &self.nothing } else { &self.authority };
+        decide(authority, &mut tokens, request, moment)
+    }
+
+    /// The time to decide at is the later of the proxy's clock and what the
+    /// control plane's must show by now: a clock that is behind, or was set back,
+    /// revives no token.
+    fn moment<H: Host>(
+        &self,
+        plugin: &Plugin<H>,
+        max_staleness: Option<u64>,
+    ) -> Result<Moment, Refused> {
+        let wall = match plugin.host.now_nanos() {
+            // A proxy without a clock cannot tell what has expired.
+            0 => return Err(Refused(0)),
+            nanos => UnixMillis(nanos / NANOS_PER_MILLI),
+        };
+        let monotonic = clock::monotonic(&plugin.host);
+        let at_least = self.freshness.control_plane_time(monotonic).unwrap_or_default();
+        let state_age = self.freshness.age(monotonic).unwrap_or(u64::MAX);
+        Ok(Moment { now: wall.max(at_least), state_age, max_staleness })
+    }
+
+    /// Brings the authority to the newest position in the cache. Cheap when it
+    /// is there already. Says whether the state to decide by is another.
+    ///
+    /// What could not be read is tried again only when the cache has moved on,
+    /// or at [`Look::Again`]: requests must not pay for it each time.
+    pub fn sync<H: Host>(&mut self, plugin: &Plugin<H>, look: Look) -> bool {
+        if look == Look::IfSignalled
+            && !self.blind
+            && self.seen.is_some()
+            && plugin.cache.signal().value(&plugin.host) == self.seen
+        {
+            return false;
+        }
+        let Ok(Some(head)) = plugin.cache.head(&plugin.host) else {
+            self.blind = true;
+            return false;
+        };
+        self.blind = false;
+        self.seen = Some(Signal::of(&head));
+        let before = self.position();
+        let rebased = self.wants_base(&head);
+        if (before >= Some(head.position) && !rebased) || (self.failed_at == Some(head) && look != Look::Again) {
+            return false;
+        }
+        self.learn_keys(plugin);
+        if rebased {
+            self.take_base(plugin, head);
+        }
+        self.apply_deltas(plugin, head.position);
+        let after = self.position();
+        let failed = after < Some(head.position);
+        if failed && self.failed_at != Some(head) {
+            let revision = head.position.revision;
+            plugin.host.log(
+                LogLevel::Warn,
+                &format!("revision {revision} was announced but cannot be read: denying until it can"),
+            );
+        }
+        self.failed_at = failed.then_some(head);
+        self.stuck_at = self
+            .stuck_at
+            .max(failed.then_some(head.position))
+            .filter(|announced| after < Some(*announced));
+        if after > before {
+            self.applied_nanos = plugin.host.now_nanos();
+        }
+        after != before || (rebased && !self.wants_base(&head))
+    }
+
+    /// Reads how fresh the state is, and what the workers are asked to show.
+    pub fn refresh<H: Host>(&mut self, plugin: &Plugin<H>) {
+        self.read_fresh(plugin);
+        self.read_challenge(plugin);
+    }
+
+    fn read_fresh<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let Some((fresh, cas)) = plugin.cache.fresh(&plugin.host) else { return };
+        if cas == self.seen_fresh {
+            return;
+        }
+        let Some(update) = self.verify(plugin, &fresh.heartbeat) else { return };
+        // One that speaks of a state that this VM has not got yet is read again.
+        if !matches!(update.body(), Body::Heartbeat { .. })
+            || self.position() < Some(update.position())
+        {
+            return;
+        }
+        self.seen_fresh = cas;
+        let now = clock::monotonic(&plugin.host);
+        self.freshness.anchored(fresh.anchor, now);
+        self.freshness.heard(update.issued(), now);
+    }
+
+    fn read_challenge<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let Some(value) = plugin.cache.challenge(&plugin.host) else { return };
+        if value.cas == self.seen_challenge {
+            return;
+        }
+        self.seen_challenge = value.cas;
+        if let Some(update) = self.verify(plugin, &value.bytes)
+            && let Body::Challenge(nonce) = update.body()
+            && let Some(first) = nonce.0.first_chunk()
+        {
+            self.challenge = u64::from_le_bytes(*first);
+        }
+    }
+
+    /// Forgets some of the tokens that expired long ago. Successive calls get
+    /// round to all of them.
+    pub fn sweep<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let now = UnixMillis(plugin.host.now_nanos() / NANOS_PER_MILLI).seconds();
+        let horizon = UnixSeconds(now.0.saturating_sub(EXPIRED_KEPT_SECONDS));
+        self.swept_to = self.authority.forget_expired(horizon, self.swept_to, SWEPT);
+    }
+
+    fn learn_keys<H: Host>(&mut self, plugin: &Plugin<H>) {
+        let Some((chain, cas)) = plugin.cache.keys(&plugin.host) else { return };
+        if cas == self.seen_keys {
+            return;
+        }
+        self.seen_keys = cas;
+        for signed in chain {
+            // One that was learnt before may be signed by a key that is retired.
+            if let Ok(update) = self.verifier.verify_signed(&signed) {
+                self.verifier.learn(&update);
+            }
+        }
+    }
+
+    /// Whether the cache has another base than this worker, and no older one.
+    fn wants_base(&self, head: &Head) -> bool {
+        self.base
+            .as_ref()
+            .is_none_or(|base| !base.is(&head.base) && base.position() <= head.base.position)
+    }
+
+    /// Takes the manifest of the head as the base: only for its tokens where the
+    /// state is that far already, and otherwise for the state, too.
+    fn take_base<H: Host>(&mut self, plugin: &Plugin<H>, head: Head) {
+        let Some(bytes) = plugin.cache.manifest(&plugin.host, head.base.place) else { return };
+        let Some(update) = self.verify(plugin, &bytes) else { return };
+        let Body::Manifest { manifest, .. } = update.body() else { return };
+        let at = update.position();
+        let base = Base::new(at, manifest.clone());
+        let have = self.position();
+        if have.is_some_and(|have| have.epoch == at.epoch && have >= at) {
+            self.authority.rebase(at);
+            self.base = Some(base);
+            return;
+        }
+        // One that is not newer is no help, and no harm.
+        if let Some(records) = base.records(plugin)
+            && let Ok(authority) = self.authority.reloaded(at, records)
+        {
+            self.authority = authority;
+            self.base = Some(base);
+            self.news = News::Everything;
+        }
+    }
+
+    /// Applies the deltas that lead to `target`, as far as they are there.
+    fn apply_deltas<H: Host>(&mut self, plugin: &Plugin<H>, target: Position) {
+        for _ in 0..RING {
+            let Some(have) = self.position().filter(|have| *have < target) else { return };
+            let next = have.next();
+            let Some(bytes) = plugin.cache.delta(&plugin.host, next.revision) else { return };
+            // Another position here means that the ring has gone round.
+            let update = self.verify(plugin, &bytes).filter(|update| update.position() == next);
+            let Some(update) = update else { return };
+            let Ok(changes) = self.authority.apply(&update) else { return };
+            self.news.add(changes);
+        }
+    }
+
+    fn verify<H: Host>(&self, plugin: &Plugin<H>, bytes: &[u8]) -> Option<VerifiedUpdate> {
+        self.verifier
+            .verify(bytes)
+            .inspect_err(|error| plugin.metrics.update_rejected(&plugin.host, error.cause()))
+            .ok()
+    }
+}
+
+impl News {
+    /// Most changes that are kept apart; more are everything.
+    const MAX: usize = 8192;
+
+    fn add(&mut self, changes: &[Change]) {
+        match self {
+            Self::None => *self = Self::Changes(changes.to_vec()),
+            Self::Changes(known) if known.len() < Self::MAX => known.extend_from_slice(changes),
+            Self::Changes(_) | Self::Everything => *self = Self::Everything,
+        }
+    }
+}
+
+fn reason(decision: &Decision) -> Option<DenyReason> {
+    match decision {
+        Decision::Allow { .. } => None,
+        Decision::Deny { reason, .. } => Some(*reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;
