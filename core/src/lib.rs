@@ -29,6 +29,7 @@ mod credential;
 mod decision;
 mod ids;
 mod keys;
+mod node;
 mod path;
 #[cfg(test)]
 mod testing;
@@ -42,6 +43,7 @@ pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Request, decide};
 pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, TokenId};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
+pub use node::{NodeCredential, NodeCredentialDigest};
 pub use path::{PathError, exact as exact_path};
 pub use time::{UnixMillis, UnixSeconds};
 pub use token::{OpaqueToken, TokenDigest, TokenError};
