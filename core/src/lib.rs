@@ -27,6 +27,7 @@
 mod authority;
 mod credential;
 mod decision;
+pub mod headers;
 mod ids;
 mod keys;
 mod node;

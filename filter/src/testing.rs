@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
-use kya_core::{AgentId, OpaqueToken, Revision, Signer, TokenId, sign_update, wire};
+use kya_core::{
+    AgentId, NodeCredential, OpaqueToken, Revision, Signer, TokenId, sign_update, wire,
+};
 use prost::Message;
 
 use crate::config::Config;
@@ -251,8 +253,12 @@ pub(crate) struct TestVm {
 
 impl TestVm {
     pub(crate) fn new(proxy: &Proxy) -> Self {
+        Self::with(proxy, config())
+    }
+
+    pub(crate) fn with(proxy: &Proxy, config: Config) -> Self {
         let host = proxy.host();
-        Self { vm: Vm::new(host.clone(), config()).unwrap(), host }
+        Self { vm: Vm::new(host.clone(), config).unwrap(), host }
     }
 
     pub(crate) fn request(&mut self, headers: &[(&str, &str)]) -> (Flow, Exchange) {
@@ -278,7 +284,7 @@ pub(crate) fn config() -> Config {
         "control_plane_cluster": "cp",
         "pull_cluster": "cp_pull",
         "update_keys": [signer().public_key()],
-        "node_credential": "nc_test",
+        "node_credential": NodeCredential::from_random([1; 32]).reveal(),
     });
     Config::parse(json.to_string().as_bytes(), |_| None).expect("a valid configuration")
 }
