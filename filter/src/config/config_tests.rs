@@ -273,6 +273,7 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (json!({"exempt_paths": ["//a"]}), "exempt_paths[0]", "empty segment"),
         (json!({"exempt_paths": ["/a/../b"]}), "exempt_paths[0]", "`..`"),
         (json!({"exempt_paths": ["/a%2Fb"]}), "exempt_paths[0]", "percent-encodes"),
+        (json!({"exempt_paths": ["/a;b"]}), "exempt_paths[0]", "path parameters"),
         (json!({"exempt_paths": ["/a\\b"]}), "exempt_paths[0]", "a character"),
         (json!({"exempt_paths": ["/a", "/a"]}), "exempt_paths[1]", "name each once"),
         (json!({"exempt_paths": [format!("/{}", "x".repeat(1024))]}), "exempt_paths[0]", "1024"),

@@ -78,7 +78,7 @@ pub(super) fn document(schema: &mut Schema) {
                 "items": {
                     "type": "string",
                     "maxLength": 1024,
-                    "pattern": r"^/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*$",
+                    "pattern": r"^/([A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*$",
                 },
                 "examples": [["/healthz"]],
             },
