@@ -11,11 +11,13 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const PREFIX: &str = "at_";
+/// Of every kind of secret that is written this way.
+const PREFIX_LENGTH: usize = PREFIX.len();
 /// 43 base62 digits hold 256 bits: 62^43 > 2^256.
 const SECRET_DIGITS: usize = 43;
 /// 6 base62 digits hold a CRC-32: 62^6 > 2^32.
 const CHECKSUM_DIGITS: usize = 6;
-const LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
+const LENGTH: usize = PREFIX_LENGTH + SECRET_DIGITS + CHECKSUM_DIGITS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A well-formed opaque token. It is a secret: `Debug` does not show it, and
@@ -23,21 +25,21 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpaqueToken(String);
 
-/// Why a text is not an opaque token. None of them says more than the text's
-/// own shape shows.
+/// Why a text is not an opaque token, or not another secret of the same form.
+/// None of them says more than the text's own shape shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// It does not start with `at_`.
-    #[error("an opaque token starts with `at_`")]
-    WrongPrefix,
+    /// It does not start with its prefix.
+    #[error("it does not start with `{0}`")]
+    WrongPrefix(&'static str),
     /// It has another length.
-    #[error("an opaque token has {LENGTH} characters, this has {0}: it may have been cut off")]
+    #[error("it must have {LENGTH} characters and has {0}: it may have been cut off")]
     WrongLength(usize),
     /// It has a character outside 0-9, A-Z, a-z.
-    #[error("an opaque token has only letters and digits after `at_`")]
+    #[error("it must have only letters and digits after its prefix")]
     WrongCharacter,
     /// The checksum does not fit: a typo, or two pastes in one.
-    #[error("the checksum of the opaque token does not fit: it was mistyped or altered")]
+    #[error("its checksum does not fit: it was mistyped or altered")]
     WrongChecksum,
 }
 
@@ -49,18 +51,12 @@ pub struct TokenDigest(pub [u8; 32]);
 impl OpaqueToken {
     /// Makes a token from 32 random bytes.
     pub fn from_random(secret: [u8; 32]) -> Self {
-        let mut text = String::with_capacity(LENGTH);
-        text.push_str(PREFIX);
-        text.extend(base62::<SECRET_DIGITS, _>(secret).map(char::from));
-        text.extend(checksum(text.as_bytes()).map(char::from));
-        Self(text)
+        Self(write(PREFIX, &secret))
     }
 
     /// Reads a token as it came from outside.
     pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        check(text)?;
-        // Only ASCII is left, so the conversion cannot lose anything.
-        Ok(Self(String::from_utf8_lossy(text).into_owned()))
+        read(PREFIX, text).map(Self)
     }
 
     /// The digest by which the token is known.
@@ -84,7 +80,7 @@ impl TokenDigest {
     /// The digest of a token as it came from outside, if it is well-formed. This
     /// is what a gate needs of a token, without a copy of it.
     pub fn of(text: &[u8]) -> Result<Self, TokenError> {
-        check(text)?;
+        check(PREFIX, text)?;
         Ok(Self(Sha256::digest(text).into()))
     }
 
@@ -102,19 +98,35 @@ impl fmt::Debug for TokenDigest {
     }
 }
 
-/// Whether a text is an opaque token by its shape.
-fn check(text: &[u8]) -> Result<(), TokenError> {
-    if !text.starts_with(PREFIX.as_bytes()) {
-        return Err(TokenError::WrongPrefix);
-    }
+/// The written form of a secret: a prefix of three characters, the digits of its
+/// 32 bytes, and those of the CRC-32 (IEEE) of everything before them.
+pub(crate) fn write(prefix: &'static str, secret: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(LENGTH);
+    text.push_str(prefix);
+    text.extend(base62::<SECRET_DIGITS, _>(*secret).map(char::from));
+    text.extend(checksum(text.as_bytes()).map(char::from));
+    text
+}
+
+/// Takes a text that [`write`] can have written with this prefix.
+pub(crate) fn read(prefix: &'static str, text: &[u8]) -> Result<String, TokenError> {
+    check(prefix, text)?;
+    // Only ASCII is left, so the conversion cannot lose anything.
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Whether [`write`] can have written a text with this prefix.
+fn check(prefix: &'static str, text: &[u8]) -> Result<(), TokenError> {
+    let Some(digits) = text.strip_prefix(prefix.as_bytes()) else {
+        return Err(TokenError::WrongPrefix(prefix));
+    };
     if text.len() != LENGTH {
         return Err(TokenError::WrongLength(text.len()));
     }
-    let (body, written) = text.split_at(LENGTH - CHECKSUM_DIGITS);
-    let digits = text.get(PREFIX.len()..).unwrap_or_default();
     if !digits.iter().all(u8::is_ascii_alphanumeric) {
         return Err(TokenError::WrongCharacter);
     }
+    let (body, written) = text.split_at(LENGTH - CHECKSUM_DIGITS);
     if checksum(body) == written { Ok(()) } else { Err(TokenError::WrongChecksum) }
 }
 

@@ -251,6 +251,14 @@ pub trait Host {
     /// Lets a request go on that was paused at its headers. May be called from
     /// any callback of this VM, once for each request.
     fn resume(&self, context: ContextId) -> Result<(), Refused>;
+    /// Runs `work` as if the proxy were calling about this request: header reads
+    /// and writes and [`respond`](Self::respond) are about it. Refused where
+    /// [`respond_to`](Self::respond_to) is, and if the request is over.
+    fn within<T>(
+        &self,
+        context: ContextId,
+        work: impl FnOnce() -> Result<T, Refused>,
+    ) -> Result<T, Refused>;
     /// Answers a request of this VM as [`respond`](Self::respond) does, also at
     /// most once, but from a callback that is about no request: a tick, a queue,
     /// a stream, an HTTP response. From the callback of another request it is

@@ -3,12 +3,11 @@
 //! Envoy makes one VM of this module for its main thread and one for each
 //! worker. They share a small table of keys, and nothing else:
 //!
-//! - one of them, the **[leader]**, holds the stream to the control plane,
-//!   checks what arrives and writes it, still signed, into the
-//!   **[cache]** that all VMs share;
-//! - every VM that serves requests is a **[worker]**: it checks the
-//!   signatures again, keeps the decoded authority in its own memory, and says
-//!   which revision it decides by;
+//! - one of them **[leads](lead)**: it talks to the control plane, checks what
+//!   arrives and writes it, still signed, into the **[cache]** that all VMs share;
+//! - every VM that serves requests **[works](work)**: it checks the signatures
+//!   again, keeps the decoded authority in its own memory, says which revision it
+//!   decides by, and ends what is in flight when its agent is stopped;
 //! - a **[request]** is decided by `kya_core::decide` on its headers.
 //!
 //! All of that is written against the [`Host`](host::Host) trait and runs
@@ -31,24 +30,17 @@
     )
 )]
 
-#[cfg(any(test, target_arch = "wasm32"))]
+#[cfg(any(target_arch = "wasm32", test))]
 mod abi;
-pub mod boot;
 pub mod cache;
+pub mod clock;
 pub mod config;
-pub mod headers;
 pub mod host;
-pub mod in_flight;
-pub mod leader;
-pub mod lease;
+pub mod lead;
 pub mod metrics;
-pub mod records;
 pub mod request;
-pub mod retry;
-pub mod roster;
-pub mod stream;
 pub mod vm;
-pub mod worker;
+pub mod work;
 
 #[cfg(test)]
 mod interleaving_tests;

@@ -1,10 +1,12 @@
 //! The filter's numbers, as metrics of the proxy.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use kya_core::DenyReason;
 
 use crate::host::{Host, LogLevel, MetricId, MetricKind};
+use crate::work::in_flight::Cut;
 
 /// Metrics by name. One that the proxy refuses to make is not counted; that
 /// never changes a decision.
@@ -17,11 +19,27 @@ pub struct Metrics {
     rejected: BTreeMap<&'static str, MetricId>,
     revision: Option<MetricId>,
     workers: Option<MetricId>,
+    passed: BTreeMap<DenyReason, MetricId>,
+    cut: BTreeMap<&'static str, MetricId>,
+    untracked: Option<MetricId>,
+    pull: [Option<MetricId>; 2],
+    introspections: Option<MetricId>,
+    cache_hits: Option<MetricId>,
+    /// Hits that were not counted yet: a call to the proxy costs as much as one.
+    hits: Cell<u32>,
+    state_age: Option<MetricId>,
+    clock_ahead: Option<MetricId>,
+    clock_behind: Option<MetricId>,
 }
+
+/// Reasons for which a request may pass that cannot be decided, as they stand in
+/// `kya.decision.passed.<reason>`.
+const PASSED: [DenyReason; 3] =
+    [DenyReason::Internal, DenyReason::Unsynced, DenyReason::TokenUnknown];
 
 /// Every cause for which an update is rejected, as it stands in
 /// `kya.update.rejected.<cause>`.
-const CAUSES: [&str; 9] = [
+const CAUSES: [&str; 11] = [
     "not_an_envelope",
     "unknown_key",
     "bad_signature",
@@ -31,6 +49,8 @@ const CAUSES: [&str; 9] = [
     "wrong_nonce",
     "unproven",
     "not_stored",
+    "bad_chunk",
+    "unasked",
 ];
 
 impl Metrics {
@@ -56,6 +76,22 @@ impl Metrics {
                 .collect(),
             revision: define(MetricKind::Gauge, "kya.revision"),
             workers: define(MetricKind::Gauge, "kya.workers"),
+            passed: PASSED
+                .into_iter()
+                .filter_map(|r| Some((r, counter(&format!("kya.decision.passed.{}", r.name()))?)))
+                .collect(),
+            cut: ["answered", "reset", "failed"]
+                .into_iter()
+                .filter_map(|how| Some((how, counter(&format!("kya.in_flight.{how}"))?)))
+                .collect(),
+            untracked: counter("kya.in_flight.untracked"),
+            pull: ["kya.pull.answered", "kya.pull.failed"].map(counter),
+            introspections: counter("kya.introspections"),
+            cache_hits: counter("kya.cache.hits"),
+            hits: Cell::default(),
+            state_age: define(MetricKind::Gauge, "kya.state_age_millis"),
+            clock_ahead: define(MetricKind::Gauge, "kya.clock.ahead_millis"),
+            clock_behind: define(MetricKind::Gauge, "kya.clock.behind_millis"),
         }
     }
 
@@ -72,6 +108,62 @@ impl Metrics {
     /// A request was denied.
     pub fn denied(&self, host: &impl Host, reason: DenyReason) {
         increment(host, self.deny.get(&reason).copied());
+    }
+
+    /// A request passed that could not be decided.
+    pub fn passed(&self, host: &impl Host, reason: DenyReason) {
+        increment(host, self.passed.get(&reason).copied());
+    }
+
+    /// A request in flight was cut off.
+    pub fn cut(&self, host: &impl Host, how: Cut) {
+        let how = match how {
+            Cut::Answered => "answered",
+            Cut::Reset => "reset",
+            Cut::Failed => "failed",
+        };
+        increment(host, self.cut.get(how).copied());
+    }
+
+    /// A request was allowed that could not be cut off later: there are too many.
+    pub fn untracked(&self, host: &impl Host) {
+        increment(host, self.untracked);
+    }
+
+    /// A pull was answered, by something that proves what it says or not.
+    pub fn pulled(&self, host: &impl Host, proven: bool) {
+        let [answered, failed] = self.pull;
+        increment(host, if proven { answered } else { failed });
+    }
+
+    /// The control plane is asked about a token.
+    pub fn introspected(&self, host: &impl Host) {
+        increment(host, self.introspections);
+    }
+
+    /// A token was found among those that were looked up last.
+    pub fn cache_hit(&self) {
+        self.hits.set(self.hits.get().saturating_add(1));
+    }
+
+    /// Counts what was only noted until now.
+    pub fn flush(&self, host: &impl Host) {
+        if let (Some(metric), hits @ 1..) = (self.cache_hits, self.hits.take()) {
+            host.increment_metric(metric, hits.into());
+        }
+    }
+
+    /// How old the state is, in milliseconds; nothing is shown before the first.
+    pub fn state_age(&self, host: &impl Host, age: Option<u64>) {
+        if let Some(age) = age {
+            record(host, self.state_age, age);
+        }
+    }
+
+    /// How far the proxy's clock is ahead of the control plane's, or behind.
+    pub fn clock_ahead(&self, host: &impl Host, millis: i64) {
+        record(host, self.clock_ahead, millis.max(0).unsigned_abs());
+        record(host, self.clock_behind, millis.min(0).unsigned_abs());
     }
 
     /// The leader accepted an update and stored it for every VM.

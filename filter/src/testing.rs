@@ -1,28 +1,36 @@
-//! A proxy in memory, for native tests, and what the tests are about: keys,
-//! agents, tokens and signed updates.
+//! A proxy in memory, for native tests, a control plane to follow, and what the
+//! tests are about: keys, agents and tokens.
 
+mod control_plane;
 mod host;
 mod host_tests;
 mod proxy;
 mod requests;
 mod vm;
 
-use kya_core::{AgentId, OpaqueToken, Revision, Signer, TokenId, sign_update, wire};
-use prost::Message;
+use kya_core::wire::{self, change::Change as Wire};
+use kya_core::{AgentId, NodeCredential, OpaqueToken, Revision, Signer, Standing as Decided};
 
 use crate::config::Config;
+pub(crate) use control_plane::ControlPlane;
 pub(crate) use host::MemoryHost;
 pub(crate) use proxy::{HttpCall, Proxy};
 pub(crate) use requests::{Exchange, Standing};
 pub(crate) use vm::TestVm;
 
 pub(crate) fn config() -> Config {
-    let json = serde_json::json!({
+    configured(|_| {})
+}
+
+/// The usual configuration after a change.
+pub(crate) fn configured(change: impl FnOnce(&mut serde_json::Value)) -> Config {
+    let mut json = serde_json::json!({
         "control_plane_cluster": "cp",
         "pull_cluster": "cp_pull",
         "update_keys": [signer().public_key()],
-        "node_credential": "nc_test",
+        "node_credential": NodeCredential::from_random([3; 32]).reveal(),
     });
+    change(&mut json);
     Config::parse(json.to_string().as_bytes(), |_| None).expect("a valid configuration")
 }
 
@@ -38,47 +46,31 @@ pub(crate) fn token(n: u8) -> OpaqueToken {
     OpaqueToken::from_random([n; 32])
 }
 
-pub(crate) fn agent(n: u8, status: wire::AgentStatus) -> wire::Agent {
-    wire::Agent { id: agent_id(n).to_bytes().into(), status: status.into() }
+/// Agent `n` with this status.
+pub(crate) fn agent(n: u8, status: wire::Status) -> Wire {
+    standing(n, wire::Standing { status: status.into(), ..Decided::ACTIVE.into() })
 }
 
-/// Tokens 1 and 2, held by agents 1 and 2.
-pub(crate) fn tokens() -> Vec<wire::Token> {
-    let token = |n| wire::Token {
+/// Agent `n` with this standing.
+pub(crate) fn standing(n: u8, standing: wire::Standing) -> Wire {
+    let id = agent_id(n).to_bytes().into();
+    Wire::Agent(wire::Agent { id, standing: Some(standing), principal_id: vec![] })
+}
+
+/// The one grant of agent `n`, which has its number.
+pub(crate) fn grant(n: u8) -> Wire {
+    Wire::Grant(wire::Grant { index: n.into(), agent_id: agent_id(n).to_bytes().into() })
+}
+
+/// Token `n`, held by agent `n`.
+pub(crate) fn held(n: u8) -> wire::Token {
+    wire::Token {
         digest: token(n).digest().0.into(),
-        id: TokenId::from_bytes([n; 16]).to_bytes().into(),
-        agent_id: agent_id(n).to_bytes().into(),
+        grant: n.into(),
+        issued_unix_seconds: 100,
         expires_unix_seconds: 1_000_000,
         revoked: false,
-    };
-    [1, 2].map(token).into()
-}
-
-/// A signed snapshot in which agents 1 and 2 are active and hold tokens 1 and 2.
-pub(crate) fn snapshot(revision: u64, nonce: &[u8]) -> Vec<u8> {
-    let snapshot = wire::Snapshot {
-        nonce: nonce.into(),
-        agents: [1, 2].map(|n| agent(n, wire::AgentStatus::Active)).into(),
-        tokens: tokens(),
-    };
-    signed(&signer(), 1, revision, wire::update::Body::Snapshot(snapshot))
-}
-
-/// A signed delta that sets the status of an agent.
-pub(crate) fn delta(revision: u64, subject: u8, status: wire::AgentStatus) -> Vec<u8> {
-    let change = wire::change::Change::Agent(agent(subject, status));
-    let delta = wire::Delta { changes: vec![wire::Change { change: Some(change) }] };
-    signed(&signer(), 1, revision, wire::update::Body::Delta(delta))
-}
-
-pub(crate) fn signed(
-    signer: &Signer,
-    epoch: u64,
-    revision: u64,
-    body: wire::update::Body,
-) -> Vec<u8> {
-    let update = wire::Update { epoch, revision, unix_millis: 0, body: Some(body) };
-    sign_update(signer, &update).encode_to_vec()
+    }
 }
 
 pub(crate) fn revision(position: Option<kya_core::Position>) -> Option<u64> {

@@ -1,17 +1,23 @@
 //! One VM: its roles, and what it does when the proxy calls.
 
-use kya_core::Verifier;
+use kya_core::{Monotonic, Verifier};
 
-use crate::boot;
 use crate::cache::Cache;
-use crate::config::Config;
-use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
-use crate::leader::Leader;
-use crate::lease::{self, Identity};
+use crate::cache::records::Slot;
+use crate::clock;
+use crate::config::{Config, Transport};
+use crate::host::{
+    CallId, ContextId, Host, HttpResponse, LogLevel, QueueId, Refused, StreamEnd, StreamId,
+};
+use crate::lead::lease::{self, Identity};
+use crate::lead::roster::WAKE;
+use crate::lead::{Leader, boot};
 use crate::metrics::Metrics;
-use crate::request::{self, Flow};
-use crate::roster::WAKE;
-use crate::worker::Worker;
+pub use crate::request::Flow;
+use crate::request::{self, Handled, Unknown};
+use crate::work::cut::{self, Live};
+use crate::work::introspect::Introspections;
+use crate::work::{Look, SlotHolder, Worker};
 
 /// Version of the filter, as it is announced and logged.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -20,13 +26,15 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const TICK_MILLIS: u32 = 250;
 /// Slots are renewed every so many ticks (one second).
 const RENEW_TICKS: u32 = 4;
-/// Expired tokens are swept every so many ticks (one minute).
-const SWEEP_TICKS: u32 = 240;
 /// A VM that is not the main thread's leaves the lead to that one for so many
 /// ticks (two seconds).
 const PATIENCE_TICKS: u32 = 8;
 /// Most messages taken from the queue at one wake.
 const MAX_DRAIN: usize = 1024;
+/// What the leader finds in its queue when a worker needs news.
+const HURRY: &[u8] = b"?";
+/// A worker says that no more often than this.
+const HURRY_MILLIS: u64 = 1_000;
 
 /// What the roles of a VM work with.
 #[derive(Debug)]
@@ -37,10 +45,18 @@ pub struct Plugin<H> {
     pub config: Config,
     /// What the VMs share.
     pub cache: Cache,
-    /// The pinned keys.
-    pub verifier: Verifier,
     /// The counters.
     pub metrics: Metrics,
+}
+
+impl<H: Host> Plugin<H> {
+    /// Puts a message into another VM's queue, where queues are used. One that is
+    /// lost is made up for by the next tick.
+    pub fn enqueue(&self, queue: QueueId, message: &[u8]) {
+        if self.config.transport != Transport::Http {
+            let _ = self.host.enqueue(queue, message);
+        }
+    }
 }
 
 /// One VM of the filter under one plugin configuration.
@@ -54,6 +70,12 @@ pub struct Vm<H> {
     identity: Option<Identity>,
     leader: Option<Leader>,
     worker: Worker,
+    slot: SlotHolder,
+    live: Live,
+    introspections: Introspections,
+    /// Requests that were cut since the VM began.
+    cut: u64,
+    hurried: Option<Monotonic>,
     serves: bool,
     ticks: u32,
 }
@@ -63,8 +85,7 @@ impl<H: Host> Vm<H> {
     /// a canary that it throws away.
     pub fn new(host: H, config: Config) -> Result<Self, Refused> {
         let plugin = Plugin {
-            cache: Cache::new(&config.namespace()),
-            verifier: Verifier::new(config.update_keys.iter().copied()),
+            cache: Cache::new(&config.namespace()).with_signal(&host),
             metrics: Metrics::define(&host),
             host,
             config,
@@ -73,67 +94,78 @@ impl<H: Host> Vm<H> {
         plugin.host.random(&mut random)?;
         let instance = u64::from_le_bytes(random);
         let main = boot::note(&plugin.host, &plugin.cache, instance);
+        let worker = Worker::new(Verifier::new(plugin.config.update_keys.iter().copied()));
         Ok(Self {
             plugin,
             instance,
             main,
             identity: None,
             leader: None,
-            worker: Worker::default(),
+            worker,
+            slot: SlotHolder::default(),
+            live: Live::default(),
+            introspections: Introspections::default(),
+            cut: 0,
+            hurried: None,
             serves: false,
             ticks: 0,
         })
     }
 
-    /// The regular call: elect, catch up, keep the slot, mind the stream.
+    /// The regular call: elect, catch up, keep the slot, talk to the control
+    /// plane.
     pub fn tick(&mut self) {
         let Some(me) = self.identity() else { return };
         self.elect(me);
         if self.works() {
-            let moved = self.worker.sync(&self.plugin, true);
+            let moved = self.worker.sync(&self.plugin, Look::Again);
+            self.worker.refresh(&self.plugin);
+            self.worker.sweep(&self.plugin);
+            self.enforce();
             let due = self.ticks.is_multiple_of(RENEW_TICKS);
-            if self.ticks.is_multiple_of(SWEEP_TICKS) {
-                self.worker.sweep(&self.plugin);
-            }
-            if moved || due || self.worker.slot().is_none() {
+            if moved || due || self.slot.number().is_none() {
                 self.publish_word(me);
             }
         } else {
-            self.worker.release_slot(&self.plugin, me);
+            self.slot.release(&self.plugin, me);
         }
         if let Some(leader) = &mut self.leader {
             leader.tick(&self.plugin);
         }
+        self.plugin.metrics.flush(&self.plugin.host);
         self.ticks = self.ticks.wrapping_add(1);
     }
 
-    /// Something is in this VM's queue: a wake for a worker, or the numbers of
-    /// slots that have news for the leader.
+    /// Something is in this VM's queue: a wake for a worker, or what workers have
+    /// to say to the leader.
     pub fn queue_ready(&mut self) {
         let Some(me) = self.identity else { return };
-        let mut slots = Vec::new();
+        let (mut slots, mut hurry) = (Vec::new(), false);
         for _ in 0..MAX_DRAIN {
             let Ok(Some(message)) = self.plugin.host.dequeue(me.queue) else { break };
+            hurry |= message == HURRY;
             if message != WAKE
                 && let Ok(number) = message.try_into()
             {
                 slots.push(u32::from_le_bytes(number));
             }
         }
-        self.catch_up();
+        self.wake();
         slots.sort_unstable();
         slots.dedup();
         if let Some(leader) = &mut self.leader {
             leader.report(&self.plugin, &slots);
+            if hurry {
+                leader.hurry(&self.plugin);
+            }
         }
     }
 
     /// A message arrived on a stream of this VM.
     pub fn stream_message(&mut self, id: StreamId, bytes: &[u8]) {
-        let moved =
-            self.leader.as_mut().is_some_and(|leader| leader.message(&self.plugin, id, bytes));
-        if moved {
-            self.catch_up();
+        let news = self.leader.as_mut().is_some_and(|it| it.message(&self.plugin, id, bytes));
+        if news {
+            self.wake();
         }
     }
 
@@ -144,22 +176,58 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// A call of this VM was answered, or failed.
+    pub fn http_response(&mut self, call: CallId, response: Option<HttpResponse>) {
+        let response = response.as_ref();
+        let now = clock::monotonic(&self.plugin.host);
+        let have = self.worker.authority().position();
+        let (plugin, verifier) = (&self.plugin, self.worker.verifier());
+        let asked = self.introspections.answered(plugin, verifier, call, response, have, now);
+        if let Some(settled) = asked {
+            if settled.behind {
+                self.hurry();
+            }
+            settled.requests.into_iter().for_each(|context| self.decide_again(context));
+            return;
+        }
+        let news =
+            self.leader.as_mut().is_some_and(|it| it.http_response(&self.plugin, call, response));
+        if news {
+            self.wake();
+        }
+    }
+
     /// The headers of a request are there.
-    pub fn request(&mut self, _context: ContextId) -> Flow {
+    pub fn request(&mut self, context: ContextId) -> Flow {
         self.serves = true;
-        self.catch_up();
-        request::handle(&self.plugin, self.worker.authority())
+        self.catch_up(Look::IfSignalled);
+        match request::handle(&self.plugin, &mut self.worker, Unknown::Ask) {
+            Handled::Unknown(digest) => {
+                let now = clock::monotonic(&self.plugin.host);
+                let have = self.worker.authority().position();
+                if self.introspections.ask(&self.plugin, context, digest, have, now) {
+                    return Flow::Pause;
+                }
+                let handled = request::handle(&self.plugin, &mut self.worker, Unknown::Deny);
+                self.handled(context, handled)
+            }
+            handled => self.handled(context, handled),
+        }
     }
 
     /// The headers of the response to a request are there: whoever answers the
     /// request from now on resets it.
-    pub fn response_started(&mut self, _context: ContextId) {}
+    pub fn response_started(&mut self, context: ContextId) {
+        self.live.response_started(context);
+    }
 
     /// A request is over: it must not be touched any more.
-    pub fn request_ended(&mut self, _context: ContextId) {}
-
-    /// An HTTP call of this VM was answered, or failed.
-    pub fn http_response(&mut self, _call: CallId, _response: Option<HttpResponse>) {}
+    pub fn request_ended(&mut self, context: ContextId) {
+        self.live.end(context);
+        if !self.introspections.is_idle() {
+            self.introspections.end(context);
+        }
+    }
 
     /// The plugin goes away, for example because its listener was replaced:
     /// whoever comes next need not wait for leases to run out.
@@ -169,16 +237,79 @@ impl<H: Host> Vm<H> {
             leader.stop(&self.plugin);
             lease::resign(&self.plugin.host, &self.plugin.cache, me);
         }
-        self.worker.release_slot(&self.plugin, me);
+        self.slot.release(&self.plugin, me);
+    }
+
+    /// What a request was found to be decides how it goes on.
+    fn handled(&mut self, context: ContextId, handled: Handled) -> Flow {
+        match handled {
+            Handled::Allowed(agent_id, subject) => {
+                if !self.live.begin(context, agent_id, subject) {
+                    self.plugin.metrics.untracked(&self.plugin.host);
+                }
+                Flow::Continue
+            }
+            Handled::Passed => Flow::Continue,
+            Handled::Denied(reason) => {
+                if reason == kya_core::DenyReason::TokenUnknown {
+                    self.hurry();
+                }
+                Flow::Stop
+            }
+            // Nobody asks twice: it waits, and ends with its connection.
+            Handled::Unknown(_) => Flow::Stop,
+        }
+    }
+
+    /// Decides a request that waited.
+    fn decide_again(&mut self, context: ContextId) {
+        let (plugin, worker) = (&self.plugin, &mut self.worker);
+        let handled =
+            plugin.host.within(context, || Ok(request::handle(plugin, worker, Unknown::Deny)));
+        // It is over if the proxy will not speak of it.
+        let Ok(handled) = handled else { return };
+        if self.handled(context, handled) == Flow::Continue
+            && self.plugin.host.resume(context).is_err()
+        {
+            self.live.end(context);
+        }
+    }
+
+    /// Looks into the cache from outside of a request: requests in flight can be
+    /// ended, and those that wait go on.
+    fn wake(&mut self) {
+        if self.works() {
+            let before = self.worker.challenge();
+            self.worker.refresh(&self.plugin);
+            self.catch_up(Look::Always);
+            self.enforce();
+            if self.worker.challenge() != before
+                && let Some(me) = self.identity
+            {
+                self.publish_word(me);
+            }
+        }
     }
 
     /// Applies what is new in the cache, and says so.
-    fn catch_up(&mut self) {
+    fn catch_up(&mut self, look: Look) {
         if self.works()
-            && self.worker.sync(&self.plugin, false)
+            && self.worker.sync(&self.plugin, look)
             && let Some(me) = self.identity
         {
             self.publish_word(me);
+        }
+    }
+
+    /// Carries out what has changed: on requests in flight, and on those that wait.
+    fn enforce(&mut self) {
+        let news = self.worker.take_news();
+        let ended = cut::cut(&self.plugin, &self.worker, &mut self.live, &news);
+        self.cut = self.cut.saturating_add(ended);
+        if !self.introspections.is_idle() {
+            let now = clock::monotonic(&self.plugin.host);
+            let settled = self.introspections.settle(self.worker.authority().position(), now);
+            settled.requests.into_iter().for_each(|context| self.decide_again(context));
         }
     }
 
@@ -197,8 +328,10 @@ impl<H: Host> Vm<H> {
                     self.plugin.host.log(LogLevel::Warn, &format!("worker slots: {refused}"));
                 }
                 // What this VM verified itself is the oldest it will accept.
-                self.worker.sync(&self.plugin, true);
-                self.leader = Some(Leader::new(me, self.worker.position()));
+                self.worker.sync(&self.plugin, Look::Again);
+                let verifier = self.worker.verifier().clone();
+                let floor = self.worker.position();
+                self.leader = Some(Leader::new(&self.plugin, me, verifier, floor));
             }
             (Some(leader), false) => {
                 leader.stop(&self.plugin);
@@ -208,16 +341,45 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    fn publish_word(&mut self, me: Identity) {
-        let Some(slot) = self.worker.keep_slot(&self.plugin, me) else { return };
+    /// Has the leader look for news, though not more often than once a second.
+    fn hurry(&mut self) {
+        let now = clock::monotonic(&self.plugin.host);
+        if self.hurried.is_some_and(|last| now.0.saturating_sub(last.0) < HURRY_MILLIS) {
+            return;
+        }
+        self.hurried = Some(now);
         if let Ok(Some((Some(lease), _))) = self.plugin.cache.lease(&self.plugin.host) {
-            // A lost note is made up for by the leader's next tick.
-            let _ = self.plugin.host.enqueue(lease.queue, &slot.to_le_bytes());
+            self.plugin.enqueue(lease.queue, HURRY);
+        }
+    }
+
+    fn publish_word(&mut self, me: Identity) {
+        let worker = &self.worker;
+        let (state_age, cut) = (worker.state_age(&self.plugin), self.cut);
+        let word = |renewed_nanos| Slot {
+            instance: me.instance,
+            queue: me.queue,
+            position: worker.authority().position().unwrap_or_default(),
+            applied_nanos: worker.applied_nanos(),
+            renewed_nanos,
+            challenge: worker.challenge(),
+            state_age,
+            cut,
+        };
+        let Some(slot) = self.slot.keep(&self.plugin, me, word) else { return };
+        if let Ok(Some((Some(lease), _))) = self.plugin.cache.lease(&self.plugin.host) {
+            self.plugin.enqueue(lease.queue, &slot.to_le_bytes());
         }
     }
 
     fn identity(&mut self) -> Option<Identity> {
         if self.identity.is_none() {
+            if self.plugin.config.transport == Transport::Http {
+                // Nothing is ever put into it.
+                let me = Identity { instance: self.instance, queue: QueueId(0) };
+                self.identity = Some(me);
+                return self.identity;
+            }
             let name = self.plugin.cache.queue_name(self.instance);
             match self.plugin.host.register_queue(&name) {
                 Ok(queue) => self.identity = Some(Identity { instance: self.instance, queue }),

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use crate::headers::{SUBPROTOCOLS, is_own};
+
 /// Most bytes of a header's name, a scheme or a prefix.
 const MAX_LENGTH: usize = 64;
-pub(super) const SUBPROTOCOLS: &str = "sec-websocket-protocol";
-/// The gate's own headers: it sets them, and removes a client's.
-const OWN_HEADERS: &str = "x-kya-";
 
 /// One place in which a request may carry its credential. Names of headers are
 /// held in lower case.
@@ -41,7 +40,7 @@ impl Source {
     /// is `sec-websocket-protocol`, which is a list.
     pub fn header(name: &str) -> Option<Self> {
         let name = lower_case(name)?;
-        let reserved = name == SUBPROTOCOLS || name.starts_with(OWN_HEADERS);
+        let reserved = name == SUBPROTOCOLS || is_own(name.as_bytes());
         (!reserved).then_some(Self(Place::Header { name, scheme: None }))
     }
 
@@ -120,7 +119,7 @@ mod tests {
             assert_eq!(Source::authorization().with_scheme(text), None, "{text}");
             assert_eq!(Source::websocket_protocol(text), None, "{text}");
         }
-        for own in ["x-kya-agent-id", "X-KYA-Token", "Sec-WebSocket-Protocol"] {
+        for own in ["x-kya-agent-id", "X-KYA-Token", "x_kya_token", "Sec-WebSocket-Protocol"] {
             assert_eq!(Source::header(own), None, "{own}");
         }
         let subprotocol = Source::websocket_protocol("kya.bearer.").unwrap();

@@ -16,7 +16,8 @@
 //! where it offered some (WHATWG WebSockets, "establish a WebSocket connection").
 //! So a page offers a real subprotocol beside the token.
 
-use super::source::{Place, SUBPROTOCOLS, Source, is_token};
+use super::source::{Place, Source, is_token};
+use crate::headers::SUBPROTOCOLS;
 
 /// What stands after `prefix` in the entries of one `Sec-WebSocket-Protocol` that
 /// begin with it.

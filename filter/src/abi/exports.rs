@@ -117,9 +117,7 @@ extern "C" fn proxy_on_configure(root: Id, size: usize) -> u32 {
     let configured = proxy::plugin_configuration(size)
         .map_err(|refused| format!("cannot read the plugin configuration: {refused}"))
         .and_then(|json| {
-            // Envoy gives the VM what `vm_config.environment_variables` lists.
-            let environment = |name: &str| std::env::var(name).ok();
-            Config::parse(&json, environment).map_err(|error| error.to_string())
+            Config::parse(&json, |name| host.environment(name)).map_err(|error| error.to_string())
         })
         .and_then(|config| {
             proxy::set_tick_period(TICK_MILLIS)

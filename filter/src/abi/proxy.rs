@@ -334,6 +334,17 @@ impl Host for Proxy {
         effective::within(context.0, || check(unsafe { proxy_continue_stream(HTTP_REQUEST) }))
     }
 
+    fn within<T>(
+        &self,
+        context: ContextId,
+        work: impl FnOnce() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        if !effective::is_current(self.root) {
+            return Err(BAD_ARGUMENT);
+        }
+        effective::within(context.0, work)
+    }
+
     fn respond_to(
         &self,
         context: ContextId,
@@ -342,10 +353,7 @@ impl Host for Proxy {
         body: &[u8],
         details: &str,
     ) -> Result<(), Refused> {
-        if !effective::is_current(self.root) {
-            return Err(BAD_ARGUMENT);
-        }
-        effective::within(context.0, || self.respond(status, headers, body, details))
+        self.within(context, || self.respond(status, headers, body, details))
     }
 
     fn reset_request(&self, context: ContextId) -> Result<(), Refused> {

@@ -29,7 +29,7 @@
 
 pub mod chunks;
 pub mod records;
-mod signal;
+pub mod signal;
 
 use kya_core::{Revision, wire};
 use prost::Message;

@@ -166,8 +166,7 @@ impl Fresh {
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes)?;
-        let anchor =
-            Anchor { asked: Monotonic(reader.u64()?), signed: UnixMillis(reader.u64()?) };
+        let anchor = Anchor { asked: Monotonic(reader.u64()?), signed: UnixMillis(reader.u64()?) };
         Some(Self { anchor, heartbeat: reader.rest().to_vec() })
     }
 }

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use kya_core::{PublicKey, Source, exact_path};
+use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 
-use super::credential::Secret;
 use super::document::{Document, TokenSource, TransportName};
 use super::error::ConfigError;
-use super::json::Object;
-use super::{Config, NodeCredential, Transport, duration};
+use super::json::{Object, Secret};
+use super::{Config, Transport, duration};
 
 /// Most keys that can be pinned at once: the one in use, the next one, and room.
 const MAX_UPDATE_KEYS: usize = 8;
@@ -130,26 +129,24 @@ fn node_credential(
     variable: Option<Secret>,
     environment: impl Fn(&str) -> Option<String>,
 ) -> Checked<NodeCredential> {
-    const SHAPE: &str = "a credential as the control plane issues it: `nc_`, and letters, digits, `-`, `.`, `_` or `~`, at most 256 bytes in all";
+    const SHAPE: &str = "must be a credential as the control plane issued it";
     match (given, variable) {
-        (Some(Secret(text)), None) => NodeCredential::parse(text)
-            .ok_or_else(|| ConfigError::at("node_credential", format!("must be {SHAPE}"))),
+        (Some(Secret(text)), None) => NodeCredential::parse(text.as_bytes())
+            .map_err(|error| ConfigError::at("node_credential", format!("{SHAPE}, but {error}"))),
         (None, Some(Secret(name))) => {
-            let wrong = |problem: &str| Err(ConfigError::at("node_credential_env", problem));
+            let wrong = |problem: String| ConfigError::at("node_credential_env", problem);
             if !is_variable(&name) {
-                return wrong(
-                    "must be the name of an environment variable, such as `KYA_NODE_CREDENTIAL`",
-                );
-            }
-            let Some(text) = environment(&name) else {
-                return wrong(&format!(
-                    "names `{name}`, which the environment of this VM does not have: set it in the proxy and list it in `vm_config.environment_variables`"
+                return Err(wrong(
+                    "must be the name of an environment variable, such as `KYA_NODE_CREDENTIAL`"
+                        .into(),
                 ));
-            };
-            match NodeCredential::parse(text) {
-                Some(credential) => Ok(credential),
-                None => wrong(&format!("names `{name}`, whose value must be {SHAPE}")),
             }
+            let text = environment(&name).ok_or_else(|| {
+                wrong("names a variable that the environment of this VM does not have: set it in the proxy and list it in `vm_config.environment_variables`".into())
+            })?;
+            NodeCredential::parse(text.as_bytes()).map_err(|error| {
+                wrong(format!("names a variable whose value {SHAPE}, but {error}"))
+            })
         }
         (Some(_), Some(_)) => Err(ConfigError::at(
             "node_credential",

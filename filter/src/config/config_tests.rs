@@ -7,6 +7,14 @@ use super::*;
 
 const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 
+/// A credential, and the middle of it, which nothing may show.
+const CREDENTIAL: &str = "nc_1fJjkkpe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF12qZorm";
+const HUSH: &str = "pe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF";
+
+fn other_credential() -> String {
+    kya_core::NodeCredential::from_random([3; 32]).reveal().to_owned()
+}
+
 fn other_key() -> String {
     kya_core::Signer::from_seed([3; 32]).public_key().to_string()
 }
@@ -17,7 +25,7 @@ fn least() -> Value {
         "control_plane_cluster": "cp",
         "pull_cluster": "cp_pull",
         "update_keys": [KEY],
-        "node_credential": "nc_secret",
+        "node_credential": CREDENTIAL,
     })
 }
 
@@ -35,10 +43,10 @@ fn with(fields: Value) -> Value {
 
 fn environment(name: &str) -> Option<String> {
     match name {
-        "KYA_NODE_CREDENTIAL" => Some("nc_from_the_environment".into()),
+        "KYA_NODE_CREDENTIAL" => Some(other_credential()),
         "EMPTY" => Some(String::new()),
-        "OTHER" => Some("Bearer hush-hush".into()),
-        "LINE" => Some("nc_hush-hush\n".into()),
+        "OTHER" => Some(format!("Bearer {CREDENTIAL}")),
+        "LINE" => Some(format!("{CREDENTIAL}\n")),
         _ => None,
     }
 }
@@ -71,7 +79,7 @@ fn what_is_left_out_has_the_safe_value() {
     assert_eq!(config.pull_cluster, "cp_pull");
     assert_eq!(config.authority("cp_pull"), "cp_pull");
     assert_eq!(config.update_keys, [KEY.parse().unwrap()]);
-    assert_eq!(config.node_credential.reveal(), "nc_secret");
+    assert_eq!(config.node_credential.reveal(), CREDENTIAL);
     assert_eq!(config.node_id, None);
     assert_eq!(config.realm, "kya");
     assert_eq!(config.token_sources, [Source::authorization()]);
@@ -111,7 +119,7 @@ fn everything_can_be_said() {
     }));
     assert_eq!(config.authority("cp"), "kya.internal");
     assert_eq!(config.update_keys.len(), 2);
-    assert_eq!(config.node_credential.reveal(), "nc_from_the_environment");
+    assert_eq!(config.node_credential.reveal(), other_credential());
     assert_eq!(config.node_id.as_deref(), Some("web-1"));
     assert_eq!(config.realm, "shop");
     assert_eq!(
@@ -265,6 +273,7 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (json!({"exempt_paths": ["//a"]}), "exempt_paths[0]", "empty segment"),
         (json!({"exempt_paths": ["/a/../b"]}), "exempt_paths[0]", "`..`"),
         (json!({"exempt_paths": ["/a%2Fb"]}), "exempt_paths[0]", "percent-encodes"),
+        (json!({"exempt_paths": ["/a;b"]}), "exempt_paths[0]", "path parameters"),
         (json!({"exempt_paths": ["/a\\b"]}), "exempt_paths[0]", "a character"),
         (json!({"exempt_paths": ["/a", "/a"]}), "exempt_paths[1]", "name each once"),
         (json!({"exempt_paths": [format!("/{}", "x".repeat(1024))]}), "exempt_paths[0]", "1024"),
@@ -331,7 +340,6 @@ fn the_bounds_themselves_are_taken() {
         json!({"exempt_paths": ["/"]}),
         json!({"exempt_paths": (0..64).map(|n| format!("/{n}")).collect::<Vec<_>>()}),
         json!({"token_sources": (0..8).map(|n| json!({"header": format!("a{n}")})).collect::<Vec<_>>()}),
-        json!({"node_credential": format!("nc_{}", "x".repeat(253))}),
     ] {
         let _ = config(fields);
     }
@@ -367,37 +375,44 @@ fn one_credential_is_given_in_one_way() {
         ("1A", "must be the name of an environment variable"),
         ("A-B", "must be the name of an environment variable"),
         ("A=B", "must be the name of an environment variable"),
-        ("UNSET", "names `UNSET`, which the environment of this VM does not have"),
-        ("EMPTY", "names `EMPTY`, whose value must be a credential"),
-        ("OTHER", "names `OTHER`, whose value must be a credential"),
-        ("LINE", "names `LINE`, whose value must be a credential"),
+        ("UNSET", "names a variable that the environment of this VM does not have"),
+        (
+            "EMPTY",
+            "names a variable whose value must be a credential as the control plane issued it, but it ",
+        ),
+        (
+            "OTHER",
+            "names a variable whose value must be a credential as the control plane issued it, but it ",
+        ),
+        (
+            "LINE",
+            "names a variable whose value must be a credential as the control plane issued it, but it ",
+        ),
     ] {
         let error = error(json!({"node_credential": null, "node_credential_env": name}));
         assert_eq!(error.field, "node_credential_env");
         assert!(error.problem.contains(part), "{name}: {error}");
-        assert!(!error.to_string().contains("hush"), "{error}");
+        assert!(!error.to_string().contains(HUSH), "{error}");
     }
 }
 
 #[test]
 fn a_credential_is_never_shown() {
-    let config = config(json!({"node_credential": "nc_hush-hush"}));
-    assert_eq!(config.node_credential.reveal(), "nc_hush-hush");
+    let config = config(json!({}));
     for shown in [format!("{config:?}"), format!("{config:#?}")] {
-        assert!(!shown.contains("hush"), "{shown}");
+        assert!(!shown.contains(HUSH), "{shown}");
     }
-    assert!(!String::from_utf8(config.canonical()).unwrap().contains("hush"));
+    assert!(!String::from_utf8(config.canonical()).unwrap().contains(HUSH));
     // Wrong in shape or in type, or in the other field's place.
-    let long = format!("nc_{}", "hush".repeat(64));
     for value in [
-        json!("hush-hush"),
-        json!("nc_"),
-        json!("nc_hush hush"),
-        json!("nc_hush\n"),
-        json!(long),
+        json!(CREDENTIAL[..40]),
+        json!(format!("{CREDENTIAL}x")),
+        json!(format!("{CREDENTIAL}\n")),
+        json!(format!("Bearer {CREDENTIAL}")),
+        json!(HUSH),
         json!(7071),
-        json!(["nc_hush"]),
-        json!({"nc_hush": "nc_hush"}),
+        json!([CREDENTIAL]),
+        json!({CREDENTIAL: CREDENTIAL}),
         json!(true),
     ] {
         for fields in [
@@ -406,7 +421,7 @@ fn a_credential_is_never_shown() {
         ] {
             let message = error(fields).to_string();
             assert!(message.contains("`node_credential"), "{message}");
-            assert!(!message.contains("hush") && !message.contains("7071"), "{message}");
+            assert!(!message.contains(&HUSH[..20]) && !message.contains("7071"), "{message}");
         }
     }
 }
@@ -507,7 +522,7 @@ fn what_enforces_the_same_has_one_fingerprint() {
     same(json!({"transport": "http"}), json!({"transport": "http", "control_plane_cluster": null}));
     same(json!({"pull_cluster": "cp"}), json!({"pull_cluster": "cp", "authority": "cp"}));
     // Who the proxy is.
-    same(json!({}), json!({"node_id": "web-1", "node_credential": "nc_other"}));
+    same(json!({}), json!({"node_id": "web-1", "node_credential": other_credential()}));
     let env = json!({"node_credential": null, "node_credential_env": "KYA_NODE_CREDENTIAL"});
     same(json!({}), env);
 }
@@ -603,7 +618,7 @@ proptest! {
             Err(error) => {
                 let message = error.to_string();
                 prop_assert!(!error.field.is_empty(), "{message}");
-                prop_assert!(!message.contains("nc_secret"), "{message}");
+                prop_assert!(!message.contains(HUSH), "{message}");
             }
         }
     }
@@ -614,7 +629,7 @@ proptest! {
             (r#""control_plane_cluster""#, r#""cp""#.to_owned()),
             (r#""pull_cluster""#, r#""cp_pull""#.to_owned()),
             (r#""update_keys""#, format!(r#"["{KEY}"]"#)),
-            (r#""node_credential""#, r#""nc_secret""#.to_owned()),
+            (r#""node_credential""#, format!(r#""{CREDENTIAL}""#)),
             (r#""fail_modes""#, r#"{"stale":"allow","unsynced":"deny"}"#.to_owned()),
             (r#""realm""#, r#""kya""#.to_owned()),
         ])

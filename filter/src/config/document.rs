@@ -5,9 +5,8 @@
 use kya_core::PublicKey;
 use serde::Deserialize;
 
-use super::credential::Secret;
 use super::error::ConfigError;
-use super::json::{Object, count, present, word};
+use super::json::{Object, Secret, count, present, word};
 use super::modes::FailModes;
 
 /// Configuration of the kya filter. A field that is not listed is refused, and so

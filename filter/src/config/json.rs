@@ -76,3 +76,16 @@ pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     }
     deserializer.deserialize_u64(Count).map(Some)
 }
+
+/// A value that may be a secret, or be one by mistake: no error about it quotes
+/// it, whatever its type.
+pub(super) struct Secret(pub(super) String);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::String(text) => Ok(Self(text)),
+            _ => Err(D::Error::custom("expected a string")),
+        }
+    }
+}

@@ -5,7 +5,6 @@
 //! `docs/configuration.md` explains every field to operators.
 
 mod check;
-mod credential;
 mod document;
 mod duration;
 mod error;
@@ -18,10 +17,9 @@ mod schema;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kya_core::{PublicKey, Source, exact_path};
+use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 use sha2::{Digest, Sha256};
 
-pub use credential::NodeCredential;
 pub use error::ConfigError;
 pub use modes::{FailMode, FailModes, UnknownTokenMode};
 #[cfg(feature = "schema")]
@@ -88,7 +86,9 @@ impl Config {
     ///     "update_keys": ["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="],
     ///     "node_credential_env": "KYA_NODE_CREDENTIAL"
     /// }"#;
-    /// let environment = |name: &str| (name == "KYA_NODE_CREDENTIAL").then(|| "nc_example".into());
+    /// let environment = |name: &str| (name == "KYA_NODE_CREDENTIAL").then(|| {
+    ///     "nc_1fJjkkpe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF12qZorm".to_owned()
+    /// });
     /// assert_eq!(Config::parse(json, environment)?.realm, "kya");
     /// # Ok::<(), kya_filter::config::ConfigError>(())
     /// ```

@@ -44,10 +44,9 @@ pub(super) fn document(schema: &mut Schema) {
                 "examples": [["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]],
             },
             "node_credential": {
-                "maxLength": 256,
-                "pattern": "^nc_[A-Za-z0-9._~-]+$",
+                "pattern": "^nc_[0-9A-Za-z]{49}$",
                 "writeOnly": true,
-                "examples": ["nc_example"],
+                "examples": ["nc_1fJjkkpe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF12qZorm"],
             },
             "node_credential_env": {
                 "maxLength": 256,
@@ -79,7 +78,7 @@ pub(super) fn document(schema: &mut Schema) {
                 "items": {
                     "type": "string",
                     "maxLength": 1024,
-                    "pattern": r"^/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*$",
+                    "pattern": r"^/([A-Za-z0-9._~!$&'()*+,=:@/-]|%[0-9A-F]{2})*$",
                 },
                 "examples": [["/healthz"]],
             },

@@ -11,10 +11,10 @@
 //! is taken for a worker merely shows as one that is idle.
 
 use crate::cache::Cache;
+use crate::cache::records::Boot;
 use crate::clock;
 use crate::host::Host;
 use crate::lead::lease::is_past;
-use crate::cache::records::Boot;
 
 /// A row that began longer ago is over: the listener was replaced, or a worker's
 /// VM crashed and came back.

@@ -91,11 +91,7 @@ fn refusal(cause: &'static str, why: impl Into<String>) -> Refusal {
 impl Intake {
     /// An intake that accepts nothing older than `floor`, which this VM verified
     /// itself, and goes on from what an earlier leader left in the cache.
-    pub fn new<H: Host>(
-        plugin: &Plugin<H>,
-        verifier: Verifier,
-        floor: Option<Position>,
-    ) -> Self {
+    pub fn new<H: Host>(plugin: &Plugin<H>, verifier: Verifier, floor: Option<Position>) -> Self {
         let mut intake = Self {
             verifier,
             key_chain: Vec::new(),
@@ -129,8 +125,8 @@ impl Intake {
         let bytes = plugin.cache.manifest(&plugin.host, head.base.place)?;
         let update = self.verifier.verify(&bytes).ok()?;
         let Body::Manifest { manifest, .. } = update.body() else { return None };
-        let fits = update.position() == head.base.position
-            && manifest.image().short() == head.base.image;
+        let fits =
+            update.position() == head.base.position && manifest.image().short() == head.base.image;
         fits.then(|| manifest.clone())
     }
 

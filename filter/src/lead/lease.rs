@@ -6,9 +6,9 @@
 //! verify it, and the head of the cache moves only forward.
 
 use crate::cache::Cache;
+use crate::cache::records::Lease;
 use crate::clock;
 use crate::host::{Host, QueueId};
-use crate::cache::records::Lease;
 
 /// A lease that was not renewed for so long is free.
 const EXPIRY_NANOS: u64 = 2_000_000_000;

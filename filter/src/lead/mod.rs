@@ -7,16 +7,16 @@
 
 pub mod boot;
 pub mod call;
-mod channel;
-mod fetch;
-mod hello;
-mod intake;
+pub mod channel;
+pub mod fetch;
+pub mod hello;
+pub mod intake;
 pub mod lease;
-mod pull;
-mod question;
-mod retry;
+pub mod pull;
+pub mod question;
+pub mod retry;
 pub mod roster;
-mod stream;
+pub mod stream;
 
 use kya_core::{Monotonic, Position, Verifier, wire};
 use prost::Message as _;

@@ -66,7 +66,8 @@ impl Pull {
         }
         let Some(began) = self.began else { return true };
         let since = now.0.saturating_sub(began.0);
-        let millis = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let millis =
+            |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let usual = millis(plugin.config.pull_interval);
         // Without a stream the state ages between two pulls.
         let alone = (millis(plugin.config.max_staleness) / 4).max(HURRY_MILLIS);
@@ -107,11 +108,9 @@ impl Pull {
         let (_, question) = self.open.take_if(|(open, _)| *open == id)?;
         let messages = match response {
             None => Err("no answer".to_owned()),
-            Some(HttpResponse { status: 200, body }) => {
-                wire::PullResponse::decode(body.as_slice())
-                    .map(|response| response.messages)
-                    .map_err(|_| "the answer is no PullResponse".to_owned())
-            }
+            Some(HttpResponse { status: 200, body }) => wire::PullResponse::decode(body.as_slice())
+                .map(|response| response.messages)
+                .map_err(|_| "the answer is no PullResponse".to_owned()),
             Some(HttpResponse { status, .. }) => Err(format!("HTTP status {status}")),
         };
         let pulled = Pulled { question: Some(question), proven: false };

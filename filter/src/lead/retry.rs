@@ -38,7 +38,8 @@ impl Retry {
         let mut random = [0; 8];
         let _ = host.random(&mut random);
         let jitter = u64::from_le_bytes(random).checked_rem(self.wait_nanos / 4).unwrap_or(0);
-        self.due_nanos = clock::monotonic_nanos(host).saturating_add(self.wait_nanos).saturating_add(jitter);
+        self.due_nanos =
+            clock::monotonic_nanos(host).saturating_add(self.wait_nanos).saturating_add(jitter);
         self.wait_nanos = self.wait_nanos.saturating_mul(2).min(LAST_NANOS);
         self.failures
     }

@@ -3,9 +3,9 @@
 
 use kya_core::{Position, wire};
 
-use crate::host::Host;
 use crate::cache::records::Slot;
 use crate::clock;
+use crate::host::Host;
 use crate::lead::lease::is_past;
 use crate::vm::Plugin;
 use crate::work::SLOT_EXPIRY_NANOS;
@@ -102,9 +102,7 @@ impl Roster {
 /// Whether they say the same. That a slot was renewed, or that its state is a
 /// little older, is no news.
 fn same(one: &[Entry], other: &[Entry]) -> bool {
-    let said = |(number, slot): &Entry| {
-        (*number, Slot { renewed_nanos: 0, state_age: 0, ..*slot })
-    };
+    let said = |(number, slot): &Entry| (*number, Slot { renewed_nanos: 0, state_age: 0, ..*slot });
     one.iter().map(said).eq(other.iter().map(said))
 }
 

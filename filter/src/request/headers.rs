@@ -1,15 +1,11 @@
 //! The headers of a request: what the gate reads in them, and what it changes
 //! before the upstream sees them.
 
+use kya_core::headers::{AGENT_ID, SUBPROTOCOLS, is_own};
 use kya_core::{AgentId, Credential, Source, subprotocols_without_credential};
 
 use crate::host::{Header, Host, Refused};
 
-/// By this header the upstream knows the agent.
-pub(crate) const AGENT_HEADER: &str = "x-kya-agent-id";
-/// Headers that begin so are the gate's: a client's own are removed.
-const OWN_PREFIX: &[u8] = b"x-kya-";
-const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 /// Some frameworks route by these in place of the path.
 const OTHER_PATHS: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
 
@@ -72,19 +68,16 @@ impl Headers {
             }
         }
         match agent_id {
-            Some(agent_id) => host.add_request_header(AGENT_HEADER, &agent_id.to_string()),
+            Some(agent_id) => host.add_request_header(AGENT_ID, &agent_id.to_string()),
             None => Ok(()),
         }
     }
 }
 
-/// Whether only the gate may set this header. `_` counts as `-`, since many
-/// services do not tell the two apart.
-fn is_own(name: &[u8]) -> bool {
-    name.get(..OWN_PREFIX.len()).is_some_and(|start| {
-        let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-        start.iter().map(plain).eq(OWN_PREFIX.iter().copied())
-    })
+/// Takes away the name of an agent that a client has sent, where the headers
+/// cannot be read.
+pub fn remove_agent(host: &impl Host) -> Result<(), Refused> {
+    host.remove_request_header(AGENT_ID)
 }
 
 #[cfg(test)]

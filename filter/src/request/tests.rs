@@ -1,6 +1,6 @@
 use super::*;
-use crate::headers::AGENT_HEADER;
 use crate::testing::{Proxy, TestVm, agent_id, token};
+use kya_core::headers::AGENT_ID;
 
 fn denial(reason: DenyReason) -> Denial {
     Denial { reason, agent_id: None, position: None }
@@ -71,7 +71,7 @@ fn an_agent_that_cannot_be_named_is_not_forwarded() {
         let mut vms = crate::vm::tests::synced(&proxy, 2);
         proxy.refuse(refused);
         let authorization = format!("Bearer {}", token(1).reveal());
-        let headers = [("authorization", authorization.as_str()), (AGENT_HEADER, "agt_forged")];
+        let headers = [("authorization", authorization.as_str()), (AGENT_ID, "agt_forged")];
         let (flow, exchange) = vms[1].request(&headers);
         assert_eq!(flow, Flow::Stop, "{refused}");
         assert_eq!(exchange.response.unwrap().0, 503);

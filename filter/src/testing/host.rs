@@ -265,6 +265,18 @@ impl Host for MemoryHost {
         Ok(())
     }
 
+    fn within<T>(
+        &self,
+        context: ContextId,
+        work: impl FnOnce() -> Result<T, Refused>,
+    ) -> Result<T, Refused> {
+        self.check("within")?;
+        self.requests.borrow_mut().enter(context)?;
+        let outcome = work();
+        self.requests.borrow_mut().leave();
+        outcome
+    }
+
     fn respond_to(
         &self,
         context: ContextId,

@@ -81,6 +81,17 @@ impl Requests {
         if self.current.is_some() { Err(BAD_ARGUMENT) } else { self.get(context) }
     }
 
+    /// The filter acts for a request that the proxy is not calling about.
+    pub(super) fn enter(&mut self, context: ContextId) -> Result<(), Refused> {
+        self.other(context)?;
+        self.current = Some(context);
+        Ok(())
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.current = None;
+    }
+
     pub(super) fn response_started(&mut self, context: ContextId) {
         let exchange = self.live.get_mut(&context).expect("the request is over");
         match exchange.standing {

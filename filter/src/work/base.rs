@@ -50,7 +50,6 @@ impl Base {
         }
         Some(all)
     }
-
 }
 
 /// The tokens of a base, or of none.

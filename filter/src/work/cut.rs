@@ -37,11 +37,8 @@ pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live, news: 
         if stop.in_flight == Ending::Drain {
             continue;
         }
-        let denial = Denial {
-            reason: stop.reason,
-            agent_id: stop.agent_id,
-            position: Some(position),
-        };
+        let denial =
+            Denial { reason: stop.reason, agent_id: stop.agent_id, position: Some(position) };
         let outcome = answer(plugin, live, context, &denial);
         plugin.metrics.cut(&plugin.host, outcome);
         done = done.saturating_add(u64::from(outcome != Cut::Failed));

@@ -116,8 +116,7 @@ impl Introspections {
         if plugin.host.random(&mut nonce).is_err() {
             return false;
         }
-        let request =
-            wire::IntrospectRequest { nonce: nonce.to_vec(), digest: digest.0.to_vec() };
+        let request = wire::IntrospectRequest { nonce: nonce.to_vec(), digest: digest.0.to_vec() };
         let Ok(id) = call::post(plugin, PATH, &request.encode_to_vec(), TIMEOUT_MILLIS) else {
             return false;
         };
@@ -139,14 +138,12 @@ impl Introspections {
         now: Monotonic,
     ) -> Option<Settled> {
         let Question { nonce, digest, requests } = self.asked.remove(&id)?;
-        let update = response
-            .filter(|response| response.status == 200)
-            .and_then(|response| {
-                let verified = verifier.verify(&response.body);
-                verified
-                    .inspect_err(|error| plugin.metrics.update_rejected(&plugin.host, error.cause()))
-                    .ok()
-            });
+        let update = response.filter(|response| response.status == 200).and_then(|response| {
+            let verified = verifier.verify(&response.body);
+            verified
+                .inspect_err(|error| plugin.metrics.update_rejected(&plugin.host, error.cause()))
+                .ok()
+        });
         let answer = update.as_ref().and_then(|update| match update.body() {
             Body::Introspection { nonce: n, digest: d, known } if (*n, *d) == (nonce, digest) => {
                 Some((update.position(), *known))

@@ -3,11 +3,13 @@
 //! It verifies everything itself that it takes out of the cache, and never goes
 //! back.
 
-mod base;
+pub mod base;
 pub mod cut;
 pub mod in_flight;
 pub mod introspect;
-mod slot;
+pub mod slot;
+
+use std::time::Duration;
 
 use kya_core::{
     Authority, Body, Change, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
@@ -17,6 +19,7 @@ use kya_core::{
 use crate::cache::records::Head;
 use crate::cache::{RING, Raised, Signal};
 use crate::clock::{self, NANOS_PER_MILLI};
+use crate::config::FailMode;
 use crate::host::{Host, LogLevel, Refused};
 use crate::vm::Plugin;
 use base::{Base, Tokens};
@@ -155,12 +158,10 @@ impl Worker {
         &mut self,
         plugin: &Plugin<H>,
         request: &Request<'_>,
-        max_staleness: Option<u64>,
     ) -> Result<Decided, Refused> {
-        let moment = self.moment(plugin, max_staleness)?;
+        let moment = self.moment(plugin)?;
         let mut decision = self.decide_at(plugin, request, &moment);
-        let torn = Some(DenyReason::Unsynced) == reason(&decision) && self.position().is_some();
-        if torn && self.sync(plugin, Look::Always) {
+        if is_unsynced(&decision) && self.position().is_some() && self.sync(plugin, Look::Always) {
             decision = self.decide_at(plugin, request, &moment);
         }
         Ok(Decided { decision, state_age: moment.state_age })
@@ -172,8 +173,10 @@ impl Worker {
         request: &Request<'_>,
         moment: &Moment,
     ) -> Decision {
+        // Where requests may pass without a state, the last one still denies.
+        let opened = plugin.config.fail_modes.unsynced == FailMode::Allow;
+        let closed = (self.blind || self.stuck_at.is_some()) && !opened;
         let mut tokens = Tokens::of(self.base.as_mut(), plugin);
-        let closed = self.blind || self.stuck_at.is_some();
         let authority = if closed { &self.nothing } else { &self.authority };
         decide(authority, &mut tokens, request, moment)
     }
@@ -181,11 +184,11 @@ impl Worker {
     /// The time to decide at is the later of the proxy's clock and what the
     /// control plane's must show by now: a clock that is behind, or was set back,
     /// revives no token.
-    fn moment<H: Host>(
-        &self,
-        plugin: &Plugin<H>,
-        max_staleness: Option<u64>,
-    ) -> Result<Moment, Refused> {
+    fn moment<H: Host>(&self, plugin: &Plugin<H>) -> Result<Moment, Refused> {
+        let max_staleness = match plugin.config.fail_modes.stale {
+            FailMode::Deny => Some(millis(plugin.config.max_staleness)),
+            FailMode::Allow => None,
+        };
         let wall = match plugin.host.now_nanos() {
             // A proxy without a clock cannot tell what has expired.
             0 => return Err(Refused(0)),
@@ -218,7 +221,9 @@ impl Worker {
         self.seen = Some(Signal::of(&head));
         let before = self.position();
         let rebased = self.wants_base(&head);
-        if (before >= Some(head.position) && !rebased) || (self.failed_at == Some(head) && look != Look::Again) {
+        if (before >= Some(head.position) && !rebased)
+            || (self.failed_at == Some(head) && look != Look::Again)
+        {
             return false;
         }
         self.learn_keys(plugin);
@@ -232,7 +237,9 @@ impl Worker {
             let revision = head.position.revision;
             plugin.host.log(
                 LogLevel::Warn,
-                &format!("revision {revision} was announced but cannot be read: denying until it can"),
+                &format!(
+                    "revision {revision} was announced but cannot be read: denying until it can"
+                ),
             );
         }
         self.failed_at = failed.then_some(head);
@@ -372,11 +379,12 @@ impl News {
     }
 }
 
-fn reason(decision: &Decision) -> Option<DenyReason> {
-    match decision {
-        Decision::Allow { .. } => None,
-        Decision::Deny { reason, .. } => Some(*reason),
-    }
+fn is_unsynced(decision: &Decision) -> bool {
+    matches!(decision, Decision::Deny { reason: DenyReason::Unsynced, .. })
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

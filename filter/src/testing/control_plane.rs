@@ -1,0 +1,187 @@
+//! A control plane in memory: it answers what a proxy says as the protocol asks,
+//! and the test decides what of that arrives, and when.
+
+use std::collections::BTreeMap;
+
+use kya_core::wire::{
+    self, Status, change::Change as Wire, control_message::Message as Control,
+    proxy_message::Message, update::Body,
+};
+use kya_core::{Image, Position, PublishedImage, Revision, Signer, sign_update};
+use prost::Message as _;
+
+use super::{HttpCall, agent, grant, held, signer};
+
+/// Its state: agents 1 and 2 hold tokens 1 and 2, at revision 5 of epoch 1.
+pub(crate) struct ControlPlane {
+    pub(crate) signer: Signer,
+    pub(crate) position: Position,
+    /// What its clock shows, in milliseconds.
+    pub(crate) unix_millis: u64,
+    image: Image,
+    deltas: BTreeMap<u64, wire::SignedUpdate>,
+    images: Vec<PublishedImage>,
+    keys: Vec<wire::SignedUpdate>,
+}
+
+impl ControlPlane {
+    pub(crate) fn new() -> Self {
+        let mut plane = Self {
+            signer: signer(),
+            position: Position { epoch: 1, revision: Revision(5) },
+            unix_millis: 1_000_000,
+            image: Image::new(),
+            deltas: BTreeMap::new(),
+            images: Vec::new(),
+            keys: Vec::new(),
+        };
+        for n in [1, 2] {
+            let records = [agent(n, Status::Active), grant(n), Wire::Token(held(n))];
+            records.into_iter().for_each(|record| plane.record(record));
+        }
+        plane
+    }
+
+    fn record(&mut self, record: Wire) {
+        self.image.apply(&wire::Change { change: Some(record) }).unwrap();
+    }
+
+    /// Signs something at the present position and time.
+    pub(crate) fn sign(&self, body: Body) -> wire::SignedUpdate {
+        self.sign_at(self.position, body)
+    }
+
+    pub(crate) fn sign_at(&self, position: Position, body: Body) -> wire::SignedUpdate {
+        let Position { epoch, revision } = position;
+        let body = Some(body);
+        let unix_millis = self.unix_millis;
+        let update = wire::Update { epoch, revision: revision.0, unix_millis, body };
+        sign_update(&self.signer, &update)
+    }
+
+    /// Commits changes, and returns the delta.
+    pub(crate) fn commit(&mut self, records: impl IntoIterator<Item = Wire>) -> wire::SignedUpdate {
+        let records: Vec<_> = records.into_iter().collect();
+        records.iter().cloned().for_each(|record| self.record(record));
+        self.position = self.position.next();
+        let changes = records.into_iter().map(|it| wire::Change { change: Some(it) }).collect();
+        let delta = self.sign(Body::Delta(wire::Delta { changes }));
+        self.deltas.insert(self.position.revision.0, delta.clone());
+        delta
+    }
+
+    /// A new history begins, as after a backup was put back.
+    pub(crate) fn begin_epoch(&mut self, position: Position) {
+        self.position = position;
+        self.deltas.clear();
+    }
+
+    pub(crate) fn manifest(&mut self, nonce: &[u8]) -> wire::SignedUpdate {
+        let image = self.image.publish();
+        let manifest = image.manifest().to_wire(nonce);
+        self.images.push(image);
+        self.sign(Body::Manifest(manifest))
+    }
+
+    pub(crate) fn heartbeat(&self, nonce: &[u8]) -> wire::SignedUpdate {
+        self.sign(Body::Heartbeat(wire::Heartbeat { nonce: nonce.into() }))
+    }
+
+    pub(crate) fn chunks(&self, request: &wire::ChunkRequest) -> wire::Chunks {
+        let image = self.images.iter().find(|image| image.id().0 == request.image[..]);
+        let chunk = |index: &u32| {
+            let content = image?.chunk(*index)?.to_vec();
+            Some(wire::Chunk { index: *index, content })
+        };
+        let chunks = request.indexes.iter().filter_map(chunk).collect();
+        wire::Chunks { image: request.image.clone(), chunks }
+    }
+
+    /// Signs with another key from now on, whose rise an update announces.
+    pub(crate) fn rotate(&mut self, next: Signer, keys: &[&Signer]) -> wire::SignedUpdate {
+        let keys = keys.iter().map(|key| key.public_key().to_bytes().into()).collect();
+        let serial = self.keys.len() as u64 + 1;
+        let announced = self.sign(Body::Keys(wire::Keys { serial, keys }));
+        self.keys.push(announced.clone());
+        self.signer = next;
+        announced
+    }
+
+    /// What it answers to a message on a stream.
+    pub(crate) fn answer(&mut self, message: &Message) -> Vec<wire::ControlMessage> {
+        match message {
+            Message::Hello(hello) => self.greet(hello, false),
+            Message::Resync(resync) => {
+                let manifest = self.manifest(&resync.nonce);
+                vec![sealed(manifest), sealed(self.heartbeat(b""))]
+            }
+            Message::Probe(probe) => vec![sealed(self.heartbeat(&probe.nonce))],
+            Message::Chunks(request) => vec![chunked(self.chunks(request))],
+            Message::Workers(_) => vec![],
+        }
+    }
+
+    fn greet(&mut self, hello: &wire::Hello, manifest: bool) -> Vec<wire::ControlMessage> {
+        let mut said: Vec<_> = self.keys.iter().cloned().map(sealed).collect();
+        let have = hello.have.filter(|have| {
+            !manifest
+                && have.epoch == self.position.epoch
+                && (have.revision + 1..=self.position.revision.0)
+                    .all(|revision| self.deltas.contains_key(&revision))
+        });
+        match have {
+            Some(have) => {
+                said.push(sealed(self.heartbeat(&hello.nonce)));
+                said.extend(
+                    self.deltas.range(have.revision + 1..).map(|(_, it)| sealed(it.clone())),
+                );
+            }
+            None => {
+                said.push(sealed(self.manifest(&hello.nonce)));
+                said.push(sealed(self.heartbeat(b"")));
+            }
+        }
+        said
+    }
+
+    /// The body that it answers to a call: a pull or a question about a token.
+    pub(crate) fn respond(&mut self, call: &HttpCall) -> Vec<u8> {
+        match call.headers[":path"].as_str() {
+            "/v1/enforcement/pull" => {
+                let request = wire::PullRequest::decode(call.body.as_slice()).unwrap();
+                self.pull(&request).encode_to_vec()
+            }
+            "/v1/enforcement/introspect" => {
+                let asked = wire::IntrospectRequest::decode(call.body.as_slice()).unwrap();
+                let digest = kya_core::TokenDigest::from_slice(&asked.digest).unwrap();
+                let mut tokens = &self.image;
+                let found = kya_core::TokenTable::find(&mut tokens, digest.fingerprint());
+                let known = found.unwrap().is_some();
+                let wire::IntrospectRequest { nonce, digest } = asked;
+                let answer = wire::Introspection { nonce, digest, known };
+                self.sign(Body::Introspection(answer)).encode_to_vec()
+            }
+            path => panic!("no such endpoint: {path}"),
+        }
+    }
+
+    fn pull(&mut self, request: &wire::PullRequest) -> wire::PullResponse {
+        let hello = request.hello.as_ref().unwrap();
+        let messages = match &request.chunks {
+            Some(chunks) => {
+                let proof = sealed(self.heartbeat(&hello.nonce));
+                vec![proof, chunked(self.chunks(chunks))]
+            }
+            None => self.greet(hello, request.manifest),
+        };
+        wire::PullResponse { messages }
+    }
+}
+
+pub(crate) fn sealed(signed: wire::SignedUpdate) -> wire::ControlMessage {
+    wire::ControlMessage { message: Some(Control::Signed(signed)) }
+}
+
+fn chunked(chunks: wire::Chunks) -> wire::ControlMessage {
+    wire::ControlMessage { message: Some(Control::Chunks(chunks)) }
+}
