@@ -60,6 +60,7 @@ mod proxy;
 mod random;
 mod shared_data;
 mod shared_queue;
+mod threads;
 mod vm;
 
 pub use callouts::{CallKey, HttpCall};
@@ -72,4 +73,5 @@ pub use profile::Profile;
 pub use program::{Program, ProgramError};
 pub use proxy::{Event, FailurePolicy, InFlight, Proxy, ProxyBuilder, Schedule, StartError};
 pub use shared_data::SharedData;
+pub use threads::{ThreadRequest, VmThread};
 pub use vm::{Cost, Trap, VmName};

@@ -10,6 +10,7 @@ mod time;
 
 pub use builder::{FailurePolicy, ProxyBuilder, StartError};
 pub use requests::InFlight;
+pub(crate) use requests::complete;
 pub use schedule::Schedule;
 pub use time::Event;
 
@@ -146,6 +147,11 @@ impl Proxy {
     /// Every stat that a VM has defined, with its value.
     pub fn metrics(&self) -> Vec<(String, u64)> {
         self.process.lock().metrics.all().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What threads work on: the shared part, and each VM.
+    pub(crate) fn parts(&mut self) -> (&SharedProcess, &mut [Vm]) {
+        (&self.process, &mut self.vms)
     }
 
     fn vm(&self, name: VmName) -> &Vm {

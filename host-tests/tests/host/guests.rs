@@ -80,3 +80,34 @@ pub(crate) fn guest(body: &str) -> ProxyBuilder {
 pub(crate) fn started(body: &str) -> Proxy {
     guest(body).start("configuration").unwrap()
 }
+
+/// A header map in the form of the ABI, as a data segment at `at`, and the two
+/// numbers that lead to it.
+pub(crate) fn map_at(at: usize, headers: &[(&str, &str)]) -> (String, String) {
+    let number = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
+    let mut bytes = number(headers.len()).to_vec();
+    for (name, value) in headers {
+        bytes.extend(number(name.len()));
+        bytes.extend(number(value.len()));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(text.as_bytes());
+        bytes.push(0);
+    }
+    (data_at(at, &bytes), format!("(i32.const {at}) (i32.const {})", bytes.len()))
+}
+
+/// A text as a data segment at `at`, and the two numbers that lead to it.
+pub(crate) fn text_at(at: usize, text: &str) -> (String, String) {
+    (data_at(at, text.as_bytes()), format!("(i32.const {at}) (i32.const {})", text.len()))
+}
+
+fn data_at(at: usize, bytes: &[u8]) -> String {
+    let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    format!(r#"(data (i32.const {at}) "{escaped}")"#)
+}
+
+/// What the guests said, in one line.
+pub(crate) fn said(proxy: &Proxy) -> String {
+    proxy.log().into_iter().map(|line| line.text).collect::<Vec<_>>().join(" ")
+}
