@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::abi::Status;
+use crate::profile::Profile;
 
 /// The queues of a process and the wake-ups that they owe, by the rules of
 /// Envoy's host: a queue has one registrant, the last that registered it, and
-/// each enqueue owes that registrant one `on_queue_ready`.
+/// each enqueue owes that registrant one `on_queue_ready`. In nginx nobody is
+/// ever woken.
 #[derive(Debug, Default)]
 pub(crate) struct SharedQueues {
+    profile: Profile,
     ids: BTreeMap<(Vec<u8>, Vec<u8>), u32>,
     queues: BTreeMap<u32, Queue>,
     wakes: VecDeque<Wake>,
@@ -34,6 +37,10 @@ pub(crate) struct Wake {
 }
 
 impl SharedQueues {
+    pub(crate) fn new(profile: Profile) -> Self {
+        Self { profile, ..Self::default() }
+    }
+
     /// Registers the queue and moves its wake-ups to this VM. What it holds
     /// stays.
     pub(crate) fn register(&mut self, vm_id: &[u8], name: &[u8], vm: u32, context: u32) -> u32 {
@@ -57,7 +64,7 @@ impl SharedQueues {
     pub(crate) fn enqueue(&mut self, id: u32, item: Vec<u8>) -> Result<(), Status> {
         let queue = self.queues.get_mut(&id).ok_or(Status::NotFound)?;
         queue.items.push_back(item);
-        if !self.lose_wakes {
+        if !self.lose_wakes && self.profile == Profile::Envoy {
             let wake = Wake { vm: queue.registrant, context: queue.context, queue: id };
             self.wakes.push_back(wake);
         }
@@ -89,6 +96,18 @@ impl SharedQueues {
 
     pub(crate) fn pending_wakes(&self) -> usize {
         self.wakes.len()
+    }
+
+    /// True when this VM is owed a wake-up.
+    pub(crate) fn wakes(&self, vm: u32) -> bool {
+        self.wakes.iter().any(|wake| wake.vm == vm)
+    }
+
+    /// The last VM is gone: what the queues held is lost.
+    pub(crate) fn wipe(&mut self) {
+        self.ids.clear();
+        self.queues.clear();
+        self.wakes.clear();
     }
 }
 

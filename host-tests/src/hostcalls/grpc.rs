@@ -1,25 +1,22 @@
 //! gRPC streams and calls.
 
-use wasmtime::Linker;
-
-use super::env_call;
+use super::env_calls;
 use super::guest::{Answer, Guest, Stop};
 use crate::abi::Status;
 use crate::grpc::{GrpcStream, StreamFailure, StreamKey};
-use crate::vm::{AfterCall, VmState, grpc_stream_id};
+use crate::vm::{AfterCall, grpc_stream_id};
 
-pub(super) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
-    env_call!(linker, "proxy_grpc_stream", open,
+env_calls! {
+    "proxy_grpc_stream" => open,
         (cluster: u32, cluster_length: u32, service: u32, service_length: u32, method: u32,
-         method_length: u32, metadata: u32, metadata_length: u32, id_at: u32));
-    env_call!(linker, "proxy_grpc_send", send, (id: u32, message: u32, length: u32, end: u32));
-    env_call!(linker, "proxy_grpc_close", close, (id: u32));
-    env_call!(linker, "proxy_grpc_cancel", cancel, (id: u32));
-    env_call!(linker, "proxy_grpc_call", call,
+         method_length: u32, metadata: u32, metadata_length: u32, id_at: u32);
+    "proxy_grpc_send" => send, (id: u32, message: u32, length: u32, end: u32);
+    "proxy_grpc_close" => close, (id: u32);
+    "proxy_grpc_cancel" => cancel, (id: u32);
+    "proxy_grpc_call" => call,
         (cluster: u32, cluster_length: u32, service: u32, service_length: u32, method: u32,
-         method_length: u32, metadata: u32, metadata_length: u32, message: u32,
-         message_length: u32, timeout: u32, id_at: u32));
-    Ok(())
+         method_length: u32, metadata: u32, metadata_length: u32, message: u32, message_length: u32,
+         timeout: u32, id_at: u32);
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI has them")]
@@ -40,15 +37,18 @@ fn open(
     let method = guest.read_text(method, method_length)?;
     let metadata = guest.read_headers(metadata, metadata_length)?;
     let state = guest.state();
+    if !state.settings.has_cluster(&cluster) {
+        return Err(Status::ParseFailure.into());
+    }
     let id = state.next_grpc_stream_id();
-    let failure = state.process.borrow().grpc.failure;
+    let failure = state.process.lock().grpc.failure;
     if let Some(failure) = failure {
         return Err(fail(guest, id, failure));
     }
     let key = StreamKey { vm: state.serial, id };
     let vm = state.name;
     let stream = GrpcStream { key, vm, id, cluster, service, method, metadata, half_closed: false };
-    state.process.borrow_mut().grpc.open(stream);
+    state.process.lock().grpc.open(stream);
     guest.write_u32(id_at, id)
 }
 
@@ -62,7 +62,7 @@ fn fail(guest: &mut Guest<'_>, id: u32, failure: StreamFailure) -> Stop {
             Status::InternalFailure.into()
         }
         StreamFailure::CloseInsideCall { grpc_status } => {
-            guest.state().grpc_status = (grpc_status, String::new());
+            guest.state().status = (grpc_status, String::new());
             match guest.call_back("proxy_on_grpc_close", &[context, id, grpc_status]) {
                 Ok(_) => Status::InternalFailure.into(),
                 Err(stop) => stop,
@@ -74,17 +74,17 @@ fn fail(guest: &mut Guest<'_>, id: u32, failure: StreamFailure) -> Stop {
 fn send(guest: &mut Guest<'_>, id: u32, message: u32, length: u32, end: u32) -> Answer {
     let message = guest.read(message, length)?;
     let key = key(guest, id)?;
-    Ok(guest.state().process.borrow_mut().grpc.guest_sends(key, message, end != 0)?)
+    Ok(guest.state().process.lock().grpc.guest_sends(key, message, end != 0)?)
 }
 
 fn close(guest: &mut Guest<'_>, id: u32) -> Answer {
     let key = key(guest, id)?;
-    Ok(guest.state().process.borrow_mut().grpc.guest_closes(key)?)
+    Ok(guest.state().process.lock().grpc.guest_closes(key)?)
 }
 
 fn cancel(guest: &mut Guest<'_>, id: u32) -> Answer {
     let key = key(guest, id)?;
-    Ok(guest.state().process.borrow_mut().grpc.remove(key)?)
+    Ok(guest.state().process.lock().grpc.remove(key)?)
 }
 
 fn key(guest: &mut Guest<'_>, id: u32) -> Result<StreamKey, Stop> {

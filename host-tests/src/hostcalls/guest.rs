@@ -3,6 +3,7 @@
 use wasmtime::{Caller, Extern, Memory};
 
 use crate::abi::Status;
+use crate::fault::Effect;
 use crate::headers::HeaderMap;
 use crate::vm::{VmState, call_guest};
 
@@ -20,18 +21,42 @@ impl From<Status> for Stop {
     }
 }
 
+impl Stop {
+    /// The host does not do this, and traps.
+    pub(crate) fn trap(what: &str) -> Self {
+        Self::Trap(wasmtime::Error::msg(format!("host trap: {what}")))
+    }
+}
+
 /// What a host call comes to.
 pub(crate) type Answer = Result<(), Stop>;
 
-/// Runs a host call and turns what it comes to into a status for the guest.
+/// Runs a host call, unless a fault strikes it, and turns what it comes to into a
+/// status for the guest.
 pub(crate) fn answer(
     caller: Caller<'_, VmState>,
+    name: &str,
     call: impl FnOnce(&mut Guest<'_>) -> Answer,
 ) -> wasmtime::Result<u32> {
+    let state = caller.data();
+    if state.settings.profile.traps_on(name) {
+        return Err(wasmtime::Error::msg(format!("host trap (not implemented): {name}")));
+    }
+    if let Some(effect) = state.process.fault(name, state.name) {
+        return struck(name, effect);
+    }
     match call(&mut Guest::new(caller)?) {
         Ok(()) => Ok(Status::Ok as u32),
         Err(Stop::Status(status)) => Ok(status as u32),
         Err(Stop::Trap(error)) => Err(error),
+    }
+}
+
+/// What a guest gets from a call that a fault struck.
+pub(crate) fn struck(name: &str, effect: Effect) -> wasmtime::Result<u32> {
+    match effect {
+        Effect::Answer(number) => Ok(number),
+        Effect::Trap => Err(wasmtime::Error::msg(format!("an injected fault of {name}"))),
     }
 }
 
@@ -43,7 +68,11 @@ pub(crate) struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     pub(crate) fn new(mut caller: Caller<'a, VmState>) -> wasmtime::Result<Self> {
-        let memory = caller.get_export("memory").and_then(Extern::into_memory);
+        let memory = match caller.data().memory {
+            Some(memory) => Some(memory),
+            // Not known yet while the guest is instantiated.
+            None => caller.get_export("memory").and_then(Extern::into_memory),
+        };
         let memory = memory.ok_or_else(|| wasmtime::Error::msg("the guest exports no `memory`"))?;
         Ok(Self { caller, memory })
     }

@@ -1,25 +1,19 @@
 //! Shared data and shared queues.
 
-use wasmtime::Linker;
-
-use super::env_call;
+use super::env_calls;
 use super::guest::{Answer, Guest};
 use crate::abi::{ROOT_CONTEXT, Status};
-use crate::vm::VmState;
 
-pub(super) fn link(linker: &mut Linker<VmState>) -> wasmtime::Result<()> {
-    env_call!(linker, "proxy_get_shared_data", get_data,
-        (key: u32, key_length: u32, data_at: u32, length_at: u32, cas_at: u32));
-    env_call!(linker, "proxy_set_shared_data", set_data,
-        (key: u32, key_length: u32, value: u32, value_length: u32, cas: u32));
-    env_call!(linker, "proxy_register_shared_queue", register_queue,
-        (name: u32, name_length: u32, id_at: u32));
-    env_call!(linker, "proxy_resolve_shared_queue", resolve_queue,
-        (vm_id: u32, vm_id_length: u32, name: u32, name_length: u32, id_at: u32));
-    env_call!(linker, "proxy_enqueue_shared_queue", enqueue, (id: u32, data: u32, length: u32));
-    env_call!(linker, "proxy_dequeue_shared_queue", dequeue,
-        (id: u32, data_at: u32, length_at: u32));
-    Ok(())
+env_calls! {
+    "proxy_get_shared_data" => get_data,
+        (key: u32, key_length: u32, data_at: u32, length_at: u32, cas_at: u32);
+    "proxy_set_shared_data" => set_data,
+        (key: u32, key_length: u32, value: u32, value_length: u32, cas: u32);
+    "proxy_register_shared_queue" => register_queue, (name: u32, name_length: u32, id_at: u32);
+    "proxy_resolve_shared_queue" => resolve_queue,
+        (vm_id: u32, vm_id_length: u32, name: u32, name_length: u32, id_at: u32);
+    "proxy_enqueue_shared_queue" => enqueue, (id: u32, data: u32, length: u32);
+    "proxy_dequeue_shared_queue" => dequeue, (id: u32, data_at: u32, length_at: u32);
 }
 
 fn get_data(
@@ -32,7 +26,7 @@ fn get_data(
 ) -> Answer {
     let key = guest.read(key, key_length)?;
     let found = {
-        let process = guest.state().process.borrow();
+        let process = guest.state().process.lock();
         process.shared_data.get(&key).map(|(value, cas)| (value.to_vec(), cas))
     };
     let (value, cas) = found.ok_or(Status::NotFound)?;
@@ -50,7 +44,7 @@ fn set_data(
 ) -> Answer {
     let key = guest.read(key, key_length)?;
     let value = guest.read(value, value_length)?;
-    guest.state().process.borrow_mut().shared_data.set(&key, &value, cas)?;
+    guest.state().process.lock().shared_data.set(&key, &value, cas)?;
     Ok(())
 }
 
@@ -58,7 +52,7 @@ fn register_queue(guest: &mut Guest<'_>, name: u32, name_length: u32, id_at: u32
     let name = guest.read(name, name_length)?;
     let state = guest.state();
     let vm_id = state.settings.vm_id.as_bytes();
-    let id = state.process.borrow_mut().queues.register(vm_id, &name, state.serial, ROOT_CONTEXT);
+    let id = state.process.lock().queues.register(vm_id, &name, state.serial, ROOT_CONTEXT);
     guest.write_u32(id_at, id)
 }
 
@@ -72,17 +66,17 @@ fn resolve_queue(
 ) -> Answer {
     let vm_id = guest.read(vm_id, vm_id_length)?;
     let name = guest.read(name, name_length)?;
-    let id = guest.state().process.borrow().queues.resolve(&vm_id, &name)?;
+    let id = guest.state().process.lock().queues.resolve(&vm_id, &name)?;
     guest.write_u32(id_at, id)
 }
 
 fn enqueue(guest: &mut Guest<'_>, id: u32, data: u32, length: u32) -> Answer {
     let item = guest.read(data, length)?;
-    guest.state().process.borrow_mut().queues.enqueue(id, item)?;
+    guest.state().process.lock().queues.enqueue(id, item)?;
     Ok(())
 }
 
 fn dequeue(guest: &mut Guest<'_>, id: u32, data_at: u32, length_at: u32) -> Answer {
-    let item = guest.state().process.borrow_mut().queues.dequeue(id)?;
+    let item = guest.state().process.lock().queues.dequeue(id)?;
     guest.give(&item, data_at, length_at)
 }

@@ -4,7 +4,7 @@ use kya_core::OpaqueToken;
 use serde_json::Value;
 
 use super::agent_id;
-use crate::proxy::Outcome;
+use crate::http::Outcome;
 
 /// The `authorization` value that presents a token.
 pub fn bearer(token: &OpaqueToken) -> Vec<u8> {

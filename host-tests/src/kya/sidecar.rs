@@ -9,7 +9,8 @@ use prost::Message;
 
 use super::{ControlPlane, bearer, filter};
 use crate::grpc::StreamKey;
-use crate::proxy::{Outcome, Proxy, ProxyBuilder, StartError};
+use crate::http::Outcome;
+use crate::proxy::{Proxy, ProxyBuilder, StartError};
 use crate::vm::VmName;
 
 /// Virtual time within which a filter must do what it does regularly.

@@ -1,17 +1,18 @@
 //! Starting a process.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use super::Proxy;
+use super::{Proxy, Schedule};
+use crate::fault::{Fault, UnknownHostCall};
 use crate::log::LogLine;
-use crate::process::Process;
+use crate::process::SharedProcess;
+use crate::profile::Profile;
 use crate::program::{Program, ProgramError};
-use crate::vm::{Trap, Vm, VmName, VmSettings, VmState};
+use crate::vm::{Trap, VmName, VmSettings};
 
 /// 2026-02-05T14:47:23.891Z, where the wall clock starts unless told otherwise.
 const DEFAULT_START: u64 = 1_770_302_843_891_000_000;
@@ -19,6 +20,9 @@ const DEFAULT_START: u64 = 1_770_302_843_891_000_000;
 const DEFAULT_FUEL: u64 = 2_000_000_000;
 /// Virtual time between the starts of two VMs, unless told otherwise.
 const DEFAULT_START_GAP: Duration = Duration::from_millis(1);
+
+/// Envoy's default for the buffer of a connection.
+const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 
 /// What a worker with a failed VM does with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,11 @@ pub struct ProxyBuilder {
     node_cluster: String,
     vm_configuration: Vec<u8>,
     properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    profile: Profile,
+    environment: BTreeMap<String, String>,
+    buffer_limit: usize,
+    clusters: Option<BTreeSet<String>>,
+    faults: Vec<Fault>,
 }
 
 impl ProxyBuilder {
@@ -84,7 +93,49 @@ impl ProxyBuilder {
             node_cluster: "cluster-1".to_owned(),
             vm_configuration: Vec::new(),
             properties: BTreeMap::new(),
+            profile: Profile::Envoy,
+            environment: BTreeMap::new(),
+            buffer_limit: DEFAULT_BUFFER_LIMIT,
+            clusters: None,
+            faults: Vec::new(),
         }
+    }
+
+    /// Which proxy is simulated; [`Profile::Envoy`] unless told otherwise.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// One variable of `vm_config.environment_variables`, which guests read by
+    /// WASI.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Most bytes of a body that the proxy holds for a filter that wants to see it
+    /// whole; 1 MiB unless told otherwise. Past it a request is answered 413, and a
+    /// response 500 or, once its headers have gone, reset.
+    pub fn buffer_limit(mut self, bytes: usize) -> Self {
+        self.buffer_limit = bytes;
+        self
+    }
+
+    /// The clusters that there are. Unless told, there is one of every name; a
+    /// callout to any other is refused as Envoy refuses it.
+    pub fn clusters(mut self, names: &[&str]) -> Self {
+        self.clusters = Some(names.iter().map(|&name| name.to_owned()).collect());
+        self
+    }
+
+    /// A fault from the first call on, those of the canary included.
+    ///
+    /// # Errors
+    /// [`UnknownHostCall`].
+    pub fn inject(mut self, fault: Fault) -> Result<Self, UnknownHostCall> {
+        self.faults.push(fault.checked()?);
+        Ok(self)
     }
 
     /// Number of worker threads; 2 unless told otherwise.
@@ -158,36 +209,30 @@ impl ProxyBuilder {
         self
     }
 
-    /// Starts the process as Envoy does: a canary VM tries the configuration and
-    /// is dropped, then the main VM and the workers start in order.
+    /// Starts the process. As in Envoy, a canary VM tries the configuration and is
+    /// dropped, then the main VM and the workers start in order.
     ///
     /// # Errors
     /// [`StartError`], of the first VM that did not start.
     pub fn start(self, plugin_configuration: impl AsRef<[u8]>) -> Result<Proxy, StartError> {
-        let pre = self.program.link()?;
-        let process = Rc::new(RefCell::new(Process::new(self.unix_nanos, self.seed)));
+        let pre = self.program.link(self.profile)?;
+        let process = SharedProcess::new(self.profile, self.unix_nanos, self.seed);
+        self.faults.iter().for_each(|fault| process.inject(fault.clone()));
         let mut proxy = Proxy {
             pre,
             process,
             policy: self.policy,
             vms: Vec::new(),
             order: Vec::new(),
+            schedule: Schedule::in_order(),
             paused: BTreeSet::new(),
-            traps: Vec::new(),
+            departed: BTreeMap::new(),
             next_serial: 1,
-            next_context: 2,
-            settings: Rc::new(self.settings(plugin_configuration.as_ref())),
+            start_gap: self.start_gap,
+            settings: Arc::new(self.settings(plugin_configuration.as_ref())),
             program: self.program,
         };
-        let canary = proxy.start_vm(VmName::Canary)?;
-        proxy.forget(&canary);
-        drop(canary);
-        for name in std::iter::once(VmName::Main).chain((0..self.workers).map(VmName::Worker)) {
-            proxy.process.borrow_mut().clock.advance(self.start_gap);
-            let vm = proxy.start_vm(name)?;
-            proxy.vms.push(vm);
-            proxy.order.push(name);
-        }
+        proxy.boot(self.workers)?;
         Ok(proxy)
     }
 
@@ -204,27 +249,15 @@ impl ProxyBuilder {
             properties.entry(path.into()).or_insert_with(|| value.clone().into_bytes());
         }
         VmSettings {
+            profile: self.profile,
             vm_id: self.vm_id.clone(),
             vm_configuration: self.vm_configuration.clone(),
             plugin_configuration: plugin_configuration.to_vec(),
+            environment: self.environment.clone(),
             properties,
             fuel: self.fuel,
+            buffer_limit: self.buffer_limit,
+            clusters: self.clusters.clone(),
         }
-    }
-}
-
-impl Proxy {
-    /// Starts and configures a VM, without giving it a place yet.
-    pub(super) fn start_vm(&mut self, name: VmName) -> Result<Vm, StartError> {
-        let serial = self.next_serial;
-        self.next_serial += 1;
-        let settings = Rc::clone(&self.settings);
-        let state = VmState::new(name, serial, Rc::clone(&self.process), settings);
-        let mut vm = Vm::start(&self.program, &self.pre, state)?;
-        if vm.configure()? {
-            return Ok(vm);
-        }
-        let log = self.log().into_iter().filter(|line| line.vm == name).collect();
-        Err(StartError::Rejected { vm: name, log })
     }
 }

@@ -1,25 +1,32 @@
-//! A simulated Envoy process.
+//! A simulated proxy process.
 
 mod builder;
-mod outcome;
+mod callouts;
+mod life;
 mod requests;
 mod schedule;
 mod streams;
+mod time;
 
 pub use builder::{FailurePolicy, ProxyBuilder, StartError};
-pub use outcome::{LocalResponse, Outcome};
 pub use requests::InFlight;
+pub(crate) use requests::complete;
+pub use schedule::Schedule;
+pub use time::Event;
 
-use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::InstancePre;
 
+use crate::fault::{Fault, UnknownHostCall};
+use crate::http::HttpStream;
 use crate::log::LogLine;
 use crate::process::SharedProcess;
 use crate::program::Program;
 use crate::shared_data::SharedData;
-use crate::vm::{Trap, Vm, VmName, VmSettings, VmState};
+use crate::vm::{Cost, Trap, Vm, VmName, VmSettings, VmState};
 
 /// A process with a VM for the main thread and one for each worker, which share
 /// data, queues, stats and a clock. Everything happens in the caller's thread and
@@ -34,16 +41,18 @@ pub struct Proxy {
     program: Program,
     pre: InstancePre<VmState>,
     process: SharedProcess,
-    settings: Rc<VmSettings>,
+    settings: Arc<VmSettings>,
     policy: FailurePolicy,
-    /// The main VM, then the workers.
+    start_gap: Duration,
+    /// The main VM, if there is one, then the workers.
     vms: Vec<Vm>,
     /// In which VMs have their turn when several could.
     order: Vec<VmName>,
+    schedule: Schedule,
     paused: BTreeSet<VmName>,
-    traps: Vec<Trap>,
+    /// Requests of VMs that are no more, by serial number and context.
+    departed: BTreeMap<(u32, u32), HttpStream>,
     next_serial: u32,
-    next_context: u32,
 }
 
 impl Proxy {
@@ -54,116 +63,110 @@ impl Proxy {
 
     /// How many workers there are.
     pub fn workers(&self) -> usize {
-        self.vms.len() - 1
+        self.vms.iter().filter(|vm| matches!(vm.name(), VmName::Worker(_))).count()
     }
 
-    /// Every VM: the main one and the workers.
+    /// Every VM: the main one, if there is one, and the workers.
     pub fn vms(&self) -> Vec<VmName> {
         self.vms.iter().map(Vm::name).collect()
     }
 
-    /// True when the VM trapped or was crashed, and has not been replaced.
-    pub fn failed(&self, vm: VmName) -> bool {
-        self.vm(vm).failed()
-    }
-
     /// Fuel that all calls into a VM have cost: about one unit an instruction, and
-    /// the same in every run.
+    /// the same in every run. What a request costs is the difference around it.
     pub fn fuel_spent(&self, vm: VmName) -> u64 {
         self.vm(vm).fuel_spent()
     }
 
-    /// Makes a VM as if its guest had trapped. Its streams stay open, and silent,
-    /// until it is replaced.
-    pub fn crash(&mut self, vm: VmName) {
-        self.vm_mut(vm).crash();
+    /// The single call into a VM that has cost most since it started, or since
+    /// [`forget_costs`](Self::forget_costs).
+    pub fn costliest_call(&self, vm: VmName) -> Option<Cost> {
+        self.vm(vm).costliest()
     }
 
-    /// Drops a VM, with its streams and the wake-ups it is owed, and starts
-    /// another in its place.
+    /// Looks for the costliest call of every VM anew.
+    pub fn forget_costs(&mut self) {
+        self.vms.iter_mut().for_each(Vm::forget_costs);
+    }
+
+    /// Size of a VM's memory in bytes. It never shrinks.
+    pub fn vm_memory_bytes(&self, vm: VmName) -> usize {
+        self.vm(vm).memory_bytes()
+    }
+
+    /// Lets host calls go wrong from now on.
     ///
     /// # Errors
-    /// [`StartError`], when the new one does not start; the old one is then
-    /// still there.
-    pub fn replace(&mut self, vm: VmName) -> Result<(), StartError> {
-        let fresh = self.start_vm(vm)?;
-        let old = std::mem::replace(self.vm_mut(vm), fresh);
-        self.forget(&old);
+    /// [`UnknownHostCall`].
+    pub fn inject(&mut self, fault: Fault) -> Result<(), UnknownHostCall> {
+        self.process.inject(fault.checked()?);
         Ok(())
     }
 
-    /// Holds back ticks and wake-ups of a VM, as if its thread were stuck.
-    pub fn pause(&mut self, vm: VmName) {
-        self.paused.insert(vm);
+    /// Lets every host call go well again.
+    pub fn clear_faults(&mut self) {
+        self.process.clear_faults();
     }
 
-    /// Lets a paused VM go on.
-    pub fn resume(&mut self, vm: VmName) {
-        self.paused.remove(&vm);
+    /// Faults that have not struck yet, or will strike again: a test that expects
+    /// a fault to have happened finds it here when it has not.
+    pub fn pending_faults(&self) -> Vec<Fault> {
+        self.process.pending_faults()
     }
 
     /// Takes the traps that happened since the last time.
     pub fn take_traps(&mut self) -> Vec<Trap> {
-        std::mem::take(&mut self.traps)
+        std::mem::take(&mut self.process.lock().traps)
     }
 
     /// Takes what guests did that no filter may do, since the last time.
     pub fn take_violations(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.process.borrow_mut().violations)
+        std::mem::take(&mut self.process.lock().violations)
     }
 
     /// What guests wrote so far.
     pub fn log(&self) -> Vec<LogLine> {
-        self.process.borrow().log.clone()
+        self.process.lock().log.clone()
     }
 
     /// A copy of the shared data.
     pub fn shared_data(&self) -> SharedData {
-        self.process.borrow().shared_data.clone()
+        self.process.lock().shared_data.clone()
     }
 
     /// Writes shared data as another plugin of the same process could.
     pub fn overwrite_shared_data(&mut self, key: &[u8], value: &[u8]) {
-        let written = self.process.borrow_mut().shared_data.set(key, value, 0);
-        written.expect("an unconditional write");
+        self.process.lock().shared_data.overwrite(key, value);
     }
 
     /// Value of a counter or gauge, or number of samples of a histogram; 0 when
     /// no VM has defined it.
     pub fn metric(&self, name: &str) -> u64 {
-        self.process.borrow().metrics.by_name(name).unwrap_or_default()
+        self.process.lock().metrics.by_name(name).unwrap_or_default()
     }
 
     /// Every stat that a VM has defined, with its value.
     pub fn metrics(&self) -> Vec<(String, u64)> {
-        self.process.borrow().metrics.all().map(|(name, value)| (name.to_owned(), value)).collect()
+        self.process.lock().metrics.all().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What threads work on: the shared part, and each VM.
+    pub(crate) fn parts(&mut self) -> (&SharedProcess, &mut [Vm]) {
+        (&self.process, &mut self.vms)
     }
 
     fn vm(&self, name: VmName) -> &Vm {
-        &self.vms[index(name)]
+        &self.vms[self.index(name)]
     }
 
     fn vm_mut(&mut self, name: VmName) -> &mut Vm {
-        &mut self.vms[index(name)]
+        let index = self.index(name);
+        &mut self.vms[index]
     }
 
-    /// Calls a guest; a trap is remembered and comes to `None`.
-    fn call(&mut self, vm: VmName, context: u32, export: &str, arguments: &[u32]) -> Option<u32> {
-        match self.vm_mut(vm).call(context, export, arguments) {
-            Ok(answer) => answer,
-            Err(trap) => {
-                self.traps.push(trap);
-                None
-            }
-        }
-    }
-
-    /// A VM is no more.
-    fn forget(&mut self, vm: &Vm) {
-        let serial = vm.serial();
-        let mut process = self.process.borrow_mut();
-        process.grpc.remove_all_of(serial);
-        process.queues.forget_wakes_of(serial);
+    /// Place of a VM.
+    fn index(&self, name: VmName) -> usize {
+        let found = self.vms.iter().position(|vm| vm.name() == name);
+        found.unwrap_or_else(|| panic!("there is no {name} VM in this proxy"))
     }
 }
 
@@ -174,15 +177,7 @@ impl Drop for Proxy {
         }
         let violations = self.take_violations();
         assert!(violations.is_empty(), "a guest broke the rules: {violations:#?}");
-        assert!(self.traps.is_empty(), "a guest trapped: {:#?}", self.traps);
-    }
-}
-
-/// Place of a VM in `Proxy::vms`.
-fn index(name: VmName) -> usize {
-    match name {
-        VmName::Main => 0,
-        VmName::Worker(worker) => worker + 1,
-        VmName::Canary => panic!("the canary is gone once the proxy has started"),
+        let traps = self.take_traps();
+        assert!(traps.is_empty(), "a guest trapped: {traps:#?}");
     }
 }

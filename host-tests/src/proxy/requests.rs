@@ -1,124 +1,221 @@
-//! Requests: from their headers to their end.
+//! Requests: from their headers to their end, with the test as client and as
+//! upstream.
 
-use super::{FailurePolicy, Outcome, Proxy};
-use crate::abi::ROOT_CONTEXT;
+use super::{FailurePolicy, Proxy};
 use crate::headers::HeaderMap;
-use crate::vm::{Context, HeaderAccess, HttpStream, VmName};
+use crate::http::{HttpStream, Message, Outcome, RequestState};
+use crate::profile::Profile;
+use crate::vm::{Vm, VmName};
 
-/// The answer of `proxy_on_request_headers` that lets a request go on. Every
-/// other number holds it.
-const CONTINUE: u32 = 0;
-
-/// A request that has not ended.
+/// A request that the test has begun and not finished. It may be over.
 #[derive(Debug)]
 #[must_use = "a request ends with `Proxy::finish`"]
 pub struct InFlight {
     vm: VmName,
-    state: State,
+    at: At,
 }
 
 #[derive(Debug)]
-enum State {
-    /// The guest has seen its headers.
-    Open { serial: u32, context: u32, continued: bool },
-    /// It got no further than this.
-    Over(Outcome),
+enum At {
+    /// It has this context in the VM of this serial number.
+    Vm { serial: u32, context: u32 },
+    /// It found no VM that works.
+    Nowhere(Outcome),
+}
+
+impl InFlight {
+    /// The VM that serves it.
+    pub fn vm(&self) -> VmName {
+        self.vm
+    }
+
+    /// The id that the guest knows it by, if it reached one.
+    pub fn context(&self) -> Option<u32> {
+        match self.at {
+            At::Vm { context, .. } => Some(context),
+            At::Nowhere(_) => None,
+        }
+    }
 }
 
 impl Proxy {
     /// Sends a request without a body through the filter of this worker, to its
-    /// end. `:method`, `:scheme`, `:authority` and `:path` are added when they
-    /// are not among `headers`.
+    /// end: an upstream that gets it answers 200. `:method`, `:scheme`,
+    /// `:authority` and `:path` are added when they are not among `headers`.
     pub fn request(&mut self, worker: usize, headers: &[(&str, &[u8])]) -> Outcome {
         let request = self.begin(worker, headers);
         self.finish(request)
     }
 
-    /// Sends the headers of a request, and leaves it waiting for its upstream (or
-    /// for the filter).
+    /// Sends a request without a body, and leaves it where the filter lets it go.
     ///
     /// # Panics
     /// When the worker is paused: its thread would not have taken the request.
     pub fn begin(&mut self, worker: usize, headers: &[(&str, &[u8])]) -> InFlight {
+        self.open(worker, headers, true)
+    }
+
+    /// As [`begin`](Self::begin), of a request that has a body:
+    /// [`client_sends`](Self::client_sends).
+    pub fn begin_with_body(&mut self, worker: usize, headers: &[(&str, &[u8])]) -> InFlight {
+        self.open(worker, headers, false)
+    }
+
+    /// The client sends a part of the body, the last one if `end`. False when the
+    /// request is over.
+    ///
+    /// # Panics
+    /// When the client has ended its request already.
+    pub fn client_sends(&mut self, request: &InFlight, part: &[u8], end: bool) -> bool {
+        self.on(request, |vm, context| vm.client_sends(context, part, end))
+    }
+
+    /// The client ends its request with trailers. False when the request is over.
+    ///
+    /// # Panics
+    /// When the client has ended its request already.
+    pub fn client_sends_trailers(
+        &mut self,
+        request: &InFlight,
+        trailers: &[(&str, &[u8])],
+    ) -> bool {
+        let trailers: HeaderMap = trailers.iter().copied().collect();
+        self.on(request, |vm, context| vm.client_sends_trailers(context, trailers))
+    }
+
+    /// The client goes away. False when the request is over.
+    pub fn client_leaves(&mut self, request: &InFlight) -> bool {
+        self.on(request, Vm::client_leaves)
+    }
+
+    /// The upstream answers: with headers alone if `end`, or else with a body to
+    /// come. False when the request is over.
+    ///
+    /// # Panics
+    /// When the upstream has not seen the request, or has answered already.
+    pub fn upstream_answers(
+        &mut self,
+        request: &InFlight,
+        status: u32,
+        headers: &[(&str, &[u8])],
+        end: bool,
+    ) -> bool {
+        let mut all = HeaderMap::default();
+        all.add(":status", status.to_string());
+        headers.iter().for_each(|(name, value)| all.add(name, *value));
+        self.on(request, |vm, context| vm.upstream_answers(context, all, end))
+    }
+
+    /// The upstream sends a part of the body, the last one if `end`. False when the
+    /// request is over.
+    ///
+    /// # Panics
+    /// When the upstream has not answered, or has ended its answer already.
+    pub fn upstream_sends(&mut self, request: &InFlight, part: &[u8], end: bool) -> bool {
+        self.on(request, |vm, context| vm.upstream_sends(context, part, end))
+    }
+
+    /// The upstream ends its answer with trailers. False when the request is over.
+    ///
+    /// # Panics
+    /// When the upstream has not answered, or has ended its answer already.
+    pub fn upstream_sends_trailers(
+        &mut self,
+        request: &InFlight,
+        trailers: &[(&str, &[u8])],
+    ) -> bool {
+        let trailers: HeaderMap = trailers.iter().copied().collect();
+        self.on(request, |vm, context| vm.upstream_sends_trailers(context, trailers))
+    }
+
+    /// The upstream's connection breaks: the proxy answers 503, or resets a response
+    /// that has begun. False when the request is over.
+    ///
+    /// # Panics
+    /// When the upstream has not seen the request.
+    pub fn upstream_leaves(&mut self, request: &InFlight) -> bool {
+        self.on(request, Vm::upstream_leaves)
+    }
+
+    /// Where a request is now.
+    pub fn state(&self, request: &InFlight) -> RequestState {
+        match &request.at {
+            At::Nowhere(Outcome::Trap(trap)) => RequestState::Trapped(trap.clone()),
+            At::Nowhere(_) => RequestState::FailedClosed,
+            At::Vm { .. } => {
+                self.stream(request).map_or(RequestState::FailedClosed, HttpStream::state)
+            }
+        }
+    }
+
+    /// What the upstream has got of a request so far; `None` when it has not seen
+    /// it.
+    pub fn at_upstream(&self, request: &InFlight) -> Option<Message> {
+        self.stream(request).and_then(|stream| stream.request.passed.clone())
+    }
+
+    /// What the client has got of a response so far, whoever gave it; `None` before
+    /// its headers.
+    pub fn at_client(&self, request: &InFlight) -> Option<Message> {
+        self.stream(request).and_then(|stream| stream.response.passed.clone())
+    }
+
+    /// Brings a request to its end, if it is not there, and says what became of it:
+    /// an upstream that has it answers 200, one that is answering ends, and a
+    /// request that the filter holds is given up by its client.
+    pub fn finish(&mut self, request: InFlight) -> Outcome {
+        let (serial, context) = match request.at {
+            At::Nowhere(outcome) => return outcome,
+            At::Vm { serial, context } => (serial, context),
+        };
+        let vm = self.vm_mut(request.vm);
+        if vm.serial() == serial {
+            return vm.finish(context).unwrap_or(Outcome::FailClosed);
+        }
+        let departed = self.departed.remove(&(serial, context));
+        departed.map_or(Outcome::FailClosed, HttpStream::into_outcome)
+    }
+
+    fn open(&mut self, worker: usize, headers: &[(&str, &[u8])], end: bool) -> InFlight {
         let vm = VmName::Worker(worker);
         assert!(!self.paused.contains(&vm), "{vm} is paused and takes no requests");
-        if self.failed(vm) && self.policy == FailurePolicy::FailReload {
+        let reloads =
+            self.policy == FailurePolicy::FailReload || self.settings.profile == Profile::Nginx;
+        if self.failed(vm) && reloads {
             // Envoy fails closed when the new VM does not start either.
             if let Err(error) = self.replace(vm) {
-                return InFlight { vm, state: State::Over(Outcome::Trap(error.to_string())) };
+                return InFlight { vm, at: At::Nowhere(Outcome::Trap(error.to_string())) };
             }
         }
         if self.failed(vm) {
-            return InFlight { vm, state: State::Over(Outcome::FailClosed) };
+            return InFlight { vm, at: At::Nowhere(Outcome::FailClosed) };
         }
-        let headers = complete(headers);
-        let count = u32::try_from(headers.len()).expect("fewer headers than 2^32");
-        let context = self.next_context;
-        self.next_context += 1;
-        let state = self.vm_mut(vm).state();
-        state.contexts.insert(context, Context::Http(Box::new(HttpStream::new(headers))));
+        let serving = self.vm_mut(vm);
+        let context = serving.begin(complete(headers), end);
+        InFlight { vm, at: At::Vm { serial: serving.serial(), context } }
+    }
 
-        self.call(vm, context, "proxy_on_context_create", &[context, ROOT_CONTEXT]);
-        self.allow_headers(vm, context, HeaderAccess::ReadWrite);
-        let answer = if self.failed(vm) {
-            None
+    fn stream(&self, request: &InFlight) -> Option<&HttpStream> {
+        let At::Vm { serial, context } = request.at else { return None };
+        let vm = self.vm(request.vm);
+        if vm.serial() == serial {
+            vm.peek().any_http(context)
         } else {
-            self.call(vm, context, "proxy_on_request_headers", &[context, count, 1])
-        };
-        if self.failed(vm) {
-            let trap = self.traps.last().map(ToString::to_string).unwrap_or_default();
-            return InFlight { vm, state: State::Over(Outcome::Trap(trap)) };
-        }
-        // A guest that does not have the export lets everything pass.
-        let continued = answer.is_none_or(|action| action == CONTINUE);
-        if continued {
-            self.allow_headers(vm, context, HeaderAccess::None);
-        }
-        let serial = self.vm(vm).serial();
-        InFlight { vm, state: State::Open { serial, context, continued } }
-    }
-
-    /// Ends a request, as its upstream or its client would, and says how it went.
-    pub fn finish(&mut self, request: InFlight) -> Outcome {
-        let vm = request.vm;
-        let (serial, context, continued) = match request.state {
-            State::Over(outcome) => return outcome,
-            State::Open { serial, context, continued } => (serial, context, continued),
-        };
-        if self.failed(vm) || self.vm(vm).serial() != serial {
-            return Outcome::FailClosed;
-        }
-        // As Envoy orders them: the access log comes first.
-        self.allow_headers(vm, context, HeaderAccess::Read);
-        for export in ["proxy_on_log", "proxy_on_done", "proxy_on_delete"] {
-            if !self.failed(vm) {
-                self.call(vm, context, export, &[context]);
-                self.allow_headers(vm, context, HeaderAccess::None);
-            }
-        }
-        let stream = match self.vm_mut(vm).state().contexts.remove(&context) {
-            Some(Context::Http(stream)) => stream,
-            Some(Context::Root) | None => panic!("context {context} is not that of a request"),
-        };
-        match stream.local_response {
-            _ if stream.reset => Outcome::Reset,
-            Some(response) => Outcome::LocalResponse(response),
-            None if continued || stream.resumed => {
-                Outcome::Forwarded { headers: stream.request_headers }
-            }
-            None => Outcome::Paused,
+            self.departed.get(&(serial, context))
         }
     }
 
-    fn allow_headers(&mut self, vm: VmName, context: u32, access: HeaderAccess) {
-        if let Some(stream) = self.vm_mut(vm).state().http(context) {
-            stream.access = access;
-        }
+    /// Does something to a request whose VM is still there.
+    fn on(&mut self, request: &InFlight, act: impl FnOnce(&mut Vm, u32) -> bool) -> bool {
+        let At::Vm { serial, context } = request.at else { return false };
+        assert!(!self.paused.contains(&request.vm), "{} is paused", request.vm);
+        let vm = self.vm_mut(request.vm);
+        vm.serial() == serial && act(vm, context)
     }
 }
 
 /// The headers with those that every request has.
-fn complete(headers: &[(&str, &[u8])]) -> HeaderMap {
+pub(crate) fn complete(headers: &[(&str, &[u8])]) -> HeaderMap {
     let given: HeaderMap = headers.iter().copied().collect();
     let mut map = HeaderMap::default();
     for (name, value) in

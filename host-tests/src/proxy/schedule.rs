@@ -1,132 +1,87 @@
-//! Time and turns: ticks and queue wake-ups.
+//! In which order things happen that could happen in any.
 
-use std::time::Duration;
+use crate::random::Random;
 
-use super::Proxy;
-use crate::abi::ROOT_CONTEXT;
-use crate::clock::nanos;
-use crate::vm::VmName;
+/// A source of choices: always the first, or by a seed.
+///
+/// Given to [`Proxy::set_schedule`](crate::Proxy::set_schedule), it decides which
+/// of several VMs has its turn, and how long wake-ups wait. A test can use one of
+/// its own for what it does itself:
+///
+/// ```
+/// use kya_host_tests::Schedule;
+///
+/// let mut schedule = Schedule::seeded(7);
+/// let mut answers = vec!["a", "b", "c"];
+/// schedule.shuffle(&mut answers);
+/// assert!(schedule.pick(3) < 3);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Schedule(Option<Random>);
 
-/// More wake-ups than this in a row are a loop of guests that wake each other.
-const MAX_WAKES: usize = 100_000;
-
-impl Proxy {
-    /// Nanoseconds since 1970 by the process's wall clock.
-    pub fn now(&self) -> u64 {
-        self.process.borrow().clock.wall()
+impl Schedule {
+    /// Whoever comes first in the order of the VMs; wake-ups at once.
+    pub fn in_order() -> Self {
+        Self(None)
     }
 
-    /// Sets the wall clock and leaves timers as they are, as a time server does.
-    pub fn set_wall_clock(&mut self, unix_nanos: u64) {
-        self.process.borrow_mut().clock.set_wall(unix_nanos);
+    /// Choices that look arbitrary and are the same for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Some(Random::from_seed(seed)))
     }
 
-    /// Lets time pass. Ticks fire when they are due, those of one instant in the
-    /// order of [`set_order`](Self::set_order), and after each of them every
-    /// wake-up is delivered.
-    pub fn advance(&mut self, duration: Duration) {
-        self.run_until_idle();
-        let end = self.process.borrow().clock.monotonic() + nanos(duration);
-        while let Some((vm, due)) = self.next_tick(end) {
-            self.process.borrow_mut().clock.advance_to(due);
-            self.tick(vm);
-            self.run_until_idle();
-        }
-        self.process.borrow_mut().clock.advance_to(end);
-    }
-
-    /// Lets time pass in steps of `step` until `done`, but not for longer than
-    /// `limit`. True when it was done.
-    pub fn advance_until(
-        &mut self,
-        limit: Duration,
-        step: Duration,
-        mut done: impl FnMut(&mut Self) -> bool,
-    ) -> bool {
-        let mut passed = Duration::ZERO;
-        while !done(self) {
-            if passed >= limit {
-                return false;
-            }
-            self.advance(step);
-            passed += step;
-        }
-        true
-    }
-
-    /// Delivers every wake-up, those that come of them too.
+    /// One of the numbers below `n`.
     ///
     /// # Panics
-    /// When there seems to be no end to them.
-    pub fn run_until_idle(&mut self) {
-        for _ in 0..MAX_WAKES {
-            if !self.order.clone().into_iter().any(|vm| self.deliver_wake(vm)) {
-                return;
+    /// When `n` is 0.
+    pub fn pick(&mut self, n: usize) -> usize {
+        assert!(n > 0, "there is nothing to choose from");
+        let Some(random) = &mut self.0 else { return 0 };
+        let n = u64::try_from(n).expect("a count");
+        usize::try_from(random.next() % n).expect("less than a count")
+    }
+
+    /// One of these; `None` when there are none.
+    pub fn choose<'a, T>(&mut self, among: &'a [T]) -> Option<&'a T> {
+        if among.is_empty() { None } else { among.get(self.pick(among.len())) }
+    }
+
+    /// Puts these in an order. One that is not seeded leaves them.
+    pub fn shuffle<T>(&mut self, these: &mut [T]) {
+        if self.0.is_some() {
+            for last in (1..these.len()).rev() {
+                these.swap(last, self.pick(last + 1));
             }
         }
-        panic!("{MAX_WAKES} wake-ups in a row: guests wake each other without end");
     }
 
-    /// Delivers the oldest wake-up of this VM; false when it has none, or has
-    /// failed, or is paused.
-    pub fn deliver_wake(&mut self, vm: VmName) -> bool {
-        if self.failed(vm) || self.paused.contains(&vm) {
-            return false;
-        }
-        let serial = self.vm(vm).serial();
-        let wake = self.process.borrow_mut().queues.take_wake(serial);
-        let Some(wake) = wake else { return false };
-        self.call(vm, wake.context, "proxy_on_queue_ready", &[wake.context, wake.queue]);
-        true
+    pub(super) fn is_seeded(&self) -> bool {
+        self.0.is_some()
     }
+}
 
-    /// How many wake-ups are owed.
-    pub fn pending_wakes(&self) -> usize {
-        self.process.borrow().queues.pending_wakes()
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Loses every wake-up from now on (the queues themselves work), or stops to.
-    pub fn lose_wakes(&mut self, lose: bool) {
-        self.process.borrow_mut().queues.lose_wakes(lose);
-    }
-
-    /// Sets in which order VMs have their turn when several could.
-    ///
-    /// # Panics
-    /// When `order` does not name every VM once.
-    pub fn set_order(&mut self, order: &[VmName]) {
-        let sorted = |names: &[VmName]| {
-            let mut names = names.to_vec();
-            names.sort_unstable();
-            names
+    #[test]
+    fn a_seed_gives_one_order_and_all_orders_come_up() {
+        let order = |seed| {
+            let mut these = [1, 2, 3];
+            Schedule::seeded(seed).shuffle(&mut these);
+            these
         };
-        assert_eq!(sorted(order), sorted(&self.vms()), "an order names every VM once");
-        self.order = order.to_vec();
+        assert_eq!(order(5), order(5));
+        let orders: std::collections::BTreeSet<_> = (0..100).map(order).collect();
+        assert_eq!(orders.len(), 6);
     }
 
-    /// Calls `proxy_on_tick` now and starts the timer anew.
-    pub fn tick(&mut self, vm: VmName) {
-        self.call(vm, ROOT_CONTEXT, "proxy_on_tick", &[ROOT_CONTEXT]);
-        let now = self.process.borrow().clock.monotonic();
-        if let Some(tick) = &mut self.vm_mut(vm).state().tick {
-            tick.due = now + tick.period;
-        }
-    }
-
-    /// The tick that is due first, if one is by `end`.
-    fn next_tick(&mut self, end: u64) -> Option<(VmName, u64)> {
-        let mut first: Option<(VmName, u64)> = None;
-        for vm in self.order.clone() {
-            if self.failed(vm) || self.paused.contains(&vm) {
-                continue;
-            }
-            let due = self.vm_mut(vm).state().tick.map(|tick| tick.due);
-            if let Some(due) = due.filter(|due| *due <= end)
-                && first.is_none_or(|(_, earliest)| due < earliest)
-            {
-                first = Some((vm, due));
-            }
-        }
-        first
+    #[test]
+    fn without_a_seed_the_first_is_taken_and_nothing_moves() {
+        let mut schedule = Schedule::in_order();
+        let mut these = [1, 2, 3];
+        schedule.shuffle(&mut these);
+        assert_eq!((these, schedule.pick(3)), ([1, 2, 3], 0));
+        assert_eq!(schedule.choose::<u8>(&[]), None);
     }
 }

@@ -1,34 +1,24 @@
 //! Calls into a guest.
 
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use thiserror::Error;
-use wasmtime::{AsContextMut, Func, Instance, InstancePre, Store, Val};
+use wasmtime::{AsContextMut, Extern, Func, Instance, InstancePre, Store, Val};
 
-use super::{AfterCall, Context, VmName, VmState};
+use super::{Context, Cost, Trap, VmName, VmState};
 use crate::abi::ROOT_CONTEXT;
 use crate::log::LogSource;
 use crate::program::Program;
-
-/// A guest trapped: it panicked, ran out of fuel, or broke a rule of
-/// WebAssembly. Its VM is failed from then on.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{vm} trapped in {export}: {message}")]
-pub struct Trap {
-    /// Whose guest.
-    pub vm: VmName,
-    /// The export that the host had called.
-    pub export: String,
-    /// What wasmtime says, and what the guest last wrote to standard error.
-    pub message: String,
-}
 
 /// An instance of the filter.
 pub(crate) struct Vm {
     store: Store<VmState>,
     instance: Option<Instance>,
+    /// Exports that were looked for.
+    exports: HashMap<&'static str, Option<Func>>,
     failed: bool,
     fuel_spent: u64,
+    costliest: Option<Cost>,
 }
 
 impl Vm {
@@ -40,14 +30,23 @@ impl Vm {
     ) -> Result<Self, Trap> {
         let mut store = Store::new(program.engine(), state);
         store.limiter(|state| &mut state.limits);
-        let mut vm = Self { store, instance: None, failed: false, fuel_spent: 0 };
+        let mut vm = Self {
+            store,
+            instance: None,
+            exports: HashMap::new(),
+            failed: false,
+            fuel_spent: 0,
+            costliest: None,
+        };
         vm.refuel();
         match pre.instantiate(&mut vm.store) {
             Ok(instance) => vm.instance = Some(instance),
-            Err(error) => return Err(vm.fail("instantiation", &error)),
+            Err(error) => return Err(vm.trap("instantiation", &error)),
         }
+        let memory = vm.instance.and_then(|it| it.get_export(&mut vm.store, "memory"));
+        vm.state().memory = memory.and_then(Extern::into_memory);
         // A reactor has `_initialize`, a command `_start`; Envoy takes the first.
-        let entry = if vm.has("_initialize") { "_initialize" } else { "_start" };
+        let entry = if vm.export("_initialize").is_some() { "_initialize" } else { "_start" };
         vm.call(ROOT_CONTEXT, entry, &[])?;
         Ok(vm)
     }
@@ -56,12 +55,16 @@ impl Vm {
         self.store.data_mut()
     }
 
+    pub(crate) fn peek(&self) -> &VmState {
+        self.store.data()
+    }
+
     pub(crate) fn name(&self) -> VmName {
-        self.store.data().name
+        self.peek().name
     }
 
     pub(crate) fn serial(&self) -> u32 {
-        self.store.data().serial
+        self.peek().serial
     }
 
     pub(crate) fn failed(&self) -> bool {
@@ -73,15 +76,30 @@ impl Vm {
         self.fuel_spent
     }
 
+    /// The call that has cost most.
+    pub(crate) fn costliest(&self) -> Option<Cost> {
+        self.costliest
+    }
+
+    pub(crate) fn forget_costs(&mut self) {
+        self.costliest = None;
+    }
+
+    /// Size of the guest's memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.peek().memory.map_or(0, |memory| memory.data_size(&self.store))
+    }
+
     /// Makes the VM as if its guest had trapped.
     pub(crate) fn crash(&mut self) {
         self.failed = true;
+        self.fail_streams();
     }
 
     /// Creates the root context, starts the VM and configures the plugin.
     /// `false` when the plugin refused.
     pub(crate) fn configure(&mut self) -> Result<bool, Trap> {
-        let settings = Rc::clone(&self.store.data().settings);
+        let settings = Arc::clone(&self.peek().settings);
         self.state().contexts.insert(ROOT_CONTEXT, Context::Root);
         self.call(ROOT_CONTEXT, "proxy_on_context_create", &[ROOT_CONTEXT, 0])?;
         let started = self.call(
@@ -108,54 +126,63 @@ impl Vm {
     pub(crate) fn call(
         &mut self,
         context: u32,
-        export: &str,
+        export: &'static str,
         arguments: &[u32],
     ) -> Result<Option<u32>, Trap> {
-        let answer = self.call_once(context, export, arguments)?;
-        while let Some(action) = self.state().after_call.pop_front() {
-            match action {
-                AfterCall::GrpcClose { context, id, grpc_status } => {
-                    self.state().grpc_status = (grpc_status, String::new());
-                    self.call_once(context, "proxy_on_grpc_close", &[context, id, grpc_status])?;
-                }
-            }
-        }
+        let answer = self.call_alone(context, export, arguments)?;
+        self.after_call()?;
         Ok(answer)
     }
 
-    fn call_once(
+    /// As [`call`](Self::call), and leaves what is for afterwards to the caller.
+    pub(crate) fn call_alone(
         &mut self,
         context: u32,
-        export: &str,
+        export: &'static str,
         arguments: &[u32],
     ) -> Result<Option<u32>, Trap> {
         assert!(!self.failed, "{} has failed and cannot be called", self.name());
-        let function = self.instance.and_then(|it| it.get_func(&mut self.store, export));
-        let Some(function) = function else { return Ok(None) };
+        self.state().stops = false;
+        let Some(function) = self.export(export) else { return Ok(None) };
         let state = self.state();
+        state.export = export;
         state.current = context;
         state.effective = None;
         self.refuel();
         let answer = call_guest(&mut self.store, function, arguments);
-        let left = self.store.get_fuel().expect("the engine counts fuel");
-        self.fuel_spent += self.store.data().settings.fuel.saturating_sub(left);
-        answer.map_err(|error| self.fail(export, &error))
+        self.count(export);
+        answer.map_err(|error| self.trap(export, &error))
     }
 
-    fn has(&mut self, export: &str) -> bool {
-        self.instance.is_some_and(|it| it.get_func(&mut self.store, export).is_some())
+    fn count(&mut self, export: &'static str) {
+        let left = self.store.get_fuel().expect("the engine counts fuel");
+        let fuel = self.peek().settings.fuel.saturating_sub(left);
+        self.fuel_spent += fuel;
+        if self.costliest.is_none_or(|cost| cost.fuel < fuel) {
+            self.costliest = Some(Cost { export, fuel });
+        }
+    }
+
+    fn export(&mut self, name: &'static str) -> Option<Func> {
+        if let Some(found) = self.exports.get(name) {
+            return *found;
+        }
+        let found = self.instance.and_then(|it| it.get_func(&mut self.store, name));
+        self.exports.insert(name, found);
+        found
     }
 
     fn refuel(&mut self) {
-        let fuel = self.store.data().settings.fuel;
+        let fuel = self.peek().settings.fuel;
         self.store.set_fuel(fuel).expect("the engine counts fuel");
     }
 
-    fn fail(&mut self, export: &str, error: &wasmtime::Error) -> Trap {
+    fn trap(&mut self, export: &str, error: &wasmtime::Error) -> Trap {
         self.failed = true;
         let vm = self.name();
+        let out_of_fuel = error.downcast_ref() == Some(&wasmtime::Trap::OutOfFuel);
         let mut message = format!("{error:#}");
-        let process = self.store.data().process.borrow();
+        let process = self.peek().process.lock();
         let said = process.log.iter().rev().take_while(|line| line.vm == vm);
         let said: Vec<_> = said
             .filter(|line| line.source == LogSource::Stderr)
@@ -166,7 +193,7 @@ impl Vm {
             message.push_str("\n  ");
             message.push_str(line);
         }
-        Trap { vm, export: export.to_owned(), message }
+        Trap { vm, export: export.to_owned(), message, out_of_fuel }
     }
 }
 

@@ -1,13 +1,15 @@
 //! One VM: an instance of the filter with a memory of its own.
 
+mod ends;
+mod events;
 mod instance;
 mod state;
+mod streams;
+mod trap;
 
-pub use instance::Trap;
 pub(crate) use instance::{Vm, call_guest};
-pub(crate) use state::{
-    AfterCall, Context, HeaderAccess, HttpStream, VmSettings, VmState, grpc_stream_id,
-};
+pub(crate) use state::{AfterCall, Context, VmSettings, VmState, grpc_stream_id};
+pub use trap::{Cost, Trap};
 
 use std::fmt;
 

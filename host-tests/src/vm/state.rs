@@ -1,18 +1,19 @@
 //! What the host keeps of one VM. It is the data of the VM's `wasmtime::Store`,
 //! so every host call reaches it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder};
 
 use super::VmName;
 use crate::abi::{ROOT_CONTEXT, Status};
+use crate::callouts::CallAnswer;
 use crate::clock::nanos;
-use crate::headers::HeaderMap;
+use crate::http::{Direction, HttpStream};
 use crate::metrics::MetricIds;
 use crate::process::SharedProcess;
-use crate::proxy::LocalResponse;
+use crate::profile::Profile;
 
 /// Envoy's limit for the memory of one VM.
 const MEMORY_LIMIT: usize = 1 << 30;
@@ -20,13 +21,25 @@ const MEMORY_LIMIT: usize = 1 << 30;
 /// What every VM of a process is configured with.
 #[derive(Debug, Clone)]
 pub(crate) struct VmSettings {
+    pub(crate) profile: Profile,
     pub(crate) vm_id: String,
     pub(crate) vm_configuration: Vec<u8>,
     pub(crate) plugin_configuration: Vec<u8>,
+    pub(crate) environment: BTreeMap<String, String>,
     /// By path: segments with a zero byte between them.
     pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Fuel for one call into the guest.
     pub(crate) fuel: u64,
+    /// Most of a body that is held for a guest that wants to see it whole.
+    pub(crate) buffer_limit: usize,
+    /// The clusters that there are; `None` for every name.
+    pub(crate) clusters: Option<BTreeSet<String>>,
+}
+
+impl VmSettings {
+    pub(crate) fn has_cluster(&self, name: &str) -> bool {
+        self.clusters.as_ref().is_none_or(|clusters| clusters.contains(name))
+    }
 }
 
 /// A context that the guest knows.
@@ -34,41 +47,6 @@ pub(crate) struct VmSettings {
 pub(crate) enum Context {
     Root,
     Http(Box<HttpStream>),
-}
-
-/// What a guest may do with the headers of a request, which depends on the phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HeaderAccess {
-    /// They have gone on, or have not come yet.
-    None,
-    /// They are before the guest.
-    ReadWrite,
-    /// They are in the log.
-    Read,
-}
-
-/// One HTTP request, as its context sees it.
-#[derive(Debug)]
-pub(crate) struct HttpStream {
-    pub(crate) request_headers: HeaderMap,
-    pub(crate) access: HeaderAccess,
-    pub(crate) local_response: Option<LocalResponse>,
-    pub(crate) resumed: bool,
-    pub(crate) reset: bool,
-    pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-impl HttpStream {
-    pub(crate) fn new(request_headers: HeaderMap) -> Self {
-        Self {
-            request_headers,
-            access: HeaderAccess::None,
-            local_response: None,
-            resumed: false,
-            reset: false,
-            properties: BTreeMap::new(),
-        }
-    }
 }
 
 /// A periodic timer.
@@ -83,7 +61,25 @@ pub(crate) struct Tick {
 /// What waits until the guest has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterCall {
-    GrpcClose { context: u32, id: u32, grpc_status: u32 },
+    GrpcClose {
+        context: u32,
+        id: u32,
+        grpc_status: u32,
+    },
+    /// A stream goes on. `inside` is true when it was asked for in the very call
+    /// that decides about its headers.
+    Continue {
+        context: u32,
+        direction: Direction,
+        inside: bool,
+    },
+    /// The guest's answer to a request goes out.
+    Respond {
+        context: u32,
+    },
+    Reset {
+        context: u32,
+    },
 }
 
 /// The host's side of one VM.
@@ -92,21 +88,32 @@ pub(crate) struct VmState {
     /// Unique within the process: a replacement has another one.
     pub(crate) serial: u32,
     pub(crate) process: SharedProcess,
-    pub(crate) settings: Rc<VmSettings>,
+    pub(crate) settings: Arc<VmSettings>,
+    pub(crate) memory: Option<Memory>,
     pub(crate) contexts: BTreeMap<u32, Context>,
-    /// The context that the running call was made for.
+    /// Requests that are over and that the test has not finished.
+    pub(crate) ended: BTreeMap<u32, HttpStream>,
+    /// The export that is running, for which context, and the context that the
+    /// guest chose instead.
+    pub(crate) export: &'static str,
     pub(crate) current: u32,
-    /// The one that the guest chose instead.
     pub(crate) effective: Option<u32>,
+    /// True once the running call has answered some request: whatever it returns,
+    /// its own phase stops then.
+    pub(crate) stops: bool,
     pub(crate) tick: Option<Tick>,
     pub(crate) metrics: MetricIds,
     /// True while the plugin is configured: only then can it read its configuration.
     pub(crate) configuring: bool,
     pub(crate) grpc_message: Option<Vec<u8>>,
-    pub(crate) grpc_status: (u32, String),
+    pub(crate) call_answer: Option<CallAnswer>,
+    /// What `proxy_get_status` answers.
+    pub(crate) status: (u32, String),
     pub(crate) after_call: VecDeque<AfterCall>,
     pub(crate) limits: StoreLimits,
+    next_context: u32,
     next_grpc_id: u32,
+    next_call_id: u32,
 }
 
 impl VmState {
@@ -114,24 +121,31 @@ impl VmState {
         name: VmName,
         serial: u32,
         process: SharedProcess,
-        settings: Rc<VmSettings>,
+        settings: Arc<VmSettings>,
     ) -> Self {
         Self {
             name,
             serial,
             process,
             settings,
+            memory: None,
             contexts: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            export: "",
             current: ROOT_CONTEXT,
             effective: None,
+            stops: false,
             tick: None,
             metrics: MetricIds::default(),
             configuring: false,
             grpc_message: None,
-            grpc_status: (0, String::new()),
+            call_answer: None,
+            status: (0, String::new()),
             after_call: VecDeque::new(),
             limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).build(),
+            next_context: ROOT_CONTEXT + 1,
             next_grpc_id: FIRST_GRPC_STREAM_ID,
+            next_call_id: FIRST_HTTP_CALL_ID,
         }
     }
 
@@ -155,10 +169,26 @@ impl VmState {
         }
     }
 
+    /// The request with this context id, whether it is over or not.
+    pub(crate) fn any_http(&self, id: u32) -> Option<&HttpStream> {
+        match self.contexts.get(&id) {
+            Some(Context::Http(stream)) => Some(stream),
+            Some(Context::Root) | None => self.ended.get(&id),
+        }
+    }
+
+    /// A new stream context. Ids are of the VM, as in Envoy.
+    pub(crate) fn new_stream(&mut self) -> u32 {
+        let id = self.next_context;
+        self.next_context += 1;
+        self.contexts.insert(id, Context::Http(Box::default()));
+        id
+    }
+
     /// Starts, changes or (with 0) stops the timer. It starts anew.
     pub(crate) fn set_tick_period(&mut self, period: std::time::Duration) {
         let period = nanos(period);
-        let now = self.process.borrow().clock.monotonic();
+        let now = self.process.lock().clock.monotonic();
         self.tick = (period > 0).then_some(Tick { period, due: now + period });
     }
 
@@ -167,12 +197,19 @@ impl VmState {
         self.next_grpc_id = id.wrapping_add(1 << CALLOUT_KIND_BITS);
         id
     }
+
+    pub(crate) fn next_http_call_id(&mut self) -> u32 {
+        let id = self.next_call_id;
+        self.next_call_id = id.wrapping_add(1 << CALLOUT_KIND_BITS);
+        id
+    }
 }
 
 /// Envoy keeps the kind of a callout in the two low bits of its id: 0 for HTTP,
 /// 1 for a gRPC call, 2 for a gRPC stream.
 const CALLOUT_KIND_BITS: u32 = 2;
 const FIRST_GRPC_STREAM_ID: u32 = 2;
+const FIRST_HTTP_CALL_ID: u32 = 4;
 
 /// Refuses the id of anything but a gRPC stream.
 pub(crate) fn grpc_stream_id(id: u32) -> Result<u32, Status> {

@@ -115,7 +115,31 @@ fn a_budget_of_fuel_is_for_each_call() {
     }
     let mut little = guest(spin).fuel(1_000).start("").unwrap();
     little.tick(VmName::Main);
-    assert_eq!(little.take_traps().len(), 1);
+    let traps = little.take_traps();
+    assert!(traps[0].out_of_fuel, "{}", traps[0]);
+    assert!(little.failed(VmName::Main));
+}
+
+#[test]
+fn the_costliest_call_and_the_memory_of_a_vm_are_known() {
+    let mut proxy = started(
+        r#"(func (export "proxy_on_tick") (param i32) (local $n i32)
+             (drop (memory.grow (i32.const 2)))
+             (loop $again
+               (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1000)))))"#,
+    );
+    let worker = VmName::Worker(1);
+    assert_eq!(proxy.vm_memory_bytes(worker), 64 << 10);
+    let before = proxy.fuel_spent(worker);
+    proxy.tick(worker);
+    let cost = proxy.costliest_call(worker).unwrap();
+    assert_eq!(cost.export, "proxy_on_tick");
+    assert_eq!(cost.fuel, proxy.fuel_spent(worker) - before);
+    assert!(cost.fuel > 1000);
+    assert_eq!(proxy.vm_memory_bytes(worker), 3 * (64 << 10));
+    assert_eq!(proxy.vm_memory_bytes(VmName::Main), 64 << 10);
+    proxy.forget_costs();
+    assert_eq!(proxy.costliest_call(worker), None);
 }
 
 #[test]

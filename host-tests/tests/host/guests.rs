@@ -3,7 +3,7 @@
 use kya_host_tests::{Program, Proxy, ProxyBuilder};
 
 /// What every guest imports, its allocator, and its words:
-/// `$put` sets the gauge of that name, `$count` adds one to it.
+/// `$put` sets the gauge of that name, `$count` adds one to it, `$say` logs.
 const PRELUDE: &str = r#"
 (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
 (import "env" "proxy_set_tick_period_milliseconds" (func $set_tick (param i32) (result i32)))
@@ -28,9 +28,18 @@ const PRELUDE: &str = r#"
 (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
 (import "env" "proxy_record_metric" (func $record (param i32 i64) (result i32)))
+(import "env" "proxy_get_metric" (func $get_metric (param i32 i32) (result i32)))
+(import "env" "proxy_http_call" (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_get_status" (func $get_status (param i32 i32 i32) (result i32)))
+(import "env" "proxy_set_buffer_bytes" (func $set_buffer (param i32 i32 i32 i32 i32) (result i32)))
+(import "env" "proxy_get_buffer_status" (func $buffer_status (param i32 i32 i32) (result i32)))
+(import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_grpc_stream" (func $open (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_grpc_send" (func $send (param i32 i32 i32 i32) (result i32)))
 (import "env" "proxy_grpc_cancel" (func $cancel (param i32) (result i32)))
+(import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+(import "wasi_snapshot_preview1" "environ_sizes_get" (func $environ_sizes (param i32 i32) (result i32)))
+(import "wasi_snapshot_preview1" "environ_get" (func $environ (param i32 i32) (result i32)))
 (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
 (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
 (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -44,6 +53,8 @@ const PRELUDE: &str = r#"
     (i64.extend_i32_u (local.get $value)))))
 (func $count (param $name i32) (param $length i32)
   (drop (call $increment (call $id (local.get $name) (local.get $length)) (i64.const 1))))
+(func $say (param $text i32) (param $length i32)
+  (drop (call $log (i32.const 2) (local.get $text) (local.get $length))))
 (data (i32.const 0) "abcdefghijklmnopqrstuvwxyz")
 "#;
 
@@ -68,4 +79,35 @@ pub(crate) fn guest(body: &str) -> ProxyBuilder {
 /// As [`guest`], started with two workers.
 pub(crate) fn started(body: &str) -> Proxy {
     guest(body).start("configuration").unwrap()
+}
+
+/// A header map in the form of the ABI, as a data segment at `at`, and the two
+/// numbers that lead to it.
+pub(crate) fn map_at(at: usize, headers: &[(&str, &str)]) -> (String, String) {
+    let number = |n: usize| u32::try_from(n).unwrap().to_le_bytes();
+    let mut bytes = number(headers.len()).to_vec();
+    for (name, value) in headers {
+        bytes.extend(number(name.len()));
+        bytes.extend(number(value.len()));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(text.as_bytes());
+        bytes.push(0);
+    }
+    (data_at(at, &bytes), format!("(i32.const {at}) (i32.const {})", bytes.len()))
+}
+
+/// A text as a data segment at `at`, and the two numbers that lead to it.
+pub(crate) fn text_at(at: usize, text: &str) -> (String, String) {
+    (data_at(at, text.as_bytes()), format!("(i32.const {at}) (i32.const {})", text.len()))
+}
+
+fn data_at(at: usize, bytes: &[u8]) -> String {
+    let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    format!(r#"(data (i32.const {at}) "{escaped}")"#)
+}
+
+/// What the guests said, in one line.
+pub(crate) fn said(proxy: &Proxy) -> String {
+    proxy.log().into_iter().map(|line| line.text).collect::<Vec<_>>().join(" ")
 }

@@ -1,9 +1,16 @@
 //! The host itself, with guests of a few lines of WebAssembly text.
 
+mod callouts;
+mod environment;
 mod faults;
 mod guests;
+mod injection;
 mod lifecycle;
+mod lives;
 mod memory;
+mod profiles;
 mod requests;
+mod schedules;
 mod sharing;
 mod streams;
+mod threads;

@@ -146,3 +146,64 @@ fn guests_that_wake_each_other_without_end_are_noticed() {
     proxy.tick(VmName::Main);
     proxy.run_until_idle();
 }
+
+#[test]
+fn a_stat_reads_back_what_was_counted_in_any_vm() {
+    // Kinds 0 to 2 are counter, gauge and histogram; `a` is of each kind. A tick adds
+    // 2 and records 5, and puts what it reads, and the statuses, under `b` to `j`.
+    let kind = |kind: u32| {
+        let names: Vec<_> = (0..3).map(|n| 1 + kind * 3 + n).collect();
+        format!(
+            r#"(drop (call $define (i32.const {kind}) (i32.const 0) (i32.const 1) (i32.const 1024)))
+               (i64.store (i32.const 1032) (i64.const 0))
+               (call $put (i32.const {}) (i32.const 1) (call $increment (i32.load (i32.const 1024)) (i64.const 2)))
+               (drop (call $record (i32.load (i32.const 1024)) (i64.const 5)))
+               (call $put (i32.const {}) (i32.const 1) (call $get_metric (i32.load (i32.const 1024)) (i32.const 1032)))
+               (call $put (i32.const {}) (i32.const 1) (i32.load (i32.const 1032)))"#,
+            names[0], names[1], names[2]
+        )
+    };
+    let mut proxy = started(&format!(
+        r#"(func (export "proxy_on_tick") (param i32) {} {} {}
+             (call $put (i32.const 10) (i32.const 1) (call $get_metric (i32.const 400) (i32.const 1032)))
+             (call $put (i32.const 11) (i32.const 1) (call $get_metric (i32.load (i32.const 1024)) (i32.const 65534))))"#,
+        kind(0),
+        kind(1),
+        kind(2)
+    ));
+    proxy.tick(VmName::Worker(0));
+    proxy.tick(VmName::Worker(1));
+    let read = |names: [&str; 3]| names.map(|name| proxy.metric(name));
+    assert_eq!(read(["b", "c", "d"]), [0, 0, 14], "a counter adds what is recorded");
+    assert_eq!(read(["e", "f", "g"]), [0, 0, 5], "a gauge is what was recorded last");
+    assert_eq!(read(["h", "i", "j"]), [2, 2, 0], "a histogram has no value");
+    assert_eq!(proxy.metric("k"), 1, "no such stat");
+}
+
+#[test]
+fn with_the_last_vm_go_shared_data_and_queues() {
+    let mut proxy = started(
+        r#"(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $register (i32.const 0) (i32.const 1) (i32.const 1024)))
+             (call $put (i32.const 1) (i32.const 1)
+               (call $get_data (i32.const 0) (i32.const 1) (i32.const 1028) (i32.const 1032) (i32.const 1036)))
+             (i32.const 1))
+           (func (export "proxy_on_tick") (param i32)
+             (drop (call $set_data (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 1) (i32.const 0)))
+             (drop (call $enqueue (i32.load (i32.const 1024)) (i32.const 0) (i32.const 1))))
+           (func (export "proxy_on_queue_ready") (param i32 i32) (call $count (i32.const 2) (i32.const 1)))"#,
+    );
+    proxy.tick(VmName::Main);
+    for vm in proxy.vms() {
+        proxy.replace(vm).unwrap();
+    }
+    assert_eq!(proxy.metric("b"), 0, "one VM after the other: it stays");
+    let request = proxy.begin(0, &[]);
+    proxy.restart().unwrap();
+    assert_eq!(proxy.metric("b"), 1, "all at once: it is gone");
+    assert_eq!(proxy.shared_data().keys().count(), 0);
+    proxy.run_until_idle();
+    assert_eq!(proxy.metric("c"), 0);
+    assert_eq!(proxy.finish(request), kya_host_tests::Outcome::FailClosed);
+    assert_eq!(proxy.vms().len(), 3);
+}
