@@ -24,6 +24,18 @@ const MAX_PENDING: usize = 1024;
 // `proxy_action_t`.
 const CONTINUE: u32 = 0;
 const PAUSE: u32 = 1;
+/// `FilterHeadersStatus::StopAllIterationAndWatermark` of the hosts that are
+/// built on proxy-wasm-cpp-host.
+const STOP_ALL: u32 = 4;
+
+/// Holds a request until it is resumed or answered.
+///
+/// Envoy takes `PAUSE` for that, too, unless the operator has set
+/// `allow_on_headers_stop_iteration`: then the body of a request, which this
+/// filter does not ask for, would set a paused request going.
+fn hold() -> u32 {
+    if effective::works() { STOP_ALL } else { PAUSE }
+}
 
 type Contexts = contexts::Contexts<Vm<Proxy>>;
 
@@ -209,7 +221,7 @@ extern "C" fn proxy_on_request_headers(context: Id, _count: usize, _end: u32) ->
     match flow.flatten() {
         Some(Flow::Continue) => CONTINUE,
         // A request of a context that is not known is held, never let through.
-        Some(Flow::Stop | Flow::Pause) | None => PAUSE,
+        Some(Flow::Stop | Flow::Pause) | None => hold(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::host::{ContextId, Host};
+use crate::host::{ContextId, Host, MAX_AT_ONCE};
 
 /// Most requests that a worker keeps track of. More are served all the same and
 /// counted, but cannot be cut off.
@@ -59,17 +59,29 @@ pub enum Cut {
 /// A request is in here until it ends or is cut off, and is cut off at most
 /// once: a second answer on one stream has crashed Envoy (envoy#23047,
 /// envoy#28826). That is also why it stays gone if the proxy refused the cut.
+///
+/// A proxy can end only so many requests in one callback. So whoever decides
+/// condemns them all at once, and each callback cuts off those that are
+/// [`due`](Self::due), until none is left.
 #[derive(Debug)]
 pub struct InFlight<K, S> {
     live: BTreeMap<ContextId, Live<K, S>>,
     by_key: BTreeSet<(K, ContextId)>,
+    /// Those that are to be cut off.
+    condemned: BTreeSet<ContextId>,
     bound: usize,
     untracked: u64,
 }
 
 impl<K, S> Default for InFlight<K, S> {
     fn default() -> Self {
-        Self { live: BTreeMap::new(), by_key: BTreeSet::new(), bound: MAX_LIVE, untracked: 0 }
+        Self {
+            live: BTreeMap::new(),
+            by_key: BTreeSet::new(),
+            condemned: BTreeSet::new(),
+            bound: MAX_LIVE,
+            untracked: 0,
+        }
     }
 }
 
@@ -99,6 +111,7 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
     pub fn end(&mut self, context: ContextId) -> Option<Live<K, S>> {
         let live = self.live.remove(&context)?;
         self.by_key.remove(&(live.key, context));
+        self.condemned.remove(&context);
         Some(live)
     }
 
@@ -136,9 +149,27 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
         self.untracked
     }
 
-    /// Cuts a request off: answers it if it waits, and resets it if it does not
-    /// or if the proxy refuses the answer. From then on it is not known any
-    /// more. `None` if it was not.
+    /// Notes that a request is to be cut off. Nothing happens if it is not known.
+    pub fn condemn(&mut self, context: ContextId) {
+        if self.live.contains_key(&context) {
+            self.condemned.insert(context);
+        }
+    }
+
+    /// How many requests are still to be cut off.
+    pub fn condemned(&self) -> usize {
+        self.condemned.len()
+    }
+
+    /// Those to cut off in this callback: [`MAX_AT_ONCE`], or all that are left.
+    pub fn due(&self) -> Vec<(ContextId, Live<K, S>)> {
+        let due = self.condemned.iter().take(MAX_AT_ONCE);
+        due.filter_map(|context| Some((*context, *self.live.get(context)?))).collect()
+    }
+
+    /// Cuts a request off, in a callback that is about no request: answers it if
+    /// it waits, and resets it if it does not or if the proxy refuses the answer.
+    /// From then on it is not known any more. `None` if it was not.
     pub fn cut(
         &mut self,
         host: &impl Host,

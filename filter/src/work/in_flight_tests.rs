@@ -1,5 +1,5 @@
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::request::Flow;
 use crate::testing::{MemoryHost, Proxy, Standing};
@@ -109,6 +109,35 @@ fn a_number_that_is_used_again_is_another_request() {
     assert_eq!(requests.of(2).collect::<Vec<_>>(), [(ContextId(1), live)]);
 }
 
+#[test]
+fn the_condemned_are_cut_off_in_portions() {
+    let host = Proxy::new().host();
+    let mut requests = Requests::default();
+    let all: Vec<_> = (0..3 * MAX_AT_ONCE).map(|_| arrived(&host)).collect();
+    for context in &all {
+        requests.begin(*context, 1, 0);
+        requests.condemn(*context);
+        requests.condemn(*context);
+    }
+    let spared = arrived(&host);
+    requests.begin(spared, 1, 0);
+    requests.condemn(ContextId(1_000));
+    assert_eq!(requests.condemned(), all.len());
+    // One that ends by itself is not due any more.
+    requests.end(all[0]);
+    let mut portions = Vec::new();
+    for _ in 0..4 {
+        let due = requests.due();
+        portions.push(due.len());
+        for (context, live) in due {
+            assert_eq!(requests.cut(&host, context, &ANSWER), Some((live, Cut::Answered)));
+        }
+    }
+    assert_eq!(portions, [MAX_AT_ONCE, MAX_AT_ONCE, MAX_AT_ONCE - 1, 0]);
+    assert_eq!(contexts(&requests, 1), [spared]);
+    assert_eq!(requests.condemned(), 0);
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Begin { key: u8, subject: u64 },
@@ -116,6 +145,8 @@ enum Step {
     End(usize),
     Cut(usize),
     CutKey(u8),
+    Condemn(usize),
+    CutDue,
     Refuse { answer: bool, reset: bool },
 }
 
@@ -125,8 +156,10 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..4u8, any::<u64>()).prop_map(|(key, subject)| Step::Begin { key, subject }),
         3 => which.clone().prop_map(Step::Respond),
         3 => which.clone().prop_map(Step::End),
-        2 => which.prop_map(Step::Cut),
+        2 => which.clone().prop_map(Step::Cut),
         1 => (0..4u8).prop_map(Step::CutKey),
+        3 => which.clone().prop_map(Step::Condemn),
+        1 => Just(Step::CutDue),
         1 => any::<(bool, bool)>().prop_map(|(answer, reset)| Step::Refuse { answer, reset }),
     ]
 }
@@ -137,6 +170,7 @@ struct World {
     host: MemoryHost,
     requests: Requests,
     known: BTreeMap<ContextId, Live<u8, u64>>,
+    condemned: BTreeSet<ContextId>,
     /// Every request that has not ended, known or not.
     there: Vec<ContextId>,
     untracked: u64,
@@ -152,6 +186,7 @@ impl World {
             proxy,
             requests: Requests { bound: BOUND, ..Requests::default() },
             known: BTreeMap::new(),
+            condemned: BTreeSet::new(),
             there: Vec::new(),
             untracked: 0,
         }
@@ -185,6 +220,17 @@ impl World {
                     self.cut(context);
                 }
                 assert_eq!(self.requests.of(key).count(), 0);
+            }
+            Step::Condemn(nth) => {
+                let Some(context) = self.pick(nth) else { return };
+                self.requests.condemn(context);
+                self.condemned.insert(context);
+            }
+            Step::CutDue => {
+                for (context, live) in self.requests.due() {
+                    assert_eq!(self.known.get(&context), Some(&live));
+                    self.cut(context);
+                }
             }
             Step::Refuse { answer, reset } => {
                 for (call, refused) in [("respond_to", answer), ("reset_request", reset)] {
@@ -227,7 +273,11 @@ impl World {
         self.there.get(nth % self.there.len().max(1)).copied()
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        let due: Vec<_> = self.requests.due().into_iter().map(|(context, _)| context).collect();
+        self.condemned.retain(|context| self.known.contains_key(context));
+        assert_eq!(due, self.condemned.iter().copied().collect::<Vec<_>>());
+        assert_eq!(self.requests.condemned(), due.len());
         let all: BTreeMap<_, _> = self.requests.iter().collect();
         assert_eq!(all, self.known);
         assert_eq!((self.requests.len(), self.requests.untracked()), (all.len(), self.untracked));
