@@ -1,5 +1,7 @@
 //! One VM: its roles, and what it does when the proxy calls.
 
+use std::collections::VecDeque;
+
 use kya_core::{Monotonic, Verifier};
 
 use crate::cache::Cache;
@@ -7,7 +9,8 @@ use crate::cache::records::Slot;
 use crate::clock;
 use crate::config::{Config, Transport};
 use crate::host::{
-    CallId, ContextId, Host, HttpResponse, LogLevel, QueueId, Refused, StreamEnd, StreamId,
+    CallId, ContextId, Host, HttpResponse, LogLevel, MAX_AT_ONCE, QueueId, Refused, StreamEnd,
+    StreamId,
 };
 use crate::lead::lease::{self, Identity};
 use crate::lead::roster::WAKE;
@@ -73,6 +76,8 @@ pub struct Vm<H> {
     slot: SlotHolder,
     live: Live,
     introspections: Introspections,
+    /// Requests that waited, and are to be decided again.
+    undecided: VecDeque<ContextId>,
     /// Requests that were cut since the VM began.
     cut: u64,
     hurried: Option<Monotonic>,
@@ -105,6 +110,7 @@ impl<H: Host> Vm<H> {
             slot: SlotHolder::default(),
             live: Live::default(),
             introspections: Introspections::default(),
+            undecided: VecDeque::new(),
             cut: 0,
             hurried: None,
             serves: false,
@@ -187,7 +193,8 @@ impl<H: Host> Vm<H> {
             if settled.behind {
                 self.hurry();
             }
-            settled.requests.into_iter().for_each(|context| self.decide_again(context));
+            self.undecided.extend(settled.requests);
+            self.enforce();
             return;
         }
         let news =
@@ -227,6 +234,7 @@ impl<H: Host> Vm<H> {
         if !self.introspections.is_idle() {
             self.introspections.end(context);
         }
+        self.undecided.retain(|waiting| *waiting != context);
     }
 
     /// The plugin goes away, for example because its listener was replaced:
@@ -303,13 +311,24 @@ impl<H: Host> Vm<H> {
 
     /// Carries out what has changed: on requests in flight, and on those that wait.
     fn enforce(&mut self) {
-        let news = self.worker.take_news();
-        let ended = cut::cut(&self.plugin, &self.worker, &mut self.live, &news);
+        cut::condemn(&mut self.live, &self.worker.take_news());
+        let ended = cut::cut(&self.plugin, &self.worker, &mut self.live);
         self.cut = self.cut.saturating_add(ended);
         if !self.introspections.is_idle() {
             let now = clock::monotonic(&self.plugin.host);
             let settled = self.introspections.settle(self.worker.authority().position(), now);
-            settled.requests.into_iter().for_each(|context| self.decide_again(context));
+            self.undecided.extend(settled.requests);
+        }
+        let room = MAX_AT_ONCE.saturating_sub(usize::try_from(ended).unwrap_or(MAX_AT_ONCE));
+        for _ in 0..room {
+            let Some(context) = self.undecided.pop_front() else { break };
+            self.decide_again(context);
+        }
+        // What one callback may not end, the next one does.
+        if (self.live.condemned() > 0 || !self.undecided.is_empty())
+            && let Some(me) = self.identity
+        {
+            self.plugin.enqueue(me.queue, WAKE);
         }
     }
 

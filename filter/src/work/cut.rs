@@ -22,26 +22,33 @@ pub struct Subject {
 /// The live requests of one worker.
 pub type Live = InFlight<AgentId, Subject>;
 
-/// Ends every live request that the news deny, unless what denies it says that it
-/// may end by itself. Returns how many were ended.
-pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live, news: &News) -> u64 {
-    let mut done = 0u64;
+/// Condemns every live request that the news may concern.
+pub fn condemn(live: &mut Live, news: &News) {
     for context in touched(live, news) {
-        let Some(request) = live.get(context) else { continue };
+        live.condemn(context);
+    }
+}
+
+/// Ends as many of the condemned requests as one callback may, unless what denies
+/// them says that they may end by themselves, or nothing denies them. Returns how
+/// many were ended.
+pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live) -> u64 {
+    let mut done = 0u64;
+    // Nothing is known while the state cannot be read: nothing is ended then.
+    let Some(position) = worker.authority().position() else { return 0 };
+    for (context, request) in live.due() {
         let Subject { fingerprint, token } = request.subject;
-        let authority = worker.authority();
-        // Nothing is known while the state cannot be read: nothing is ended.
-        let Some(position) = authority.position() else { continue };
-        let token = authority.token(fingerprint).unwrap_or(token);
-        let Err(stop) = authority.check(&token, None) else { continue };
-        if stop.in_flight == Ending::Drain {
-            continue;
+        let token = worker.authority().token(fingerprint).unwrap_or(token);
+        match worker.authority().check(&token, None) {
+            Err(stop) if stop.in_flight == Ending::Abort => {
+                let (reason, agent_id) = (stop.reason, stop.agent_id);
+                let denial = Denial { reason, agent_id, position: Some(position) };
+                let outcome = answer(plugin, live, context, &denial);
+                plugin.metrics.cut(&plugin.host, outcome);
+                done = done.saturating_add(u64::from(outcome != Cut::Failed));
+            }
+            Err(_) | Ok(_) => live.pardon(context),
         }
-        let denial =
-            Denial { reason: stop.reason, agent_id: stop.agent_id, position: Some(position) };
-        let outcome = answer(plugin, live, context, &denial);
-        plugin.metrics.cut(&plugin.host, outcome);
-        done = done.saturating_add(u64::from(outcome != Cut::Failed));
     }
     done
 }
@@ -81,10 +88,8 @@ fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
                 touched.extend(live.of(*id).map(|(context, _)| context));
             }
             Change::Token(fingerprint, entry) if entry.revoked => {
-                let with = |context: &(ContextId, super::in_flight::Live<AgentId, Subject>)| {
-                    context.1.subject.fingerprint == *fingerprint
-                };
-                touched.extend(live.iter().filter(with).map(|(context, _)| context));
+                let of_it = live.iter().filter(|(_, it)| it.subject.fingerprint == *fingerprint);
+                touched.extend(of_it.map(|(context, _)| context));
             }
             Change::Token(..) | Change::Grant(..) => {}
         }

@@ -61,8 +61,8 @@ pub enum Cut {
 /// envoy#28826). That is also why it stays gone if the proxy refused the cut.
 ///
 /// A proxy can end only so many requests in one callback. So whoever decides
-/// condemns them all at once, and each callback cuts off those that are
-/// [`due`](Self::due), until none is left.
+/// condemns them all at once, and each callback cuts off
+/// those that are [`due`](Self::due), until none is left.
 #[derive(Debug)]
 pub struct InFlight<K, S> {
     live: BTreeMap<ContextId, Live<K, S>>,
@@ -154,6 +154,11 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
         if self.live.contains_key(&context) {
             self.condemned.insert(context);
         }
+    }
+
+    /// Notes that a request is not to be cut off after all.
+    pub fn pardon(&mut self, context: ContextId) {
+        self.condemned.remove(&context);
     }
 
     /// How many requests are still to be cut off.
