@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{agent, agent_id, checked, delta, grant, opaque, token, verified};
+use crate::shorthand::{agent, agent_id, checked, delta, grant, opaque, token, verified};
 use crate::wire::{self, Status as OnWire, change::Change as Wire};
 
 fn at(epoch: u64, revision: u64) -> Position {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::image::Image;
-use crate::testing::{agent, agent_id, changes, checked, delta, grant, opaque, token};
+use crate::shorthand::{agent, agent_id, changes, checked, delta, grant, opaque, token};
 use crate::update::Revision;
 use crate::wire::{self, change::Change};
 

@@ -3,7 +3,7 @@ use wire::change::Change as Wire;
 
 use super::*;
 use crate::manifest::records;
-use crate::testing::{agent, grant, opaque, token};
+use crate::shorthand::{agent, grant, opaque, token};
 use crate::token::TokenDigest;
 use crate::wire::Status;
 

@@ -38,10 +38,18 @@ mod keys;
 mod manifest;
 mod node;
 mod path;
+#[cfg(test)]
+mod shorthand;
 mod standing;
 pub mod table;
-#[cfg(test)]
-mod testing;
+#[cfg(feature = "testing")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    reason = "only tests run it, and are to fail"
+)]
+pub mod testing;
 mod time;
 mod token;
 mod update;

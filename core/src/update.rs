@@ -362,14 +362,15 @@ mod tests {
         let unknown_change = with(None);
         let short_digest = with(Some(wire::change::Change::Token(wire::Token {
             digest: vec![0; 31],
-            ..crate::testing::token(8, 1)
+            ..crate::shorthand::token(8, 1)
         })));
         let long_id = with(Some(wire::change::Change::Agent(wire::Agent {
             id: vec![0; 17],
             ..Default::default()
         })));
-        let too_many =
-            wire::Change { change: Some(wire::change::Change::Token(crate::testing::token(8, 1))) };
+        let too_many = wire::Change {
+            change: Some(wire::change::Change::Token(crate::shorthand::token(8, 1))),
+        };
         let too_many = wire::Update {
             body: Some(wire::update::Body::Delta(wire::Delta {
                 changes: vec![too_many; MAX_CHANGES + 1],

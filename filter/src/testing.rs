@@ -1,18 +1,16 @@
-//! A proxy in memory, for native tests, a control plane to follow, and what the
-//! tests are about: keys, agents and tokens.
+//! A proxy in memory, for native tests. The control plane that it follows is that
+//! of `kya_core::testing`.
 
-mod control_plane;
 mod host;
 mod host_tests;
 mod proxy;
 mod requests;
 mod vm;
 
-use kya_core::wire::{self, change::Change as Wire};
-use kya_core::{AgentId, NodeCredential, OpaqueToken, Revision, Signer, Standing as Decided};
+use kya_core::testing::signer;
+use kya_core::{NodeCredential, Revision};
 
 use crate::config::Config;
-pub(crate) use control_plane::ControlPlane;
 pub(crate) use host::MemoryHost;
 pub(crate) use proxy::{HttpCall, Proxy};
 pub(crate) use requests::{Exchange, Standing};
@@ -32,45 +30,6 @@ pub(crate) fn configured(change: impl FnOnce(&mut serde_json::Value)) -> Config 
     });
     change(&mut json);
     Config::parse(json.to_string().as_bytes(), |_| None).expect("a valid configuration")
-}
-
-pub(crate) fn signer() -> Signer {
-    Signer::from_seed([1; 32])
-}
-
-pub(crate) fn agent_id(n: u8) -> AgentId {
-    AgentId::from_bytes([n; 16])
-}
-
-pub(crate) fn token(n: u8) -> OpaqueToken {
-    OpaqueToken::from_random([n; 32])
-}
-
-/// Agent `n` with this status.
-pub(crate) fn agent(n: u8, status: wire::Status) -> Wire {
-    standing(n, wire::Standing { status: status.into(), ..Decided::ACTIVE.into() })
-}
-
-/// Agent `n` with this standing.
-pub(crate) fn standing(n: u8, standing: wire::Standing) -> Wire {
-    let id = agent_id(n).to_bytes().into();
-    Wire::Agent(wire::Agent { id, standing: Some(standing), principal_id: vec![] })
-}
-
-/// The one grant of agent `n`, which has its number.
-pub(crate) fn grant(n: u8) -> Wire {
-    Wire::Grant(wire::Grant { index: n.into(), agent_id: agent_id(n).to_bytes().into() })
-}
-
-/// Token `n`, held by agent `n`.
-pub(crate) fn held(n: u8) -> wire::Token {
-    wire::Token {
-        digest: token(n).digest().0.into(),
-        grant: n.into(),
-        issued_unix_seconds: 100,
-        expires_unix_seconds: 1_000_000,
-        revoked: false,
-    }
 }
 
 pub(crate) fn revision(position: Option<kya_core::Position>) -> Option<u64> {
