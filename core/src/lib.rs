@@ -29,6 +29,7 @@ mod credential;
 mod decision;
 mod ids;
 mod keys;
+mod node;
 #[cfg(test)]
 mod testing;
 mod time;
@@ -41,6 +42,7 @@ pub use credential::Credential;
 pub use decision::{Decision, DenyReason, Request, decide};
 pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, TokenId};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
+pub use node::{NodeCredential, NodeCredentialDigest};
 pub use time::{UnixMillis, UnixSeconds};
 pub use token::{OpaqueToken, TokenDigest, TokenError};
 pub use update::{

@@ -11,11 +11,13 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const PREFIX: &str = "at_";
+/// Of every kind of secret that is written this way.
+const PREFIX_LENGTH: usize = PREFIX.len();
 /// 43 base62 digits hold 256 bits: 62^43 > 2^256.
 const SECRET_DIGITS: usize = 43;
 /// 6 base62 digits hold a CRC-32: 62^6 > 2^32.
 const CHECKSUM_DIGITS: usize = 6;
-const LENGTH: usize = PREFIX.len() + SECRET_DIGITS + CHECKSUM_DIGITS;
+const LENGTH: usize = PREFIX_LENGTH + SECRET_DIGITS + CHECKSUM_DIGITS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A well-formed opaque token. It is a secret: `Debug` does not show it, and
@@ -23,21 +25,21 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpaqueToken(String);
 
-/// Why a text is not an opaque token. None of them says more than the text's
-/// own shape shows.
+/// Why a text is not an opaque token, or not another secret of the same form.
+/// None of them says more than the text's own shape shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TokenError {
-    /// It does not start with `at_`.
-    #[error("an opaque token starts with `at_`")]
-    WrongPrefix,
+    /// It does not start with its prefix.
+    #[error("it does not start with `{0}`")]
+    WrongPrefix(&'static str),
     /// It has another length.
-    #[error("an opaque token has {LENGTH} characters, this has {0}: it may have been cut off")]
+    #[error("it must have {LENGTH} characters and has {0}: it may have been cut off")]
     WrongLength(usize),
     /// It has a character outside 0-9, A-Z, a-z.
-    #[error("an opaque token has only letters and digits after `at_`")]
+    #[error("it must have only letters and digits after its prefix")]
     WrongCharacter,
     /// The checksum does not fit: a typo, or two pastes in one.
-    #[error("the checksum of the opaque token does not fit: it was mistyped or altered")]
+    #[error("its checksum does not fit: it was mistyped or altered")]
     WrongChecksum,
 }
 
@@ -49,34 +51,12 @@ pub struct TokenDigest(pub [u8; 32]);
 impl OpaqueToken {
     /// Makes a token from 32 random bytes.
     pub fn from_random(secret: [u8; 32]) -> Self {
-        let mut text = String::with_capacity(LENGTH);
-        text.push_str(PREFIX);
-        push_base62::<SECRET_DIGITS>(&mut text, &secret);
-        let checksum = crc32fast::hash(text.as_bytes()).to_be_bytes();
-        push_base62::<CHECKSUM_DIGITS>(&mut text, &checksum);
-        Self(text)
+        Self(write(PREFIX, &secret))
     }
 
     /// Reads a token as it came from outside.
     pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        if !text.starts_with(PREFIX.as_bytes()) {
-            return Err(TokenError::WrongPrefix);
-        }
-        if text.len() != LENGTH {
-            return Err(TokenError::WrongLength(text.len()));
-        }
-        let (body, checksum) = text.split_at(LENGTH - CHECKSUM_DIGITS);
-        let digits = text.get(PREFIX.len()..).unwrap_or_default();
-        if !digits.iter().all(u8::is_ascii_alphanumeric) {
-            return Err(TokenError::WrongCharacter);
-        }
-        let mut expected = String::with_capacity(CHECKSUM_DIGITS);
-        push_base62::<CHECKSUM_DIGITS>(&mut expected, &crc32fast::hash(body).to_be_bytes());
-        if expected.as_bytes() != checksum {
-            return Err(TokenError::WrongChecksum);
-        }
-        // Only ASCII is left, so the conversion cannot lose anything.
-        Ok(Self(String::from_utf8_lossy(text).into_owned()))
+        read(PREFIX, text).map(Self)
     }
 
     /// The digest by which the token is known.
@@ -109,6 +89,38 @@ impl fmt::Debug for TokenDigest {
         self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("…")
     }
+}
+
+/// The written form of a secret: a prefix of three characters, the digits of its
+/// 32 bytes, and those of the CRC-32 (IEEE) of everything before them.
+pub(crate) fn write(prefix: &'static str, secret: &[u8; 32]) -> String {
+    let mut text = String::with_capacity(LENGTH);
+    text.push_str(prefix);
+    push_base62::<SECRET_DIGITS>(&mut text, secret);
+    let checksum = crc32fast::hash(text.as_bytes()).to_be_bytes();
+    push_base62::<CHECKSUM_DIGITS>(&mut text, &checksum);
+    text
+}
+
+/// Takes a text that [`write`] can have written with this prefix.
+pub(crate) fn read(prefix: &'static str, text: &[u8]) -> Result<String, TokenError> {
+    let Some(digits) = text.strip_prefix(prefix.as_bytes()) else {
+        return Err(TokenError::WrongPrefix(prefix));
+    };
+    if text.len() != LENGTH {
+        return Err(TokenError::WrongLength(text.len()));
+    }
+    if !digits.iter().all(u8::is_ascii_alphanumeric) {
+        return Err(TokenError::WrongCharacter);
+    }
+    let (body, checksum) = text.split_at(LENGTH - CHECKSUM_DIGITS);
+    let mut expected = String::with_capacity(CHECKSUM_DIGITS);
+    push_base62::<CHECKSUM_DIGITS>(&mut expected, &crc32fast::hash(body).to_be_bytes());
+    if expected.as_bytes() != checksum {
+        return Err(TokenError::WrongChecksum);
+    }
+    // Only ASCII is left, so the conversion cannot lose anything.
+    Ok(String::from_utf8_lossy(text).into_owned())
 }
 
 /// Appends `number` (big-endian) as exactly `DIGITS` base62 digits.
