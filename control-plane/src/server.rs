@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
 use crate::keys::{self, AdminKey, KeyFileError};
+use crate::nodes::NodeAccess;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
 use crate::store::{SqliteStore, Store, StoreError};
@@ -138,11 +139,14 @@ impl Server {
         )
         .await
         .map_err(at_path)?;
+        let access =
+            Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),
             push: Arc::clone(&push),
+            access: Arc::clone(&access),
             clock,
             metrics,
             admin_key,
@@ -156,7 +160,7 @@ impl Server {
             draining.clone(),
         ));
         let grpc = tokio::spawn(
-            push::grpc_server(Arc::clone(&push))
+            push::grpc_server(Arc::clone(&push), access)
                 .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
         );
         write_addresses(&data_dir, http_addr, grpc_addr)?;

@@ -37,6 +37,7 @@ pub struct Metrics {
     snapshots: IntCounter,
     acknowledged: Histogram,
     impossible: IntCounter,
+    nodes_refused: IntCounterVec,
     requests: IntCounterVec,
     in_flight: IntGauge,
 }
@@ -73,6 +74,13 @@ impl Metrics {
                 "kya_impossible_reports_total",
                 "Workers' reports of a position that was never sent, which were ignored.",
             )?,
+            nodes_refused: IntCounterVec::new(
+                Opts::new(
+                    "kya_node_refusals_total",
+                    "Proxies that were not let in, or not any longer, by reason.",
+                ),
+                &["reason"],
+            )?,
             requests: IntCounterVec::new(
                 Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
                 &["method", "route", "status"],
@@ -88,6 +96,7 @@ impl Metrics {
         registry.register(Box::new(metrics.snapshots.clone()))?;
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.impossible.clone()))?;
+        registry.register(Box::new(metrics.nodes_refused.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         Ok(metrics)
@@ -111,6 +120,10 @@ impl Metrics {
 
     pub(crate) fn impossible_report(&self) {
         self.impossible.inc();
+    }
+
+    pub(crate) fn node_refused(&self, reason: &str) {
+        self.nodes_refused.with_label_values(&[reason]).inc();
     }
 
     pub(crate) fn in_flight(&self) -> InFlight<'_> {

@@ -24,6 +24,8 @@ use super::Limits;
 use crate::accept;
 use crate::throttle::Throttle;
 
+/// Streams that are refused on a connection with no other before it is cut.
+const MAX_REFUSED: u32 = 8;
 static REFUSALS: Throttle = Throttle::new(Duration::from_secs(1));
 
 /// What a stream knows of the connection that it runs on.
@@ -37,6 +39,8 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 struct Streams {
     open: usize,
+    /// Streams refused since one was opened.
+    refused: u32,
     /// When the last one ended, or the connection began.
     idle_since: Instant,
 }
@@ -67,7 +71,18 @@ impl Peer {
     pub(super) fn opens_stream(&self) -> OpenStream {
         let mut streams = self.streams();
         streams.open = streams.open.saturating_add(1);
+        streams.refused = 0;
         OpenStream(self.clone())
+    }
+
+    /// Notes that a stream was refused. A connection that brings nothing else is
+    /// cut before long.
+    pub(super) fn was_refused(&self) {
+        let mut streams = self.streams();
+        streams.refused = streams.refused.saturating_add(1);
+        if streams.open == 0 && streams.refused > MAX_REFUSED {
+            self.cut();
+        }
     }
 
     /// Since when no stream has been open; `None` if one is.
@@ -134,7 +149,8 @@ impl Connection {
         counted: OwnedSemaphorePermit,
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        let streams = Arc::new(Mutex::new(Streams { open: 0, idle_since: Instant::now() }));
+        let streams =
+            Arc::new(Mutex::new(Streams { open: 0, refused: 0, idle_since: Instant::now() }));
         let peer = Peer { address, cut: CancellationToken::new(), streams };
         let is_cut = Box::pin(peer.cut.clone().cancelled_owned());
         let look = Box::pin(sleep(idle_timeout));
