@@ -16,6 +16,7 @@ pub mod data_dir;
 mod http;
 pub mod keys;
 pub mod nodes;
+mod places;
 pub mod push;
 pub mod registry;
 pub mod server;
@@ -24,6 +25,7 @@ pub mod telemetry;
 pub mod text;
 mod throttle;
 pub mod time;
+pub mod tls;
 
 /// The generated gRPC service and its client. Messages are in
 /// [`kya_core::wire`].

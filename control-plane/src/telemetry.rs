@@ -38,6 +38,8 @@ pub struct Metrics {
     acknowledged: Histogram,
     impossible: IntCounter,
     nodes_refused: IntCounterVec,
+    tls_refused: IntCounterVec,
+    tls_files_refused: IntCounterVec,
     requests: IntCounterVec,
     in_flight: IntGauge,
 }
@@ -81,6 +83,17 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
+            tls_refused: IntCounterVec::new(
+                Opts::new("kya_tls_refusals_total", "Connections without a good TLS handshake."),
+                &["listener"],
+            )?,
+            tls_files_refused: IntCounterVec::new(
+                Opts::new(
+                    "kya_tls_files_refused_total",
+                    "New certificate files that could not be used, so that the old ones stayed.",
+                ),
+                &["listener"],
+            )?,
             requests: IntCounterVec::new(
                 Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
                 &["method", "route", "status"],
@@ -97,6 +110,8 @@ impl Metrics {
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.impossible.clone()))?;
         registry.register(Box::new(metrics.nodes_refused.clone()))?;
+        registry.register(Box::new(metrics.tls_refused.clone()))?;
+        registry.register(Box::new(metrics.tls_files_refused.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         Ok(metrics)
@@ -124,6 +139,14 @@ impl Metrics {
 
     pub(crate) fn node_refused(&self, reason: &str) {
         self.nodes_refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn tls_refused(&self, listener: &str) {
+        self.tls_refused.with_label_values(&[listener]).inc();
+    }
+
+    pub(crate) fn tls_files_refused(&self, listener: &str) {
+        self.tls_files_refused.with_label_values(&[listener]).inc();
     }
 
     pub(crate) fn in_flight(&self) -> InFlight<'_> {

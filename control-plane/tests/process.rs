@@ -338,12 +338,16 @@ fn a_wrong_configuration_ends_with_2_and_every_mistake() {
     let unknown_setting = &["serve", "--data-dir", dir, "--config", config][..];
     let no_file = &["serve", "--data-dir", dir, "--config", missing][..];
     let bad_address = &["serve", "--data-dir", dir, "--http-listen", "everywhere"][..];
+    let in_the_clear = &["serve", "--data-dir", dir, "--grpc-listen", "0.0.0.0:0"][..];
+    let no_key = &["serve", "--data-dir", dir, "--http-tls-cert", "c"][..];
     let no_dir = &["serve"][..];
     let unknown_flag = &["serve", "--port", "1"][..];
     for (arguments, complaint) in [
         (unknown_setting, "there is no setting `data_dirr`"),
         (no_file, "none.toml"),
         (bad_address, "--http-listen: `everywhere` is not an address and port"),
+        (in_the_clear, "grpc_listen: 0.0.0.0:0 can be reached from other machines"),
+        (no_key, "http_tls_key: is not set, and TLS needs it"),
         (no_dir, "data_dir: is not set: give --data-dir, KYA_DATA_DIR"),
         (unknown_flag, "--port"),
     ] {
@@ -359,6 +363,18 @@ fn a_wrong_configuration_ends_with_2_and_every_mistake() {
     let both = run(&["serve"], &[("KYA_LOG_FORMAT", "xml"), ("KYA_DRAIN_TIMEOUT", "soon")]);
     let said = text(&both.stderr);
     assert!(said.contains("KYA_LOG_FORMAT: `xml`") && said.contains("KYA_DRAIN_TIMEOUT: `soon`"));
+}
+
+#[test]
+fn validate_tries_the_certificates() {
+    let (temp, dir) = data();
+    let missing = temp.path().join("tls.crt");
+    let missing = missing.to_str().unwrap();
+    let files = ["--grpc-tls-cert", missing, "--grpc-tls-key", missing];
+    let serve = ["serve", "--validate", "--data-dir", dir.to_str().unwrap()];
+    let refused = run(&[&serve[..], &files].concat(), &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("tls.crt: No such file"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -117,8 +117,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving =
-            tokio::spawn(crate::http::serve(listener, router, Default::default(), stop.clone()));
+        let serving = tokio::spawn(crate::http::serve(
+            listener,
+            router,
+            None,
+            Default::default(),
+            stop.clone(),
+        ));
         for (path, status, code) in [("panics", 500, "internal"), ("hangs", 503, "unavailable")] {
             let answer = reqwest::get(format!("http://{address}/{path}")).await.unwrap();
             assert_eq!(answer.status().as_u16(), status);

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod api;
+pub mod certificates;
 pub mod proxy;
 
 use std::sync::atomic::{AtomicU64, Ordering};
