@@ -22,6 +22,16 @@ pub(crate) struct NewToken {
     pub(crate) ttl_seconds: u64,
 }
 
+/// `POST /v1/nodes`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewNode<'a> {
+    pub(crate) name: &'a str,
+    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
+    pub(crate) node_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ttl_seconds: Option<u64>,
+}
+
 /// Why something is changed: the body of every change of status.
 #[derive(Debug, Serialize)]
 pub(crate) struct Why<'a> {
@@ -114,6 +124,38 @@ pub(crate) struct Nodes {
     pub(crate) nodes: Vec<Node>,
     #[serde(default)]
     pub(crate) disconnected: Vec<Disconnected>,
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) next: Option<String>,
+}
+
+/// Who may connect as which proxy.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Registration {
+    pub(crate) name: String,
+    #[serde(rename = "match")]
+    pub(crate) node_id: String,
+    pub(crate) status: String,
+    pub(crate) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
+    /// Open streams. Only in a list.
+    #[serde(default)]
+    pub(crate) connected: u64,
+}
+
+/// A registration, and this once its credential.
+#[derive(Deserialize)]
+pub(crate) struct RegisteredNode {
+    pub(crate) credential: String,
+    #[serde(flatten)]
+    pub(crate) registration: Registration,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NodeChange {
+    pub(crate) node: Registration,
+    /// False when it already was revoked.
+    pub(crate) changed: bool,
 }
 
 /// A proxy that was connected and is not now.
@@ -127,6 +169,7 @@ pub(crate) struct Disconnected {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Node {
     pub(crate) node_id: String,
+    pub(crate) registration: String,
     pub(crate) cluster: String,
     pub(crate) filter_version: String,
     pub(crate) peer: String,

@@ -1,16 +1,20 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey, TokenId};
-use reqwest::Url;
+use url::Url;
 
 use crate::output::Format;
 use crate::pubkey;
-use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
+use crate::values::{
+    parse_node_match, parse_node_name, parse_node_ttl, parse_server, parse_text, parse_timeout,
+    parse_ttl, parse_wait,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,6 +22,7 @@ Examples:
   kya agent register --name billing-agent
   kya token issue --agent AGENT_ID --ttl 8h
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
+  kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the connected proxies, and how current each is
   kya -o json agent list --status revoked | jq -r '.agents[].agent_id'
 
@@ -40,8 +45,8 @@ pub(crate) struct Cli {
 #[derive(Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// HTTP address of the control plane. There is no TLS yet: reach one on
-    /// another machine through a tunnel
+    /// HTTP API of the control plane, as http:// or https://. Reach one on
+    /// another machine by https://, or through a tunnel
     #[arg(long, global = true, env = "KYA_SERVER", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:7080", value_parser = parse_server)]
     pub(crate) server: Url,
@@ -51,6 +56,22 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "KYA_TOKEN", value_name = "ADMIN_KEY")]
     #[arg(hide_env_values = true)]
     pub(crate) token: Option<String>,
+
+    /// PEM file of the authorities that may have issued the certificate of an
+    /// https:// server, in place of those of this machine
+    #[arg(long, global = true, env = "KYA_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// PEM file of the certificate by which this client shows who it is, where
+    /// the server asks for one
+    #[arg(long, global = true, env = "KYA_CLIENT_CERT", value_name = "FILE")]
+    #[arg(requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+
+    /// PEM file of its private key
+    #[arg(long, global = true, env = "KYA_CLIENT_KEY", value_name = "FILE")]
+    #[arg(requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
 
     /// Form of the result; with `json`, errors too are JSON, on stderr
     #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORM")]
@@ -77,7 +98,7 @@ pub(crate) enum Command {
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),
-    /// The connected proxies
+    /// Let proxies connect, see which have, and shut one out
     #[command(subcommand)]
     Node(NodeCommand),
 }
@@ -184,8 +205,52 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
-    /// List the connected proxies, their workers, and the revision each has applied
-    List,
+    /// Let a proxy connect: register it, and get its credential
+    #[command(after_help = "\
+The credential goes alone to stdout, this once: the control plane keeps only its hash. Put it into
+the configuration of the proxy's filter, readable by the proxy alone. To replace one, add another
+registration with the same --match, configure it, and revoke the first.
+
+Examples:
+  CREDENTIAL=$(kya node add web-1 --quiet)          # for the Envoy whose node.id is web-1
+  kya node add payments --match 'sidecar~*~*.payments~*' --expires-in 90d")]
+    Add {
+        /// What the registration is called, for ever: up to 128 letters, digits
+        /// and `.` `_` `-` `~`
+        #[arg(value_parser = parse_node_name)]
+        name: String,
+        /// The Envoy `node.id` that it is for; each `*` stands for any number of
+        /// characters. [default: NAME]
+        #[arg(long = "match", value_name = "GLOB", value_parser = parse_node_match)]
+        node_id: Option<String>,
+        /// How long it counts, in whole seconds up to ten years, such as 90d
+        /// [default: until it is revoked]
+        #[arg(long, value_name = "TIME", value_parser = parse_node_ttl)]
+        expires_in: Option<Duration>,
+        /// Print the credential and say nothing about it
+        #[arg(short, long)]
+        quiet: bool,
+    },
+    /// List the connected proxies, the revision each worker has applied, and the
+    /// registrations
+    List {
+        #[command(flatten)]
+        page: Page<String>,
+    },
+    /// Shut out whoever presents this registration's credential, for ever
+    #[command(after_help = "\
+Streams that were opened with it end at once. A proxy that is cut off goes on deciding by the last
+state that it received: stop the proxy too if it must not.
+
+Example:
+  kya node revoke web-1 --reason host_decommissioned")]
+    Revoke {
+        /// The name of the registration
+        #[arg(value_parser = parse_node_name)]
+        name: String,
+        #[command(flatten)]
+        why: Why,
+    },
 }
 
 /// Which part of a list.
@@ -252,7 +317,10 @@ pub(crate) fn asked_format(args: &[OsString]) -> Format {
 /// that the environment sets would stand in it as if they had to be given.
 pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::Error {
     let without_env = |arg: clap::Arg| arg.env(None::<&str>);
-    let command = Cli::command().mut_arg("server", without_env).mut_arg("token", without_env);
+    let set_by_environment = ["server", "token", "ca_file", "client_cert", "client_key"];
+    let command = set_by_environment
+        .into_iter()
+        .fold(Cli::command(), |command, name| command.mut_arg(name, without_env));
     match command.try_get_matches_from(args) {
         // That is a whole help, in which the variables have their place.
         _ if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error,
@@ -265,11 +333,11 @@ pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::E
 /// Takes tokens out of an error message: someone who passes the token in the
 /// place of its id should not find it in a log.
 pub(crate) fn without_tokens(mut error: clap::Error) -> clap::Error {
-    let is_token = |value: &ContextValue| matches!(value, ContextValue::String(text) if text.starts_with("at_"));
+    let is_token = |value: &ContextValue| matches!(value, ContextValue::String(text) if text.starts_with("at_") || text.starts_with("nc_"));
     let found: Vec<ContextKind> =
         error.context().filter(|(_, value)| is_token(value)).map(|(kind, _)| kind).collect();
     for kind in found {
-        error.insert(kind, ContextValue::String("at_… (a token, not its id)".to_owned()));
+        error.insert(kind, ContextValue::String("… (a token, not its id)".to_owned()));
     }
     error
 }

@@ -1,31 +1,32 @@
 //! Typed calls of the control plane's HTTP API.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, StatusCode};
 use kya_core::{AgentId, TokenId};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use url::Url;
 
 use crate::api::{
-    Acknowledgements, Agent, AgentChange, Agents, IssuedToken, NewAgent, NewToken, Nodes,
-    TokenChange, Tokens, Why,
+    Acknowledgements, Agent, AgentChange, Agents, IssuedToken, NewAgent, NewNode, NewToken,
+    NodeChange, Nodes, RegisteredNode, TokenChange, Tokens, Why,
 };
 use crate::args::Global;
-use crate::error::{Error, Problem, speaks_otherwise};
-
-/// More than any answer of the API: a thousand records, or the nodes of a
-/// large fleet.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::error::{Error, Problem};
+use crate::tls::Tls;
+use crate::transport::{self, Failure, MAX_ANSWER};
 
 /// One control plane, and the key to it.
 pub(crate) struct Client {
-    http: reqwest::Client,
     server: Url,
+    key: HeaderValue,
+    /// `None` in the clear.
+    tls: Option<Tls>,
     timeout: Duration,
 }
 
@@ -40,28 +41,30 @@ type Query<'a> = [(&'a str, Option<String>)];
 
 impl Client {
     pub(crate) fn new(global: &Global) -> Result<Self, Error> {
-        let http = reqwest::Client::builder()
-            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer(global)?)]))
-            .connect_timeout(CONNECT_TIMEOUT)
-            // The key goes to the server that was named, and to nobody else.
-            .redirect(Policy::none())
-            .no_proxy()
-            .user_agent(concat!("kya/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::Usage(format!("cannot set up HTTP: {}", causes(&error))))?;
-        Ok(Self { http, server: global.server.clone(), timeout: global.timeout })
+        let server = global.server.clone();
+        let names_files = global.ca_file.is_some() || global.client_cert.is_some();
+        let tls = match server.scheme() {
+            "https" => Some(Tls::new(global)?),
+            _ if names_files => {
+                return Err(Error::Usage(format!(
+                    "certificates are named (--ca-file or --client-cert), and {server} is not https://: nothing was sent in the clear"
+                )));
+            }
+            _ => None,
+        };
+        Ok(Self { server, key: bearer(global)?, tls, timeout: global.timeout })
     }
 
     pub(crate) async fn register(&self, agent: &NewAgent<'_>) -> Result<Answer<Agent>, Error> {
-        self.call(self.post(&["agents"]).json(agent)).await
+        self.post(&["agents"], agent).await
     }
 
     pub(crate) async fn agents(&self, query: &Query<'_>) -> Result<Answer<Agents>, Error> {
-        self.call(self.get(&["agents"], query)).await
+        self.get(&["agents"], query).await
     }
 
     pub(crate) async fn agent(&self, id: AgentId) -> Result<Answer<Agent>, Error> {
-        self.call(self.get(&["agents", &id.to_string()], &[])).await
+        self.get(&["agents", &id.to_string()], &[]).await
     }
 
     /// `action` is `revoke`, `suspend` or `restore`.
@@ -71,15 +74,15 @@ impl Client {
         action: &str,
         why: &Why<'_>,
     ) -> Result<Answer<AgentChange>, Error> {
-        self.call(self.post(&["agents", &id.to_string(), action]).json(why)).await
+        self.post(&["agents", &id.to_string(), action], why).await
     }
 
     pub(crate) async fn issue(&self, token: &NewToken) -> Result<Answer<IssuedToken>, Error> {
-        self.call(self.post(&["tokens"]).json(token)).await
+        self.post(&["tokens"], token).await
     }
 
     pub(crate) async fn tokens(&self, query: &Query<'_>) -> Result<Answer<Tokens>, Error> {
-        self.call(self.get(&["tokens"], query)).await
+        self.get(&["tokens"], query).await
     }
 
     pub(crate) async fn revoke_token(
@@ -87,11 +90,26 @@ impl Client {
         id: TokenId,
         why: &Why<'_>,
     ) -> Result<Answer<TokenChange>, Error> {
-        self.call(self.post(&["tokens", &id.to_string(), "revoke"]).json(why)).await
+        self.post(&["tokens", &id.to_string(), "revoke"], why).await
     }
 
-    pub(crate) async fn nodes(&self) -> Result<Answer<Nodes>, Error> {
-        self.call(self.get(&["nodes"], &[])).await
+    pub(crate) async fn register_node(
+        &self,
+        node: &NewNode<'_>,
+    ) -> Result<Answer<RegisteredNode>, Error> {
+        self.post(&["nodes"], node).await
+    }
+
+    pub(crate) async fn nodes(&self, query: &Query<'_>) -> Result<Answer<Nodes>, Error> {
+        self.get(&["nodes"], query).await
+    }
+
+    pub(crate) async fn revoke_node(
+        &self,
+        name: &str,
+        why: &Why<'_>,
+    ) -> Result<Answer<NodeChange>, Error> {
+        self.post(&["nodes", name, "revoke"], why).await
     }
 
     /// Answers when every worker has acknowledged `revision`, or after `wait`.
@@ -102,42 +120,65 @@ impl Client {
     ) -> Result<Answer<Acknowledgements>, Error> {
         let path = ["revisions", &revision.to_string(), "acknowledgements"];
         let query = [("wait_ms", Some(wait.as_millis().to_string()))];
-        self.call(self.get(&path, &query).timeout(self.timeout + wait)).await
+        self.call(Method::GET, self.url(&path, &query), None, self.timeout + wait).await
     }
 
-    fn get(&self, path: &[&str], query: &Query<'_>) -> RequestBuilder {
-        self.request(Method::GET, path).query(query)
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &Query<'_>,
+    ) -> Result<Answer<T>, Error> {
+        self.call(Method::GET, self.url(path, query), None, self.timeout).await
     }
 
-    fn post(&self, path: &[&str]) -> RequestBuilder {
-        self.request(Method::POST, path)
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Answer<T>, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Usage(error.to_string()))?;
+        self.call(Method::POST, self.url(path, &[]), Some(body), self.timeout).await
     }
 
-    fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+    fn url(&self, path: &[&str], query: &Query<'_>) -> Url {
         let mut url = self.server.clone();
         // An http URL has path segments always.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push("v1").extend(path);
         }
-        self.http.request(method, url).timeout(self.timeout)
+        for (name, value) in query {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, value);
+            }
+        }
+        url
     }
 
-    async fn call<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<Answer<T>, Error> {
-        let request = request.build().map_err(|error| Error::Usage(causes(&error)))?;
-        let changes = request.method() != Method::GET;
-        let unreachable = |error: reqwest::Error| {
-            let cause = causes(&error);
-            let sent = changes && !error.is_connect() && !speaks_otherwise(&cause);
-            Error::Unreachable { server: self.server(), cause, sent }
-        };
-        let answer = self.http.execute(request).await.map_err(unreachable)?;
-        let status = answer.status();
-        let body = match read(answer).await {
-            Ok(Some(body)) => body,
-            Ok(None) => return Err(self.unexpected(format!("more than {MAX_ANSWER} bytes"))),
-            Err(error) => return Err(unreachable(error)),
-        };
-        self.understand(status, &body)
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<Answer<T>, Error> {
+        let changes = method != Method::GET;
+        let mut request = Request::builder()
+            .method(method)
+            .header(AUTHORIZATION, &self.key)
+            .header(USER_AGENT, concat!("kya/", env!("CARGO_PKG_VERSION")));
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .map_err(|error| Error::Usage(error.to_string()))?;
+        match transport::ask(self.tls.as_ref(), &url, request, timeout).await {
+            Ok((status, body)) => self.understand(status, &body),
+            Err(Failure::TooLong) => Err(self.unexpected(format!("more than {MAX_ANSWER} bytes"))),
+            Err(Failure::Lost { cause, sent }) => {
+                Err(Error::Unreachable { server: self.server(), cause, sent: sent && changes })
+            }
+        }
     }
 
     fn understand<T: DeserializeOwned>(
@@ -173,18 +214,6 @@ impl Client {
     }
 }
 
-/// The body, or nothing when it is longer than any answer.
-async fn read(mut answer: Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        if body.len() + chunk.len() > MAX_ANSWER {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(body))
-}
-
 fn bearer(global: &Global) -> Result<HeaderValue, Error> {
     let key = global.token.as_deref().map_or("", str::trim);
     if key.is_empty() {
@@ -198,17 +227,4 @@ fn bearer(global: &Global) -> Result<HeaderValue, Error> {
     })?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-/// The chain of causes on one line; the URL in the first is left out, since
-/// the message around it names the server.
-fn causes(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time (see --timeout)".to_owned();
-    }
-    let mut deepest: &dyn StdError = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

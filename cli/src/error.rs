@@ -124,9 +124,9 @@ impl Error {
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",
             ),
-            Self::Unreachable { cause, .. } if speaks_otherwise(cause) => {
-                Some("is this the gRPC port (7081)? The HTTP API is on 7080 by default")
-            }
+            Self::Unreachable { cause, .. } if speaks_otherwise(cause) => Some(
+                "is this the gRPC port (7081)? The HTTP API is on 7080 by default; if it speaks TLS, write https://",
+            ),
             Self::Unreachable { sent: false, .. } => {
                 Some("is it running, and is KYA_SERVER (or --server) its HTTP address?")
             }

@@ -13,6 +13,8 @@ mod commands;
 mod error;
 mod output;
 mod pubkey;
+mod tls;
+mod transport;
 mod values;
 
 use std::ffi::OsString;

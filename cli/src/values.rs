@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
+use kya_core::NodeCredential;
+use url::Url;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
-    const FORM: &str = "it is written http://HOST:PORT";
+    const FORM: &str = "it is written http://HOST:PORT or https://HOST:PORT";
     let url = Url::parse(text).map_err(|error| format!("{error}: {FORM}"))?;
-    match url.scheme() {
-        "http" => {}
-        "https" => return Err("TLS comes later: https addresses are not supported yet".to_owned()),
-        _ => return Err(FORM.to_owned()),
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(FORM.to_owned());
     }
     let extra = url.query().or(url.fragment()).is_some();
     if extra || !url.username().is_empty() || url.password().is_some() {
@@ -40,14 +39,45 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 pub(crate) fn parse_ttl(text: &str) -> Result<Duration, String> {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-    let ttl = parse_time(text)?;
-    if ttl.subsec_nanos() != 0 {
+    whole_seconds(text, YEAR, "365days")
+}
+
+fn whole_seconds(text: &str, longest: Duration, shown: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    if time.subsec_nanos() != 0 {
         return Err("only whole seconds are kept".to_owned());
     }
-    if ttl.is_zero() || ttl > YEAR {
-        return Err("it must be between 1s and 365days".to_owned());
+    if time.is_zero() || time > longest {
+        return Err(format!("it must be between 1s and {shown}"));
     }
-    Ok(ttl)
+    Ok(time)
+}
+
+/// The name of a node registration, which has no character that a URL escapes.
+pub(crate) fn parse_node_name(text: &str) -> Result<String, String> {
+    let name = parse_text(text, 128)?;
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
+    match name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(good) {
+        true if NodeCredential::parse(name.as_bytes()).is_ok() => {
+            Err("this is a credential, not the name of its registration".to_owned())
+        }
+        true => Ok(name),
+        false => {
+            Err("only letters, digits and `.` `_` `-` `~`, and a letter or digit first".to_owned())
+        }
+    }
+}
+
+pub(crate) fn parse_node_match(text: &str) -> Result<String, String> {
+    match parse_text(text, 256)? {
+        text if text.len() > 256 => Err("more than 256 bytes".to_owned()),
+        text => Ok(text),
+    }
+}
+
+pub(crate) fn parse_node_ttl(text: &str) -> Result<Duration, String> {
+    const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+    whole_seconds(text, TEN_YEARS, "3650days")
 }
 
 pub(crate) fn parse_wait(text: &str) -> Result<Duration, String> {
@@ -69,11 +99,15 @@ mod tests {
 
     #[test]
     fn only_a_plain_http_address_is_a_server() {
-        for good in ["http://127.0.0.1:7080", "http://kya/", "http://[::1]:7080/behind/a/path"] {
+        for good in [
+            "http://127.0.0.1:7080",
+            "http://kya/",
+            "https://kya.example",
+            "http://[::1]:7080/behind/a/path",
+        ] {
             assert!(parse_server(good).is_ok(), "{good}");
         }
         for (bad, part) in [
-            ("https://kya.example", "TLS comes later"),
             ("localhost:7080", "http://HOST:PORT"),
             ("127.0.0.1:7080", "http://HOST:PORT"),
             ("ftp://kya.example", "http://HOST:PORT"),

@@ -22,6 +22,11 @@ fn willing() -> Fake {
     fake.on("GET /v1/tokens", 200, &json!({"tokens": [token("active")], "next": null}));
     fake.on(&format!("POST /v1/tokens/{TOKEN_ID}/revoke"), 200, &token_change(true));
     fake.on("GET /v1/nodes", 200, &nodes());
+    let mut added = registration("active");
+    added["credential"] = json!("nc_the-credential-itself");
+    fake.on("POST /v1/nodes", 201, &added);
+    let revoked = json!({"node": registration("revoked"), "changed": true});
+    fake.on("POST /v1/nodes/web-1/revoke", 200, &revoked);
     fake.on(ACKS, 200, &acknowledgements(&[]));
     fake
 }
@@ -41,6 +46,7 @@ fn nodes() -> Value {
     let node = |id: &str, workers: Value| {
         json!({
             "node_id": id,
+            "registration": "web-1",
             "cluster": "payments",
             "filter_version": "0.1.0",
             "peer": "127.0.0.1:5000",
@@ -59,11 +65,15 @@ fn nodes() -> Value {
         })
     };
     let workers = json!([worker(0, 42), worker(1, 40)]);
+    let mut registered = registration("active");
+    registered["connected"] = json!(2);
     json!({
         "revision": 42,
         "epoch": 1,
         "nodes": [node("sidecar-a", workers), node("sidecar-b", json!([]))],
         "disconnected": [{"node_id": "sidecar-c", "since": "2026-02-05T14:30:00.000Z"}],
+        "registrations": [registered],
+        "next": null,
     })
 }
 
@@ -229,20 +239,25 @@ fn empty_lists_say_so() {
     let fake = Fake::start();
     fake.on("GET /v1/agents", 200, &json!({"agents": [], "next": null}));
     fake.on("GET /v1/tokens", 200, &json!({"tokens": [], "next": null}));
-    fake.on("GET /v1/nodes", 200, &json!({"revision": 7, "epoch": 1, "nodes": []}));
+    let empty = json!({"revision": 7, "epoch": 1, "nodes": [], "registrations": []});
+    fake.on("GET /v1/nodes", 200, &empty);
     assert_eq!(kya(&fake.url, &["agent", "list"]).out, "No agents.\n");
     assert_eq!(kya(&fake.url, &["token", "list"]).out, "No tokens.\n");
     let nodes = kya(&fake.url, &["node", "list"]).out;
-    assert_eq!(nodes, "No proxy is connected.\n\nNewest revision: 7 (epoch 1)\n");
+    assert_eq!(
+        nodes,
+        "No proxy is connected.\n\nNewest revision: 7 (epoch 1)\n\nNo registrations: `kya node add` lets a proxy connect.\n"
+    );
     let gone = json!([{"node_id": "gone", "since": "2026-02-05T14:30:00.000Z"}]);
-    let all_gone = json!({"revision": 7, "epoch": 1, "nodes": [], "disconnected": gone});
+    let mut all_gone = empty;
+    all_gone["disconnected"] = gone;
     fake.on("GET /v1/nodes", 200, &all_gone);
     let nodes = kya(&fake.url, &["node", "list"]).out;
     assert!(nodes.starts_with("No proxy is connected.\nNODE "), "{nodes}");
     assert!(nodes.contains("\ngone "), "{nodes}");
     let lines: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
     let asked = ["GET /v1/agents?limit=1000", "GET /v1/tokens?limit=1000"];
-    assert_eq!(lines, [&asked[..], &["GET /v1/nodes"; 2]].concat());
+    assert_eq!(lines, [&asked[..], &["GET /v1/nodes?limit=1000"; 2]].concat());
 }
 
 #[test]
@@ -265,18 +280,65 @@ fn a_token_list_has_no_token_in_it() {
 }
 
 #[test]
+fn the_credential_of_a_new_node_alone_is_on_stdout() {
+    let fake = willing();
+    let ended = kya(&fake.url, &["node", "add", "web-1"]);
+    assert_eq!((ended.code, &*ended.out), (0, "nc_the-credential-itself\n"));
+    assert!(ended.err.contains("web-1 for node.id web-*, expires 2026-05-06T14:00"), "{ended:?}");
+    assert!(!ended.err.contains("nc_the-credential-itself"), "{ended:?}");
+    assert_eq!(fake.seen()[0].body, json!({"name": "web-1"}));
+
+    let fake = willing();
+    let options = ["--match", "sidecar~*", "--expires-in", "90d", "-q"];
+    let ended = kya(&fake.url, &[&["node", "add", "web-1"], &options[..]].concat());
+    assert_eq!((&*ended.out, &*ended.err), ("nc_the-credential-itself\n", ""));
+    let body = json!({"name": "web-1", "match": "sidecar~*", "ttl_seconds": 7_776_000});
+    assert_eq!(fake.seen()[0].body, body);
+}
+
+#[test]
+fn a_revoked_registration_is_said_to_be_only_if_the_server_says_so() {
+    let revoke = ["node", "revoke", "web-1", "--reason", "lost", "--incident-id", "INC-1"];
+    let fake = willing();
+    let ended = kya(&fake.url, &revoke);
+    assert_eq!(
+        ended.out,
+        "\
+Revoked: web-1
+No proxy is let in with its credential, and the streams that it opened are ended
+Revocation logged at: 2026-02-05T14:47:23.891Z
+"
+    );
+    assert_eq!(fake.seen()[0].body, json!({"reason": "lost", "incident_id": "INC-1"}));
+    let path = "POST /v1/nodes/web-1/revoke";
+    fake.on(path, 200, &json!({"node": registration("revoked"), "changed": false}));
+    assert!(kya(&fake.url, &revoke).out.ends_with("(already revoked; nothing changed)\n"));
+    let mut other = registration("revoked");
+    other["name"] = json!("web-2");
+    for wrong in [registration("active"), other] {
+        fake.on(path, 200, &json!({"node": wrong, "changed": true}));
+        let ended = kya(&fake.url, &revoke);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{ended:?}");
+        assert!(ended.err.contains("asked to revoke web-1, it says that"), "{ended:?}");
+    }
+}
+
+#[test]
 fn nodes_are_one_line_a_worker_and_show_who_is_behind() {
     let ended = kya(&willing().url, &["node", "list"]);
     assert_eq!(
         ended.out,
         "\
-NODE        CLUSTER    PEER             FILTER   STATE          SINCE                      WORKER     REVISION   BEHIND   APPLIED AT
-sidecar-a   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
-sidecar-a   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
-sidecar-b   payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   none yet   -          -        -
-sidecar-c   -          -                -        disconnected   2026-02-05T14:30:00.000Z   -          -          -        -
+NODE        REGISTRATION   CLUSTER    PEER             FILTER   STATE          SINCE                      WORKER     REVISION   BEHIND   APPLIED AT
+sidecar-a   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
+sidecar-a   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
+sidecar-b   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   none yet   -          -        -
+sidecar-c   -              -          -                -        disconnected   2026-02-05T14:30:00.000Z   -          -          -        -
 
 Newest revision: 42 (epoch 1)
+
+REGISTRATION   MATCH   STATUS   CONNECTED   CREATED AT                 EXPIRES AT                 REVOKED AT
+web-1          web-*   active   2           2026-02-05T14:00:00.000Z   2026-05-06T14:00:00.000Z   -
 "
     );
     let json = kya(&willing().url, &["node", "list", "-o", "json"]).json();
@@ -385,7 +447,7 @@ fn a_server_behind_a_path_is_asked_under_it() {
         kya(&server, &["node", "list"]);
     }
     let lines: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
-    assert_eq!(lines, ["GET /behind/v1/nodes"; 2]);
+    assert_eq!(lines, ["GET /behind/v1/nodes?limit=1000"; 2]);
 }
 
 #[test]

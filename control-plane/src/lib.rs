@@ -3,16 +3,20 @@
 //!
 //! Start at [`server::Server`], which puts the rest together. A change goes
 //! [`registry`] → [`store`] (one transaction) → [`push`] (signed, in order, to
-//! every stream); acknowledgements come back into [`push::Nodes`].
+//! every stream); acknowledgements come back into [`push::Nodes`]. Who may connect
+//! as a proxy is decided in [`nodes`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod accept;
 mod api;
+mod bearer;
 pub mod config;
 pub mod data_dir;
 mod http;
 pub mod keys;
+pub mod nodes;
+mod places;
 pub mod push;
 pub mod registry;
 pub mod server;
@@ -21,6 +25,7 @@ pub mod telemetry;
 pub mod text;
 mod throttle;
 pub mod time;
+pub mod tls;
 
 /// The generated gRPC service and its client. Messages are in
 /// [`kya_core::wire`].

@@ -27,7 +27,7 @@ enum Command {
     /// Every setting can also be given in the environment (KYA_DATA_DIR,
     /// KYA_HTTP_LISTEN, …) and in the configuration file. A flag wins over the
     /// environment, the environment over the file.
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Print the public key that proxies must pin, and make the key if there is none.
     PublicKey {
         /// Directory of the database and the keys.
@@ -53,6 +53,27 @@ struct Serve {
     /// Address of the enforcement protocol [default: 127.0.0.1:7081].
     #[arg(long, value_name = "ADDR")]
     grpc_listen: Option<String>,
+    /// PEM file of the HTTP API's certificate; the API then speaks TLS. Re-read when it changes.
+    #[arg(long, value_name = "FILE")]
+    http_tls_cert: Option<String>,
+    /// PEM file of its private key.
+    #[arg(long, value_name = "FILE")]
+    http_tls_key: Option<String>,
+    /// PEM file of authorities: every client must show a certificate of one of them.
+    #[arg(long, value_name = "FILE")]
+    http_tls_client_ca: Option<String>,
+    /// PEM file of the certificate of the enforcement protocol, which then speaks TLS.
+    #[arg(long, value_name = "FILE")]
+    grpc_tls_cert: Option<String>,
+    /// PEM file of its private key.
+    #[arg(long, value_name = "FILE")]
+    grpc_tls_key: Option<String>,
+    /// PEM file of authorities: every proxy must show a certificate of one of them.
+    #[arg(long, value_name = "FILE")]
+    grpc_tls_client_ca: Option<String>,
+    /// Serve addresses that other machines reach without TLS, because a mesh or a tunnel encrypts.
+    #[arg(long)]
+    allow_plaintext: bool,
     /// How long requests under way may take to end at shutdown [default: 10s].
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<String>,
@@ -143,6 +164,13 @@ impl Serve {
             ("data_dir", &self.data_dir),
             ("http_listen", &self.http_listen),
             ("grpc_listen", &self.grpc_listen),
+            ("http_tls_cert", &self.http_tls_cert),
+            ("http_tls_key", &self.http_tls_key),
+            ("http_tls_client_ca", &self.http_tls_client_ca),
+            ("grpc_tls_cert", &self.grpc_tls_cert),
+            ("grpc_tls_key", &self.grpc_tls_key),
+            ("grpc_tls_client_ca", &self.grpc_tls_client_ca),
+            ("allow_plaintext", &self.allow_plaintext.then(|| "true".to_owned())),
             ("drain_timeout", &self.drain_timeout),
             ("log", &self.log),
             ("log_format", &self.log_format),
@@ -164,16 +192,18 @@ fn raise_file_limit() {
 }
 
 fn validate(effective: &Effective) -> ExitCode {
-    match DataDir::check(Path::new(&effective.config.data_dir)) {
-        Ok(()) => {
-            print!("{effective}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("error: {:#}", anyhow::Error::from(error));
-            ExitCode::from(USAGE)
-        }
+    let config = &effective.config;
+    let mut errors: Vec<anyhow::Error> = Vec::new();
+    errors.extend(DataDir::check(Path::new(&config.data_dir)).err().map(Into::into));
+    for tls in [&config.http_tls, &config.grpc_tls].into_iter().flatten() {
+        errors.extend(tls.check().err().map(Into::into));
     }
+    if errors.is_empty() {
+        print!("{effective}");
+        return ExitCode::SUCCESS;
+    }
+    errors.iter().for_each(|error| eprintln!("error: {error:#}"));
+    ExitCode::from(USAGE)
 }
 
 async fn serve_until_signal(effective: Effective) -> anyhow::Result<ExitCode> {

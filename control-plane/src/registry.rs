@@ -129,7 +129,7 @@ impl From<Why> for Cause {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], RegistryError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], RegistryError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(RegistryError::Entropy)?;
     Ok(bytes)

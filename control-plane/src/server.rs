@@ -14,17 +14,21 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
 use crate::keys::{self, AdminKey, KeyFileError};
+use crate::nodes::NodeAccess;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, SystemClock};
+use crate::tls::{Listener, Tls, TlsError, TlsFiles};
 
 const ADDRESSES_FILE: &str = "addresses.json";
+/// How often certificates are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 const DATABASE_FILE: &str = "kya.db";
 
 /// A control plane that is being started.
@@ -33,6 +37,7 @@ pub struct Server {
     config: Config,
     limits: Limits,
     clock: Arc<dyn Clock>,
+    certificate_interval: Duration,
 }
 
 /// A control plane that serves. Dropping it ends it abruptly, which loses
@@ -84,6 +89,12 @@ pub enum StartError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// The configuration would give secrets away.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The metrics cannot be set up.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -93,12 +104,18 @@ impl Server {
     /// A server with this configuration, the clock of the machine and the usual
     /// bounds.
     pub fn new(config: Config) -> Self {
-        Self { config, limits: Limits::default(), clock: Arc::new(SystemClock) }
+        let (limits, clock) = (Limits::default(), Arc::new(SystemClock));
+        Self { config, limits, clock, certificate_interval: CERTIFICATE_INTERVAL }
     }
 
     /// The same with other bounds of the push side.
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// The same that looks more or less often whether certificates have changed.
+    pub fn with_certificate_interval(self, certificate_interval: Duration) -> Self {
+        Self { certificate_interval, ..self }
     }
 
     /// Starts with the defaults of [`Server::new`].
@@ -108,7 +125,10 @@ impl Server {
 
     /// Opens everything, and returns once both addresses are served.
     pub async fn run(self) -> Result<RunningServer, StartError> {
-        let Self { config, limits, clock } = self;
+        let Self { config, limits, clock, certificate_interval } = self;
+        if let Some(exposed) = config.exposed().into_iter().next() {
+            return Err(exposed.into());
+        }
         let data_dir = DataDir::open(&config.data_dir)?;
         let lock = data_dir.lock()?;
         data_dir.remove(ADDRESSES_FILE)?;
@@ -117,6 +137,9 @@ impl Server {
         let signer = Arc::new(signer);
         let public_key = signer.public_key();
 
+        let metrics = Arc::new(Metrics::new()?);
+        let http_tls = load(Listener::Http, config.http_tls, &metrics)?;
+        let grpc_tls = load(Listener::Grpc, config.grpc_tls, &metrics)?;
         let (http_listener, http_addr) = listen(config.http_listen).await?;
         let (grpc_listener, grpc_addr) = listen(config.grpc_listen).await?;
 
@@ -126,8 +149,11 @@ impl Server {
             Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.map_err(at_path)?);
 
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
-        let metrics = Arc::new(Metrics::new()?);
-        let incoming = push::incoming(grpc_listener, &limits);
+        for tls in [&http_tls, &grpc_tls].into_iter().flatten() {
+            let following = Arc::clone(tls).follow_files(certificate_interval);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        }
+        let incoming = push::incoming(grpc_listener, grpc_tls, &limits);
         let (push, publisher) = Push::start(
             Arc::clone(&store),
             signer,
@@ -138,11 +164,14 @@ impl Server {
         )
         .await
         .map_err(at_path)?;
+        let access =
+            Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),
             push: Arc::clone(&push),
+            access: Arc::clone(&access),
             clock,
             metrics,
             admin_key,
@@ -152,11 +181,12 @@ impl Server {
         let http = tokio::spawn(http::serve(
             http_listener,
             router,
+            http_tls,
             http::Limits::default(),
             draining.clone(),
         ));
         let grpc = tokio::spawn(
-            push::grpc_server(Arc::clone(&push))
+            push::grpc_server(Arc::clone(&push), access)
                 .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
         );
         write_addresses(&data_dir, http_addr, grpc_addr)?;
@@ -236,6 +266,15 @@ impl Drop for RunningServer {
         self.draining.cancel();
         self.stop.cancel();
     }
+}
+
+fn load(
+    listener: Listener,
+    files: Option<TlsFiles>,
+    metrics: &Arc<Metrics>,
+) -> Result<Option<Arc<Tls>>, TlsError> {
+    let load = |files| Tls::load(listener, files, Arc::clone(metrics)).map(Arc::new);
+    files.map(load).transpose()
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

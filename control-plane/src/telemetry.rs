@@ -37,6 +37,9 @@ pub struct Metrics {
     snapshots: IntCounter,
     acknowledged: Histogram,
     impossible: IntCounter,
+    nodes_refused: IntCounterVec,
+    tls_refused: IntCounterVec,
+    tls_files_refused: IntCounterVec,
     requests: IntCounterVec,
     in_flight: IntGauge,
 }
@@ -73,6 +76,24 @@ impl Metrics {
                 "kya_impossible_reports_total",
                 "Workers' reports of a position that was never sent, which were ignored.",
             )?,
+            nodes_refused: IntCounterVec::new(
+                Opts::new(
+                    "kya_node_refusals_total",
+                    "Proxies that were not let in, or not any longer, by reason.",
+                ),
+                &["reason"],
+            )?,
+            tls_refused: IntCounterVec::new(
+                Opts::new("kya_tls_refusals_total", "Connections without a good TLS handshake."),
+                &["listener"],
+            )?,
+            tls_files_refused: IntCounterVec::new(
+                Opts::new(
+                    "kya_tls_files_refused_total",
+                    "New certificate files that could not be used, so that the old ones stayed.",
+                ),
+                &["listener"],
+            )?,
             requests: IntCounterVec::new(
                 Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
                 &["method", "route", "status"],
@@ -88,6 +109,9 @@ impl Metrics {
         registry.register(Box::new(metrics.snapshots.clone()))?;
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.impossible.clone()))?;
+        registry.register(Box::new(metrics.nodes_refused.clone()))?;
+        registry.register(Box::new(metrics.tls_refused.clone()))?;
+        registry.register(Box::new(metrics.tls_files_refused.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         Ok(metrics)
@@ -111,6 +135,18 @@ impl Metrics {
 
     pub(crate) fn impossible_report(&self) {
         self.impossible.inc();
+    }
+
+    pub(crate) fn node_refused(&self, reason: &str) {
+        self.nodes_refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn tls_refused(&self, listener: &str) {
+        self.tls_refused.with_label_values(&[listener]).inc();
+    }
+
+    pub(crate) fn tls_files_refused(&self, listener: &str) {
+        self.tls_files_refused.with_label_values(&[listener]).inc();
     }
 
     pub(crate) fn in_flight(&self) -> InFlight<'_> {

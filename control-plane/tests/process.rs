@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use kya_core::PublicKey;
 use kya_core::wire::{AgentStatus, proxy_message::Message};
 use serde_json::{Value, json};
-use support::proxy::{hello, message};
+use support::proxy::{channel, hello, message};
 use support::{Api, PATIENCE, TestProxy};
 use tempfile::TempDir;
 
@@ -20,6 +20,7 @@ struct Program {
     child: Child,
     api: Api,
     grpc: std::net::SocketAddr,
+    credential: String,
     dir: PathBuf,
 }
 
@@ -73,7 +74,8 @@ impl Program {
         let key = std::fs::read_to_string(dir.join("admin.key")).unwrap();
         let api = Api::new(addresses["http"].as_str().unwrap(), key.trim());
         let grpc = addresses["grpc"].as_str().unwrap().parse().unwrap();
-        Self { child, api, grpc, dir: dir.to_owned() }
+        let credential = api.register_any_node().await;
+        Self { child, api, grpc, credential, dir: dir.to_owned() }
     }
 
     fn public_key(&self) -> PublicKey {
@@ -82,7 +84,8 @@ impl Program {
     }
 
     async fn proxy(&self) -> TestProxy {
-        TestProxy::connect(self.grpc, self.public_key(), "sidecar").await
+        let channel = channel(self.grpc).await;
+        TestProxy::connect_over(channel, &self.credential, self.public_key(), "sidecar").await
     }
 
     fn signal(&self, signal: &str) {
@@ -102,7 +105,9 @@ impl Program {
         };
         let (mut out, mut err) = (String::new(), String::new());
         self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut err).unwrap();
+        }
         (status.code(), out, err)
     }
 }
@@ -175,7 +180,7 @@ async fn sigterm_ends_it_at_once_and_cleanly_with_a_stream_open() {
 
 #[tokio::test]
 async fn the_admin_key_is_printed_at_the_first_start_and_never_again() {
-    let (_temp, dir) = data();
+    let (temp, dir) = data();
     let mut program = Program::start(&dir).await;
     let key = program.api.key.clone();
     let mut first_line = String::new();
@@ -191,16 +196,23 @@ async fn the_admin_key_is_printed_at_the_first_start_and_never_again() {
 
     let mut verbose = serve(&dir);
     verbose.env("KYA_LOG", "trace").env("KYA_LOG_FORMAT", "json");
+    // A pipe that nobody reads would hold it up.
+    let second_log = temp.path().join("log");
+    verbose.stderr(std::fs::File::create(&second_log).unwrap());
     let program = Program::spawn(verbose, &dir).await;
     assert_eq!((&program.api.key, program.public_key()), (&key, public_key));
     program.api.post("/v1/tokens", json!({ "agent_id": agent })).await.expect(201);
+    let credential = program.credential.clone();
+    program.proxy().await.next().await;
     program.signal("-TERM");
-    let (_, out, second_log) = program.wait().await;
+    let (_, out, _) = program.wait().await;
+    let second_log = std::fs::read_to_string(second_log).unwrap();
+    assert!(second_log.contains("proxy connected"), "{second_log}");
     assert_eq!(out, "", "the key was printed again");
     for line in second_log.lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok(), "not JSON: {line}");
     }
-    for secret in [&key["kya_admin_".len()..], &token[3..]] {
+    for secret in [&key["kya_admin_".len()..], &token[3..], &credential[3..]] {
         assert!(!log.contains(secret) && !second_log.contains(secret), "a secret was logged");
     }
 }
@@ -326,12 +338,16 @@ fn a_wrong_configuration_ends_with_2_and_every_mistake() {
     let unknown_setting = &["serve", "--data-dir", dir, "--config", config][..];
     let no_file = &["serve", "--data-dir", dir, "--config", missing][..];
     let bad_address = &["serve", "--data-dir", dir, "--http-listen", "everywhere"][..];
+    let in_the_clear = &["serve", "--data-dir", dir, "--grpc-listen", "0.0.0.0:0"][..];
+    let no_key = &["serve", "--data-dir", dir, "--http-tls-cert", "c"][..];
     let no_dir = &["serve"][..];
     let unknown_flag = &["serve", "--port", "1"][..];
     for (arguments, complaint) in [
         (unknown_setting, "there is no setting `data_dirr`"),
         (no_file, "none.toml"),
         (bad_address, "--http-listen: `everywhere` is not an address and port"),
+        (in_the_clear, "grpc_listen: 0.0.0.0:0 can be reached from other machines"),
+        (no_key, "http_tls_key: is not set, and TLS needs it"),
         (no_dir, "data_dir: is not set: give --data-dir, KYA_DATA_DIR"),
         (unknown_flag, "--port"),
     ] {
@@ -347,6 +363,18 @@ fn a_wrong_configuration_ends_with_2_and_every_mistake() {
     let both = run(&["serve"], &[("KYA_LOG_FORMAT", "xml"), ("KYA_DRAIN_TIMEOUT", "soon")]);
     let said = text(&both.stderr);
     assert!(said.contains("KYA_LOG_FORMAT: `xml`") && said.contains("KYA_DRAIN_TIMEOUT: `soon`"));
+}
+
+#[test]
+fn validate_tries_the_certificates() {
+    let (temp, dir) = data();
+    let missing = temp.path().join("tls.crt");
+    let missing = missing.to_str().unwrap();
+    let files = ["--grpc-tls-cert", missing, "--grpc-tls-key", missing];
+    let serve = ["serve", "--validate", "--data-dir", dir.to_str().unwrap()];
+    let refused = run(&[&serve[..], &files].concat(), &[]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("tls.crt: No such file"), "{refused:?}");
 }
 
 #[tokio::test]

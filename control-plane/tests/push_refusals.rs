@@ -16,7 +16,7 @@ use tonic::{Code, Status};
 
 /// Says `first` as the first message and returns how the stream ends.
 async fn refusal(plane: &ControlPlane, first: Option<ProxyMessage>) -> Status {
-    let (say, mut hear) = open(channel(plane.server.grpc_addr).await).await;
+    let (say, mut hear) = open(channel(plane.server.grpc_addr).await, &plane.credential).await;
     if let Some(first) = first {
         say.send(first).await.unwrap();
     }
@@ -54,7 +54,7 @@ async fn a_bad_hello_is_refused_with_what_is_wrong() {
     }
     assert!(plane.api.nodes().await.is_empty());
     let longest = with(|hello| hello.node_id = "n".repeat(256));
-    let (say, mut hear) = open(channel(plane.server.grpc_addr).await).await;
+    let (say, mut hear) = open(channel(plane.server.grpc_addr).await, &plane.credential).await;
     say.send(longest).await.unwrap();
     assert!(hear.message().await.unwrap().is_some());
 }
@@ -148,7 +148,8 @@ async fn stalled_proxy(plane: &ControlPlane) -> TestProxy {
         plane.api.register(&format!("agent {n}")).await;
     }
     let narrow = narrow_channel(plane.server.grpc_addr).await;
-    let proxy = TestProxy::connect_over(narrow, plane.server.public_key, "stalled").await;
+    let key = plane.server.public_key;
+    let proxy = TestProxy::connect_over(narrow, &plane.credential, key, "stalled").await;
     let say = proxy.say.clone();
     tokio::spawn(async move {
         let resync = || message(Message::Resync(wire::Resync { nonce: vec![2; 32] }));

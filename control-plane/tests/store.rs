@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kya_control_plane::store::{SqliteStore, StatusAction, Store};
+use kya_control_plane::store::{Cause, SqliteStore, StatusAction, Store};
 use kya_control_plane::time::Clock;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use store_conformance::{Fixture, conformance, register};
@@ -55,6 +55,10 @@ async fn the_database_refuses_to_rewrite_history() {
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     let agent = register(&*store).await;
     store_conformance::decide(&*store, agent, StatusAction::Revoke).await.unwrap();
+    for (name, n) in [("web-1", 1), ("web-2", 2)] {
+        store_conformance::register_node(&*store, name, n, None).await.unwrap();
+    }
+    store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
     let raw = raw(&fixture).await;
     for forbidden in [
         "UPDATE events SET reason = 'none'",
@@ -64,11 +68,19 @@ async fn the_database_refuses_to_rewrite_history() {
         "INSERT INTO updates SELECT revision + 7, epoch, committed_us, delta FROM updates LIMIT 1",
         "UPDATE agents SET status = 'active', revoked_us = NULL",
         "UPDATE agents SET status = 'alive'",
+        "UPDATE node_registrations SET revoked_us = NULL",
+        "UPDATE node_registrations SET digest = randomblob(32)",
+        "UPDATE node_registrations SET node_id = '*'",
+        "DELETE FROM node_registrations",
+        "INSERT OR REPLACE INTO node_registrations (name, node_id, digest, created_us)
+         SELECT name, '*', randomblob(32), 1 FROM node_registrations",
+        "INSERT OR REPLACE INTO node_registrations (name, node_id, digest, created_us)
+         SELECT 'other', '*', digest, 1 FROM node_registrations",
     ] {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 2);
+    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 5);
 }
 
 #[tokio::test]

@@ -1,13 +1,17 @@
 //! `kya node …`
 
-use crate::api::{Disconnected, Node, Nodes, Worker};
-use crate::args::NodeCommand;
+use super::print_page;
+use crate::api::{
+    Disconnected, NewNode, Node, NodeChange, Nodes, RegisteredNode, Registration, Why, Worker,
+};
+use crate::args::{NodeCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, table};
+use crate::output::{Output, or_dash, printable, table};
 
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "NODE",
+    "REGISTRATION",
     "CLUSTER",
     "PEER",
     "FILTER",
@@ -18,6 +22,8 @@ const COLUMNS: [&str; 10] = [
     "BEHIND",
     "APPLIED AT",
 ];
+const REGISTRATION_COLUMNS: [&str; 7] =
+    ["REGISTRATION", "MATCH", "STATUS", "CONNECTED", "CREATED AT", "EXPIRES AT", "REVOKED AT"];
 
 pub(super) async fn run(
     command: NodeCommand,
@@ -25,13 +31,73 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        NodeCommand::List => list(client, output).await,
+        NodeCommand::Add { name, node_id, expires_in, quiet } => {
+            let ttl_seconds = expires_in.map(|time| time.as_secs());
+            let node = NewNode { name: &name, node_id: node_id.as_deref(), ttl_seconds };
+            print_added(output, client.register_node(&node).await?, quiet)
+        }
+        NodeCommand::List { page } => list(client, output, &page).await,
+        NodeCommand::Revoke { name, why } => {
+            let answer = client.revoke_node(&name, &Why::from(&why)).await?;
+            print_revoked(client, output, &name, answer)
+        }
     }
 }
 
-async fn list(client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
-    let Answer { value: Nodes { revision, epoch, nodes, disconnected }, json } =
-        client.nodes().await?;
+/// The credential alone goes to stdout, so that a shell can take it.
+fn print_added(
+    output: &mut Output<'_>,
+    answer: Answer<RegisteredNode>,
+    quiet: bool,
+) -> Result<(), Error> {
+    let RegisteredNode { credential, registration } = answer.value;
+    if output.is_json() {
+        output.document(&answer.json)?;
+    } else {
+        output.lines(printable(&credential))?;
+    }
+    if !quiet {
+        let Registration { name, node_id, expires_at, .. } = registration;
+        let expires = expires_at.map_or("does not expire".to_owned(), |at| format!("expires {at}"));
+        let said = format!("{name} for node.id {node_id}, {expires}");
+        output.note(format_args!(
+            "{}. The credential is shown this once: only its hash is kept.",
+            printable(&said)
+        ));
+    }
+    Ok(())
+}
+
+fn print_revoked(
+    client: &Client,
+    output: &mut Output<'_>,
+    name: &str,
+    Answer { value: NodeChange { node, changed }, json }: Answer<NodeChange>,
+) -> Result<(), Error> {
+    // "Revoked" is said only when the server says so, and of this one.
+    let Some(at) = node.revoked_at.filter(|_| node.name == name) else {
+        let Registration { name: told, status, .. } = node;
+        return Err(
+            client.unexpected(format!("asked to revoke {name}, it says that {told} is {status}"))
+        );
+    };
+    if output.is_json() {
+        return output.document(&json);
+    }
+    output.lines(format_args!(
+        "Revoked: {name}\nNo proxy is let in with its credential, and the streams that it opened are ended\nRevocation logged at: {}",
+        printable(&at)
+    ))?;
+    match changed {
+        true => Ok(()),
+        false => output.lines("(already revoked; nothing changed)"),
+    }
+}
+
+async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> Result<(), Error> {
+    let query = [("after", page.after.clone()), ("limit", Some(page.limit.to_string()))];
+    let Answer { value, json } = client.nodes(&query).await?;
+    let Nodes { revision, epoch, nodes, disconnected, registrations, next } = value;
     if output.is_json() {
         return output.document(&json);
     }
@@ -43,18 +109,52 @@ async fn list(client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
     if !rows.is_empty() {
         output.lines(table(COLUMNS, rows))?;
     }
-    output.lines(format_args!("\nNewest revision: {revision} (epoch {epoch})"))
+    output.lines(format_args!("\nNewest revision: {revision} (epoch {epoch})\n"))?;
+    let registrations: Vec<_> = registrations.into_iter().map(registration).collect();
+    let registrations =
+        (!registrations.is_empty()).then(|| table(REGISTRATION_COLUMNS, registrations));
+    print_page(
+        output,
+        registrations,
+        "No registrations: `kya node add` lets a proxy connect.",
+        next,
+    )
+}
+
+fn registration(registration: Registration) -> [String; 7] {
+    let Registration { name, node_id, status, created_at, expires_at, revoked_at, connected } =
+        registration;
+    let connected = connected.to_string();
+    [name, node_id, status, connected, created_at, or_dash(expires_at), or_dash(revoked_at)]
 }
 
 /// One row a worker; a proxy that has reported none has a row all the same.
-fn rows(node: &Node) -> Vec<[String; 10]> {
+fn rows(node: &Node) -> Vec<[String; 11]> {
     let row = |worker: [String; 4]| {
         let [slot, revision, behind, applied] = worker;
-        let node =
-            [&node.node_id, &node.cluster, &node.peer, &node.filter_version, &node.connected_at];
-        let [id, cluster, peer, version, connected] = node.map(String::clone);
+        let node = [
+            &node.node_id,
+            &node.registration,
+            &node.cluster,
+            &node.peer,
+            &node.filter_version,
+            &node.connected_at,
+        ];
+        let [id, registration, cluster, peer, version, connected] = node.map(String::clone);
         let state = "connected".to_owned();
-        [id, cluster, peer, version, state, connected, slot, revision, behind, applied]
+        [
+            id,
+            registration,
+            cluster,
+            peer,
+            version,
+            state,
+            connected,
+            slot,
+            revision,
+            behind,
+            applied,
+        ]
     };
     if node.workers.is_empty() {
         return vec![row(["none yet", "-", "-", "-"].map(str::to_owned))];
@@ -72,8 +172,9 @@ fn rows(node: &Node) -> Vec<[String; 10]> {
 }
 
 /// The row of a proxy that is not connected. What it decides by is not known.
-fn absent(Disconnected { node_id, since }: Disconnected) -> [String; 10] {
-    let [cluster, peer, version, worker, revision, behind, applied] = [(); 7].map(|()| "-".into());
+fn absent(Disconnected { node_id, since }: Disconnected) -> [String; 11] {
+    let [registration, cluster, peer, version, worker, revision, behind, applied] =
+        [(); 8].map(|()| "-".into());
     let state = "disconnected".to_owned();
-    [node_id, cluster, peer, version, state, since, worker, revision, behind, applied]
+    [node_id, registration, cluster, peer, version, state, since, worker, revision, behind, applied]
 }

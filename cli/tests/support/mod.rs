@@ -4,6 +4,8 @@
 // Each test program uses a part of it.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod tls;
+
 use std::collections::HashMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -23,7 +25,7 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 11] = [
+pub const COMMANDS: [&[&str]; 13] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "show", AGENT],
@@ -34,7 +36,9 @@ pub const COMMANDS: [&[&str]; 11] = [
     &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
     &["token", "list", "--agent", AGENT],
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
+    &["node", "add", "web-1", "--match", "web-*", "--expires-in", "90d"],
     &["node", "list"],
+    &["node", "revoke", "web-1", "--reason", "r"],
 ];
 
 /// A request that the fake got.
@@ -71,18 +75,35 @@ pub struct Fake {
 
 impl Fake {
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// The same behind TLS.
+    pub fn start_tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self::start_with(Some(config))
+    }
+
+    fn start_with(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let script = Shared::default();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let app = Router::new().fallback(answer).with_state(script.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+                let serving = match tls {
+                    None => axum::serve(listener, app).into_future(),
+                    Some(config) => {
+                        let listener = tls::TlsListener { listener, acceptor: config.into() };
+                        axum::serve(listener, app).into_future()
+                    }
+                };
                 tokio::select! {
-                    served = axum::serve(listener, app).into_future() => served.unwrap(),
+                    served = serving => served.unwrap(),
                     _ = stopped => {}
                 }
             });
@@ -248,6 +269,19 @@ pub fn token_change(changed: bool) -> Value {
     fields.remove("agent");
     fields.insert("token".into(), token("revoked"));
     change
+}
+
+pub fn registration(status: &str) -> Value {
+    json!({
+        "name": "web-1",
+        "match": "web-*",
+        "status": status,
+        "created_at": "2026-02-05T14:00:00.000Z",
+        "expires_at": "2026-05-06T14:00:00.000Z",
+        "revoked_at": (status == "revoked").then_some("2026-02-05T14:47:23.891Z"),
+        "revoked_reason": null,
+        "incident_id": null,
+    })
 }
 
 pub const ACKS: &str = "GET /v1/revisions/42/acknowledgements";

@@ -4,6 +4,7 @@ use kya_core::Position;
 use serde::Serialize;
 
 use super::records::CommittedAt;
+use crate::nodes::NodeName;
 use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending};
 use crate::store::Committed;
 use crate::time::UnixMicros;
@@ -25,6 +26,7 @@ struct Disconnected {
 #[derive(Serialize)]
 struct ConnectedNode {
     node_id: String,
+    registration: NodeName,
     cluster: String,
     filter_version: String,
     peer: String,
@@ -74,6 +76,7 @@ impl ConnectedNode {
         Self {
             workers: workers.collect(),
             node_id: node.proxy.node_id,
+            registration: node.proxy.registration,
             cluster: node.proxy.cluster,
             filter_version: node.proxy.filter_version,
             peer: node.proxy.peer.to_string(),

@@ -11,7 +11,7 @@ use kya_core::{AgentId, Revision, TokenId};
 
 use super::Api;
 use super::extract::{Body, Params, Segment};
-use super::fleet::{AcknowledgementReport, Nodes};
+use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
 use super::records::{
     Agent, AgentChange, Agents, IssuedToken, Key, Keys, Token, TokenChange, Tokens,
@@ -115,12 +115,6 @@ pub(super) async fn revoke_token(
     Ok(Json(TokenChange::new(outcome, api.clock.now())))
 }
 
-pub(super) async fn list_nodes(State(api): Shared) -> Result<Json<Nodes>, Problem> {
-    let head = api.store.head().await?;
-    let (nodes, disconnected) = api.push.nodes().list();
-    Ok(Json(Nodes::new(head, nodes, disconnected)))
-}
-
 pub(super) async fn list_keys(State(api): Shared) -> Json<Keys> {
     Json(Keys { keys: vec![Key::from(api.public_key)] })
 }
@@ -140,7 +134,11 @@ pub(super) async fn acknowledgements(
 
 /// Cuts off the one record more than `limit` that was read, and says where the
 /// next page begins if there was one.
-fn page<T, K>(mut found: Vec<T>, limit: u32, key: impl Fn(&T) -> K) -> (Vec<T>, Option<K>) {
+pub(super) fn page<T, K>(
+    mut found: Vec<T>,
+    limit: u32,
+    key: impl Fn(&T) -> K,
+) -> (Vec<T>, Option<K>) {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = found.len() > limit;
     found.truncate(limit);

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use super::problem::{Code, Problem};
+use crate::bearer::{BearerError, bearer};
 
 /// Lets the holder of the admin key pass, and nobody else.
 pub(super) async fn authenticate(
@@ -21,29 +22,12 @@ pub(super) async fn authenticate(
     match bearer(request.headers()) {
         Ok(presented) if api.admin_key.matches(presented) => next.run(request).await,
         Ok(_) => Problem::unauthorized("this is not the admin key", true).into_response(),
-        Err(problem) => problem.into_response(),
-    }
-}
-
-/// What follows `Bearer ` in the one `authorization` header.
-fn bearer(headers: &HeaderMap) -> Result<&[u8], Problem> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Err(Problem::unauthorized(
-            "send the admin key in the header `authorization: Bearer kya_admin_…`",
-            false,
-        )),
-        (Some(_), Some(_)) => {
-            Err(Problem::unauthorized("there are two `authorization` headers", true))
+        Err(error @ BearerError::Missing) => {
+            let detail =
+                format!("{error}: send the admin key as `authorization: Bearer kya_admin_…`");
+            Problem::unauthorized(detail, false).into_response()
         }
-        (Some(value), None) => value
-            .as_bytes()
-            .split_at_checked("Bearer ".len())
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"Bearer "))
-            .map(|(_, key)| key.trim_ascii())
-            .ok_or_else(|| {
-                Problem::unauthorized("the `authorization` header must begin with `Bearer `", true)
-            }),
+        Err(error) => Problem::unauthorized(error.to_string(), true).into_response(),
     }
 }
 
@@ -133,8 +117,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving =
-            tokio::spawn(crate::http::serve(listener, router, Default::default(), stop.clone()));
+        let serving = tokio::spawn(crate::http::serve(
+            listener,
+            router,
+            None,
+            Default::default(),
+            stop.clone(),
+        ));
         for (path, status, code) in [("panics", 500, "internal"), ("hangs", 503, "unavailable")] {
             let answer = reqwest::get(format!("http://{address}/{path}")).await.unwrap();
             assert_eq!(answer.status().as_u16(), status);

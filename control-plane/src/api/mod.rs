@@ -6,6 +6,7 @@ mod fleet;
 mod handlers;
 mod health;
 mod layers;
+mod nodes;
 mod problem;
 mod records;
 mod requests;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::keys::AdminKey;
+use crate::nodes::NodeAccess;
 use crate::push::Push;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -38,6 +40,7 @@ pub(crate) struct Api {
     pub(crate) registry: Registry,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) push: Arc<Push>,
+    pub(crate) access: Arc<NodeAccess>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admin_key: AdminKey,
@@ -59,7 +62,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/agents/{agent_id}/restore", post(handlers::restore_agent))
         .route("/tokens", post(handlers::issue_token).get(handlers::list_tokens))
         .route("/tokens/{token_id}/revoke", post(handlers::revoke_token))
-        .route("/nodes", get(handlers::list_nodes))
+        .route("/nodes", post(nodes::register).get(nodes::list))
+        .route("/nodes/{name}/revoke", post(nodes::revoke))
         .route("/keys", get(handlers::list_keys))
         .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out));
     // The fallbacks are inside, so that a stranger learns no route from them.

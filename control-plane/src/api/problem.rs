@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::bearer::BearerError;
+use crate::nodes::AccessError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 
@@ -12,6 +14,7 @@ use crate::store::StoreError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     Unauthorized,
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -68,6 +71,7 @@ impl Code {
     const fn status(self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
@@ -80,7 +84,8 @@ impl Code {
 
     const fn text(self) -> (&'static str, &'static str) {
         match self {
-            Self::Unauthorized => ("unauthorized", "The admin key is needed"),
+            Self::Unauthorized => ("unauthorized", "A valid credential is needed"),
+            Self::Forbidden => ("forbidden", "The credential is not for this"),
             Self::NotFound => ("not_found", "There is no such thing"),
             Self::MethodNotAllowed => ("method_not_allowed", "This cannot be done here"),
             Self::Conflict => ("conflict", "The state of the registry forbids it"),
@@ -119,12 +124,12 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NoSuchAgent(_) | StoreError::NoSuchToken(_) => {
+            StoreError::NoSuchAgent(_) | StoreError::NoSuchToken(_) | StoreError::NoSuchNode(_) => {
                 Self::new(Code::NotFound, error.to_string())
             }
-            StoreError::RevokedIsFinal(_) | StoreError::AgentNotActive { .. } => {
-                Self::new(Code::Conflict, error.to_string())
-            }
+            StoreError::RevokedIsFinal(_)
+            | StoreError::AgentNotActive { .. }
+            | StoreError::NodeNameTaken(_) => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");
                 Self::new(Code::Unavailable, "the store cannot be used now; see the server's log")
@@ -133,6 +138,19 @@ impl From<StoreError> for Problem {
                 tracing::error!(%error, "store");
                 Self::new(Code::Internal, "the store is damaged; see the server's log")
             }
+        }
+    }
+}
+
+/// For what a proxy asks by HTTP.
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AccessError::OtherNode { .. } => Self::new(Code::Forbidden, detail),
+            AccessError::Unavailable(_) => Self::new(Code::Unavailable, detail),
+            AccessError::Bearer(BearerError::Missing) => Self::unauthorized(detail, false),
+            _ => Self::unauthorized(detail, true),
         }
     }
 }

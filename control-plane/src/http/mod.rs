@@ -1,21 +1,25 @@
 //! The HTTP/1.1 server below the API: bounded connections, slow clients cut off.
 
-mod places;
 mod write_timeout;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 
 use crate::accept;
+use crate::places::{Place, Places};
 use crate::throttle::Throttle;
-use places::{Place, Places};
+use crate::tls::{Tls, secured};
 use write_timeout::WriteTimeout;
 
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -43,6 +47,7 @@ impl Default for Limits {
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    tls: Option<Arc<Tls>>,
     limits: Limits,
     stop: CancellationToken,
 ) {
@@ -58,13 +63,22 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
             () = stop.cancelled() => break,
         };
-        let Some((stream, place)) = accepted else { continue };
-        let stream = TokioIo::new(WriteTimeout::new(stream, limits.write));
-        let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(builder.serve_connection(stream, service));
+        let Some((stream, peer, place)) = accepted else { continue };
+        // Handlers may ask who the peer is.
+        let service = Extension(ConnectInfo(peer)).layer(router.clone());
+        let (builder, watcher) = (builder.clone(), graceful.watcher());
+        let (tls, stop) = (tls.clone(), stop.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(error) = connection.await {
+            let in_time = |stream| WriteTimeout::new(stream, limits.write);
+            let stream = tokio::select! {
+                stream = secured(tls.as_ref(), stream, peer, in_time) => stream,
+                () = stop.cancelled() => return,
+            };
+            let Some(stream) = stream else { return };
+            let service = TowerToHyperService::new(service);
+            let connection = builder.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "connection ended");
             }
         });
@@ -75,7 +89,7 @@ pub(crate) async fn serve(
 
 /// Waits for a free place first, so that further clients wait in the backlog.
 /// `None` if nobody could be let in; there is nothing to do but to try again.
-async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, Place)> {
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
     let free = places.free().await?;
     let (stream, peer) = accept::or_pause(listener.accept()).await?;
     let place = places.give(free, peer.ip());
@@ -83,7 +97,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, P
         tracing::warn!(%peer, "refused a connection: this peer has half of all places");
     }
     stream.set_nodelay(true).ok()?;
-    Some((stream, place?))
+    Some((stream, peer, place?))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use axum::body::Bytes;
 use axum::routing::get;
@@ -24,7 +24,7 @@ async fn start(limits: Limits) -> SocketAddr {
         .route("/waits", get(waits));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(serve(listener, router, limits, CancellationToken::new()));
+    tokio::spawn(serve(listener, router, None, limits, CancellationToken::new()));
     address
 }
 

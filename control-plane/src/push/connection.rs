@@ -1,4 +1,4 @@
-//! TCP connections that the server can cut.
+//! Connections that the server can cut.
 //!
 //! Ending a gRPC stream politely needs a peer that reads. One that does not
 //! read would hold its stream, and what is buffered for it, for as long as it
@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -23,7 +23,10 @@ use tonic::transport::server::Connected;
 use super::Limits;
 use crate::accept;
 use crate::throttle::Throttle;
+use crate::tls::{Stream, Tls, secured};
 
+/// Streams that are refused on a connection with no other before it is cut.
+const MAX_REFUSED: u32 = 8;
 static REFUSALS: Throttle = Throttle::new(Duration::from_secs(1));
 
 /// What a stream knows of the connection that it runs on.
@@ -37,6 +40,8 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 struct Streams {
     open: usize,
+    /// Streams refused since one was opened.
+    refused: u32,
     /// When the last one ended, or the connection began.
     idle_since: Instant,
 }
@@ -48,7 +53,7 @@ pub(super) struct OpenStream(Peer);
 /// A connection that ends with an error when its [`Peer`] is cut, or when no
 /// stream was open on it for the idle timeout.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     peer: Peer,
     is_cut: Pin<Box<WaitForCancellationFutureOwned>>,
     idle_timeout: Duration,
@@ -67,7 +72,18 @@ impl Peer {
     pub(super) fn opens_stream(&self) -> OpenStream {
         let mut streams = self.streams();
         streams.open = streams.open.saturating_add(1);
+        streams.refused = 0;
         OpenStream(self.clone())
+    }
+
+    /// Notes that a stream was refused. A connection that brings nothing else is
+    /// cut before long.
+    pub(super) fn was_refused(&self) {
+        let mut streams = self.streams();
+        streams.refused = streams.refused.saturating_add(1);
+        if streams.open == 0 && streams.refused > MAX_REFUSED {
+            self.cut();
+        }
     }
 
     /// Since when no stream has been open; `None` if one is.
@@ -92,16 +108,18 @@ impl Drop for OpenStream {
 /// Accepts connections, up to the limit at a time; further ones are closed.
 pub(crate) fn incoming(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     limits: &Limits,
 ) -> ReceiverStream<io::Result<Connection>> {
     let (give, accepted) = mpsc::channel(1);
-    tokio::spawn(accept_all(listener, limits.connections, limits.idle_timeout, give));
+    tokio::spawn(accept_all(listener, tls, limits.connections, limits.idle_timeout, give));
     ReceiverStream::new(accepted)
 }
 
 /// Runs until nobody takes the connections any more.
 async fn accept_all(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     limit: usize,
     idle_timeout: Duration,
     give: mpsc::Sender<io::Result<Connection>>,
@@ -119,32 +137,39 @@ async fn accept_all(
             }
             continue;
         };
-        if let Ok(connection) = Connection::new(stream, address, idle_timeout, counted) {
-            // Fails only when nobody takes it, which the next round notices.
-            let _ = give.send(Ok(connection)).await;
+        if stream.set_nodelay(true).is_err() {
+            continue;
         }
+        let (tls, give) = (tls.clone(), give.clone());
+        tokio::spawn(async move {
+            if let Some(stream) = secured(tls.as_ref(), stream, address, |stream| stream).await {
+                let connection = Connection::new(stream, address, idle_timeout, counted);
+                // Fails only when nobody takes it, which the loop notices too.
+                let _ = give.send(Ok(connection)).await;
+            }
+        });
     }
 }
 
 impl Connection {
     fn new(
-        stream: TcpStream,
+        stream: Box<dyn Stream>,
         address: SocketAddr,
         idle_timeout: Duration,
         counted: OwnedSemaphorePermit,
-    ) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let streams = Arc::new(Mutex::new(Streams { open: 0, idle_since: Instant::now() }));
+    ) -> Self {
+        let streams =
+            Arc::new(Mutex::new(Streams { open: 0, refused: 0, idle_since: Instant::now() }));
         let peer = Peer { address, cut: CancellationToken::new(), streams };
         let is_cut = Box::pin(peer.cut.clone().cancelled_owned());
         let look = Box::pin(sleep(idle_timeout));
-        Ok(Self { stream, peer, is_cut, idle_timeout, look, _counted: counted })
+        Self { stream, peer, is_cut, idle_timeout, look, _counted: counted }
     }
 
     fn unless_cut<T>(
         &mut self,
         context: &mut Context<'_>,
-        then: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        then: impl FnOnce(Pin<&mut Box<dyn Stream>>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if self.is_cut.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::departed::{Departed, DepartedList};
+use crate::nodes::NodeName;
 use crate::time::{Clock, UnixMicros};
 
 /// Workers of one proxy.
@@ -27,6 +28,8 @@ pub struct Proxy {
     pub cluster: String,
     /// Version of the filter.
     pub filter_version: String,
+    /// By which node registration it was let in.
+    pub registration: NodeName,
     /// Where the connection comes from.
     pub peer: SocketAddr,
     /// When the stream began.

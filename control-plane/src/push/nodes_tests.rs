@@ -21,6 +21,7 @@ fn connect_as(nodes: &Arc<Nodes>, node_id: &str) -> Connected {
         node_id: node_id.to_owned(),
         cluster: String::new(),
         filter_version: String::new(),
+        registration: "fleet".parse().unwrap(),
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         connected_at: UnixMicros(0),
     })

@@ -15,18 +15,22 @@ use super::Push;
 use super::connection::Peer;
 use super::session;
 use super::snapshots::MAX_MESSAGE_BYTES;
+use crate::nodes::NodeAccess;
 use crate::rpc::enforcement_server::{Enforcement, EnforcementServer};
 
 /// The largest message that a proxy may send.
 const MAX_RECEIVED_BYTES: usize = 64 * 1024;
 const STREAMS_PER_CONNECTION: u32 = 64;
 
-struct Service(Arc<Push>);
+struct Service {
+    push: Arc<Push>,
+    access: Arc<NodeAccess>,
+}
 
 /// The service, and the HTTP/2 below it: a peer that vanished without a word is
 /// noticed after the two keepalive times.
-pub(crate) fn grpc_server(push: Arc<Push>) -> Router {
-    let service = EnforcementServer::new(Service(push))
+pub(crate) fn grpc_server(push: Arc<Push>, access: Arc<NodeAccess>) -> Router {
+    let service = EnforcementServer::new(Service { push, access })
         .max_decoding_message_size(MAX_RECEIVED_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     Server::builder()
@@ -47,12 +51,21 @@ impl Enforcement for Service {
         let Some(peer) = request.extensions().get::<Peer>().cloned() else {
             return Err(Status::internal("the connection has no peer"));
         };
-        let (outbound, messages) = mpsc::channel(self.0.limits.outbound);
+        let headers = request.metadata().as_ref();
+        let identity = match self.access.authenticate(headers, peer.address.ip()).await {
+            Ok(identity) => identity,
+            Err(refusal) => {
+                peer.was_refused();
+                return Err(refusal.into());
+            }
+        };
+        let (outbound, messages) = mpsc::channel(self.push.limits.outbound);
         let open = peer.opens_stream();
         // The response begins at once: a client may wait for it before it says
         // Hello.
         let inbound = request.into_inner();
-        tokio::spawn(session::run(Arc::clone(&self.0), peer, open, inbound, outbound));
+        let push = Arc::clone(&self.push);
+        tokio::spawn(session::run(push, peer, identity, open, inbound, outbound));
         Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
     }
 }

@@ -17,6 +17,7 @@ use super::Push;
 use super::connection::{OpenStream, Peer};
 use super::hello::{self, Greeting};
 use super::nodes::{Connected, Proxy};
+use crate::nodes::NodeIdentity;
 
 type Outbound = mpsc::Sender<Result<SignedUpdate, Status>>;
 
@@ -33,6 +34,7 @@ const BATCH: usize = 64;
 pub(super) async fn run(
     push: Arc<Push>,
     peer: Peer,
+    identity: NodeIdentity,
     _open: OpenStream,
     inbound: Streaming<ProxyMessage>,
     outbound: Outbound,
@@ -40,7 +42,8 @@ pub(super) async fn run(
     let stop = push.stop.clone();
     let mut node_id = None;
     let ended = tokio::select! {
-        ended = serve(&push, &peer, inbound, &outbound, &mut node_id) => ended,
+        ended = serve(&push, &peer, &identity, inbound, &outbound, &mut node_id) => ended,
+        why = identity.ended() => Err(why.into()),
         () = stop.cancelled() => Err(Status::unavailable("the control plane is shutting down")),
     };
     let Err(status) = ended else { return };
@@ -72,6 +75,7 @@ fn is_ordinary_end(status: &Status) -> bool {
 async fn serve(
     push: &Push,
     peer: &Peer,
+    identity: &NodeIdentity,
     mut inbound: Streaming<ProxyMessage>,
     outbound: &Outbound,
     node_id: &mut Option<String>,
@@ -86,7 +90,9 @@ async fn serve(
     };
     *node_id = hello::claimed_name(&first).map(str::to_owned);
     let greeting = Greeting::from_message(first)?;
+    identity.admits(&greeting.node_id)?;
     let proxy = Proxy {
+        registration: identity.name().clone(),
         node_id: greeting.node_id,
         cluster: greeting.cluster,
         filter_version: greeting.filter_version,

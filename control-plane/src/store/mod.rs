@@ -19,12 +19,14 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, AgentStatus, NodeCredentialDigest, Revision, TokenId, UnixSeconds};
 use thiserror::Error;
 
+use crate::nodes::NodeName;
+
 pub use model::{
-    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, StatusAction, StoredSnapshot,
-    StoredUpdate, Token, status_from_name, status_name,
+    Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
+    Outcome, StatusAction, StoredSnapshot, StoredUpdate, Token, status_from_name, status_name,
 };
 pub use sqlite::SqliteStore;
 
@@ -96,6 +98,32 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// none.
     async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError>;
 
+    /// Registers a node, under a name that is used for the first time. Like every
+    /// change of a node registration it is no change of authority: it has an
+    /// event and takes no revision.
+    async fn register_node(
+        &self,
+        new: NewNode,
+        cause: Cause,
+    ) -> Result<NodeRegistration, StoreError>;
+
+    /// Revokes a node registration. Doing it again changes nothing.
+    async fn revoke_node(&self, name: NodeName, cause: Cause) -> Result<NodeOutcome, StoreError>;
+
+    /// The registration with this credential, expired and revoked ones included.
+    async fn node_by_credential(
+        &self,
+        digest: NodeCredentialDigest,
+    ) -> Result<Option<NodeRegistration>, StoreError>;
+
+    /// Up to `limit` node registrations with a name after `after`, ordered by
+    /// the bytes of their names.
+    async fn nodes(
+        &self,
+        after: Option<NodeName>,
+        limit: u32,
+    ) -> Result<Vec<NodeRegistration>, StoreError>;
+
     /// Up to `limit` events with a sequence after `after`, in order.
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError>;
 
@@ -123,6 +151,14 @@ pub enum StoreError {
         /// What was decided about it.
         status: AgentStatus,
     },
+    /// No such node registration.
+    #[error("there is no node registration {0}")]
+    NoSuchNode(NodeName),
+    /// Names of node registrations are used once.
+    #[error(
+        "there is, or was, a node registration {0}: its name is not used again, so that the log of events stays plain; take another one (its `match` may be the same)"
+    )]
+    NodeNameTaken(NodeName),
     /// The database did not answer, or refused. A write may or may not have
     /// been committed if the failure came at its very end.
     #[error("the store cannot be used now: {0}")]

@@ -1,9 +1,11 @@
 //! The records of the registry.
 
 use kya_core::{
-    AgentId, AgentStatus, Position, PublicKey, Revision, TokenDigest, TokenId, UnixSeconds, wire,
+    AgentId, AgentStatus, NodeCredentialDigest, Position, PublicKey, Revision, TokenDigest,
+    TokenId, UnixSeconds, wire,
 };
 
+use crate::nodes::{NodeName, NodePattern};
 use crate::time::UnixMicros;
 
 /// An agent, as registered and as decided about since.
@@ -75,6 +77,50 @@ pub struct NewToken {
     pub ttl_seconds: u64,
 }
 
+/// A proxy, or a group of proxies, that may connect; without its credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRegistration {
+    /// What it is called, for ever: no other registration gets the name.
+    pub name: NodeName,
+    /// Which `node.id` it may connect as.
+    pub node_id: NodePattern,
+    /// SHA-256 of the credential.
+    pub digest: NodeCredentialDigest,
+    /// When it was registered.
+    pub created_at: UnixMicros,
+    /// It is expired from this second on; never, if there is none.
+    pub expires: Option<UnixSeconds>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<UnixMicros>,
+    /// Why it was revoked.
+    pub revoked_reason: Option<String>,
+    /// The incident that the revocation belongs to.
+    pub incident_id: Option<String>,
+}
+
+/// A node to be registered.
+#[derive(Debug, Clone)]
+pub struct NewNode {
+    /// A name that no registration has had.
+    pub name: NodeName,
+    /// Which `node.id` it may connect as.
+    pub node_id: NodePattern,
+    /// SHA-256 of the credential.
+    pub digest: NodeCredentialDigest,
+    /// How many seconds it counts, from now by the store's clock.
+    pub ttl_seconds: Option<u64>,
+}
+
+/// What became of a change of a node registration, which is no change of
+/// authority and has no revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeOutcome {
+    /// The registration as it is now.
+    pub record: NodeRegistration,
+    /// False when it already was as asked, and nothing was written.
+    pub changed: bool,
+}
+
 /// What can be decided about an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusAction {
@@ -143,11 +189,12 @@ pub struct StoredSnapshot {
 pub struct Event {
     /// Place in the log, growing.
     pub sequence: u64,
-    /// The commit that it was part of.
+    /// The commit that it was part of. Of what changes no authority, as with the
+    /// registration of a node: the newest position then, and its own time.
     pub committed: Committed,
     /// What was done, for example `agent.revoked`.
     pub action: String,
-    /// Written id of whom or what it was done to.
+    /// Written id, or name, of whom or what it was done to.
     pub subject: String,
     /// Who did it, and why.
     pub cause: Cause,
@@ -191,5 +238,12 @@ impl Token {
             expires_unix_seconds: self.expires.0,
             revoked: self.revoked_at.is_some(),
         }
+    }
+}
+
+impl NodeRegistration {
+    /// True from the second of its expiry on.
+    pub fn is_expired(&self, now: UnixMicros) -> bool {
+        self.expires.is_some_and(|expires| expires <= now.seconds())
     }
 }

@@ -2,6 +2,8 @@
 
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
+mod nodes;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +16,7 @@ use kya_core::{AgentId, AgentStatus, OpaqueToken, Position, Revision, TokenId, U
 
 use crate::support::TestClock;
 use crate::support::proxy::Known;
+pub use nodes::*;
 
 /// A place where a store can be opened again and again.
 #[async_trait]
@@ -48,6 +51,10 @@ macro_rules! conformance {
             the_updates_lead_to_the_snapshot,
             snapshots_forget_tokens_past_the_horizon,
             pages_are_ordered_and_complete,
+            a_node_is_registered_found_by_its_credential_and_revoked_once,
+            a_node_registration_is_an_event_and_no_change_of_authority,
+            a_name_and_a_credential_are_used_once,
+            node_registrations_survive_a_reopening_and_are_paged_by_name,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {
@@ -112,6 +119,7 @@ async fn everything(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use
         store.agents(None, None, 1000).await.unwrap(),
         store.tokens(None, None, 1000).await.unwrap(),
         store.updates_after(Revision(0), 1000).await.unwrap(),
+        store.nodes(None, 1000).await.unwrap(),
         store.events_after(0, 1000).await.unwrap(),
     )
 }

@@ -1,5 +1,7 @@
 //! A client of the HTTP API that keeps status, headers and JSON together.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -53,6 +55,23 @@ impl Api {
 
     pub async fn revoke(&self, agent: &str) -> Value {
         self.decide(agent, "revoke").await.expect(200)
+    }
+
+    /// Registers a node and returns its credential.
+    pub async fn register_node(&self, body: Value) -> String {
+        self.post("/v1/nodes", body).await.expect(201)["credential"].text()
+    }
+
+    /// Registers, under a new name, a node of any `node.id`.
+    pub async fn register_any_node(&self) -> String {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("any-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        self.register_node(json!({ "name": name, "match": "*" })).await
+    }
+
+    pub async fn revoke_node(&self, name: &str) -> Value {
+        let why = json!({ "reason": "a test" });
+        self.post(&format!("/v1/nodes/{name}/revoke"), why).await.expect(200)
     }
 
     pub async fn nodes(&self) -> Vec<Value> {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod api;
+pub mod certificates;
 pub mod proxy;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 
 pub use api::Api;
 pub use proxy::TestProxy;
+use proxy::channel;
 
 /// Long enough for anything that does happen on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -25,6 +27,8 @@ pub struct ControlPlane {
     pub server: RunningServer,
     pub api: Api,
     pub dir: TempDir,
+    /// Of a registration for whatever a test calls its proxies.
+    pub credential: String,
 }
 
 impl ControlPlane {
@@ -41,7 +45,8 @@ impl ControlPlane {
         let server = Server::new(config).with_limits(limits).run().await.unwrap();
         let key = std::fs::read_to_string(dir.path().join("admin.key")).unwrap();
         let api = Api::new(&server.http_addr.to_string(), key.trim());
-        Self { server, api, dir }
+        let credential = api.register_any_node().await;
+        Self { server, api, dir, credential }
     }
 
     /// Ends the server and begins again with the same data.
@@ -59,7 +64,8 @@ impl ControlPlane {
 
     /// A proxy that has said Hello and read nothing.
     pub async fn silent_proxy(&self, node_id: &str) -> TestProxy {
-        TestProxy::connect(self.server.grpc_addr, self.server.public_key, node_id).await
+        let channel = channel(self.server.grpc_addr).await;
+        TestProxy::connect_over(channel, &self.credential, self.server.public_key, node_id).await
     }
 }
 

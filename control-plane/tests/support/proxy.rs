@@ -2,17 +2,22 @@
 //! believes and applies updates with the code of the filter.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::{HeaderMap, HeaderValue};
+use hyper_util::rt::TokioIo;
 use kya_control_plane::rpc::enforcement_client::EnforcementClient;
 use kya_core::wire::{self, ProxyMessage, proxy_message::Message};
 use kya_core::{Authority, Body, Nonce, Position, PublicKey, VerifiedUpdate, Verifier};
 use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
 use super::PATIENCE;
 
@@ -48,12 +53,40 @@ fn endpoint(address: SocketAddr) -> Endpoint {
     endpoint.connect_timeout(Duration::from_secs(5))
 }
 
+/// A channel over connections that are made like this.
+pub async fn channel_through<S, F>(
+    mut connect: impl FnMut() -> F + Send + 'static,
+) -> Result<Channel, tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Future<Output = io::Result<S>> + Send + 'static,
+{
+    let connector = tower::service_fn(move |_| {
+        let connecting = connect();
+        async { connecting.await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://control-plane.test").connect_with_connector(connector).await
+}
+
+/// The two directions of a stream.
+pub type Opened = (mpsc::Sender<ProxyMessage>, Streaming<wire::SignedUpdate>);
+
 /// Opens a stream and says nothing yet.
-pub async fn open(channel: Channel) -> (mpsc::Sender<ProxyMessage>, Streaming<wire::SignedUpdate>) {
+pub async fn open(channel: Channel, credential: &str) -> Opened {
+    try_open(channel, &[format!("Bearer {credential}").as_bytes()]).await.unwrap()
+}
+
+/// The same with these `authorization` headers, if it is let in.
+pub async fn try_open(channel: Channel, authorization: &[&[u8]]) -> Result<Opened, Status> {
     let (say, said) = mpsc::channel(64);
     let mut client = EnforcementClient::new(channel).max_decoding_message_size(64 << 20);
-    let hear = client.stream(ReceiverStream::new(said)).await.unwrap().into_inner();
-    (say, hear)
+    let mut request = Request::new(ReceiverStream::new(said));
+    let mut headers = HeaderMap::new();
+    for value in authorization {
+        headers.append("authorization", HeaderValue::from_bytes(value).unwrap());
+    }
+    *request.metadata_mut() = MetadataMap::from_headers(headers);
+    Ok((say, client.stream(request).await?.into_inner()))
 }
 
 pub fn hello(node_id: &str) -> wire::Hello {
@@ -71,12 +104,13 @@ pub fn message(message: Message) -> ProxyMessage {
 }
 
 impl TestProxy {
-    pub async fn connect(address: SocketAddr, key: PublicKey, node_id: &str) -> Self {
-        Self::connect_over(channel(address).await, key, node_id).await
-    }
-
-    pub async fn connect_over(channel: Channel, key: PublicKey, node_id: &str) -> Self {
-        let (say, hear) = open(channel).await;
+    pub async fn connect_over(
+        channel: Channel,
+        credential: &str,
+        key: PublicKey,
+        node_id: &str,
+    ) -> Self {
+        let (say, hear) = open(channel, credential).await;
         say.send(message(Message::Hello(hello(node_id)))).await.unwrap();
         Self {
             say,

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, one writer, several readers.
 
+mod nodes;
 mod read;
 mod rows;
 mod write;
@@ -11,16 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, AgentStatus, NodeCredentialDigest, Revision, TokenId, UnixSeconds};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
 use super::{
-    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError,
-    StoredSnapshot, StoredUpdate, Token,
+    Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
+    Outcome, StatusAction, Store, StoreError, StoredSnapshot, StoredUpdate, Token,
 };
+use crate::nodes::NodeName;
 use crate::time::Clock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -148,6 +150,33 @@ impl Store for SqliteStore {
 
     async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError> {
         read::committed(&mut *self.readers.acquire().await?, revision).await
+    }
+
+    async fn register_node(
+        &self,
+        new: NewNode,
+        cause: Cause,
+    ) -> Result<NodeRegistration, StoreError> {
+        nodes::register(self.write().await?, new, cause).await
+    }
+
+    async fn revoke_node(&self, name: NodeName, cause: Cause) -> Result<NodeOutcome, StoreError> {
+        nodes::revoke(self.write().await?, name, cause).await
+    }
+
+    async fn node_by_credential(
+        &self,
+        digest: NodeCredentialDigest,
+    ) -> Result<Option<NodeRegistration>, StoreError> {
+        nodes::by_credential(&mut *self.readers.acquire().await?, digest).await
+    }
+
+    async fn nodes(
+        &self,
+        after: Option<NodeName>,
+        limit: u32,
+    ) -> Result<Vec<NodeRegistration>, StoreError> {
+        nodes::list(&mut *self.readers.acquire().await?, after, limit).await
     }
 
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {

@@ -1,12 +1,16 @@
 //! Rows to records.
 
-use kya_core::{AgentId, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire};
+use kya_core::{
+    AgentId, NodeCredentialDigest, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire,
+};
 use prost::Message;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use crate::nodes::{NodeName, NodePattern};
 use crate::store::{
-    Agent, Cause, Committed, Event, StoreError, StoredUpdate, Token, status_from_name,
+    Agent, Cause, Committed, Event, NodeRegistration, StoreError, StoredUpdate, Token,
+    status_from_name,
 };
 use crate::time::UnixMicros;
 
@@ -40,6 +44,21 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
         expires: UnixSeconds(unsigned(row, "expires_s")?),
         revoked_at: optional_micros(row, "revoked_us")?,
         revision: Revision(unsigned(row, "revision")?),
+    })
+}
+
+pub(super) fn node(row: &SqliteRow) -> Result<NodeRegistration, StoreError> {
+    let (name, node_id): (String, String) = (row.try_get("name")?, row.try_get("node_id")?);
+    let digest: &[u8] = row.try_get("digest")?;
+    Ok(NodeRegistration {
+        name: NodeName::try_from(name).map_err(|error| corrupt("name", error))?,
+        node_id: NodePattern::try_from(node_id).map_err(|error| corrupt("node_id", error))?,
+        digest: NodeCredentialDigest(digest.try_into().map_err(|error| corrupt("digest", error))?),
+        created_at: micros(row, "created_us")?,
+        expires: optional(row, "expires_s")?.map(UnixSeconds),
+        revoked_at: optional_micros(row, "revoked_us")?,
+        revoked_reason: row.try_get("revoked_reason")?,
+        incident_id: row.try_get("incident_id")?,
     })
 }
 
@@ -81,11 +100,12 @@ fn micros(row: &SqliteRow, column: &str) -> Result<UnixMicros, StoreError> {
 }
 
 fn optional_micros(row: &SqliteRow, column: &str) -> Result<Option<UnixMicros>, StoreError> {
+    Ok(optional(row, column)?.map(UnixMicros))
+}
+
+fn optional(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = row.try_get(column)?;
-    value
-        .map(|value| u64::try_from(value).map(UnixMicros))
-        .transpose()
-        .map_err(|error| corrupt(column, error))
+    value.map(u64::try_from).transpose().map_err(|error| corrupt(column, error))
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {

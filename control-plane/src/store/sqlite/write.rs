@@ -26,6 +26,8 @@ static CLOCK_WARNINGS: Throttle = Throttle::new(Duration::from_secs(60));
 /// A transaction that holds the write lock, and the position that it will have.
 pub(super) struct Write {
     transaction: Transaction<'static, Sqlite>,
+    /// The newest position, which this write leads on from.
+    head: Position,
     committed: Committed,
     /// What the clock says, which may be behind the time of the commit.
     now: UnixMicros,
@@ -80,11 +82,16 @@ impl Write {
             // A clock that was set back must not make a later change look earlier.
             at: now.max(head.at),
         };
-        Ok(Self { transaction, committed, now })
+        Ok(Self { transaction, head: head.position, committed, now })
     }
 
-    fn db(&mut self) -> &mut SqliteConnection {
+    pub(super) fn db(&mut self) -> &mut SqliteConnection {
         &mut self.transaction
+    }
+
+    /// The time of this write, as it is stored; and what the clock says.
+    pub(super) fn time(&self) -> (UnixMicros, UnixMicros) {
+        (self.committed.at, self.now)
     }
 
     /// Writes update, event and head beside the change itself, and commits.
@@ -107,6 +114,37 @@ impl Write {
         .bind(delta.encode_to_vec())
         .execute(self.db())
         .await?;
+        self.event(committed, action, subject, cause).await?;
+        sqlx::query("UPDATE head SET revision = ?, committed_us = ?")
+            .bind(revision)
+            .bind(at)
+            .execute(self.db())
+            .await?;
+        self.transaction.commit().await?;
+        Ok(committed)
+    }
+
+    /// Writes the event of what changes no authority, and commits: there is no
+    /// update, and the head stays where it is.
+    pub(super) async fn commit_aside(
+        mut self,
+        action: &str,
+        subject: String,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        let at = Committed { position: self.head, at: self.committed.at };
+        self.event(at, action, subject, cause).await?;
+        Ok(self.transaction.commit().await?)
+    }
+
+    async fn event(
+        &mut self,
+        committed: Committed,
+        action: &str,
+        subject: String,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        let (epoch, revision, at) = columns(committed);
         sqlx::query(
             "INSERT INTO events
              (epoch, revision, at_us, actor, action, subject, reason, incident_id)
@@ -122,13 +160,12 @@ impl Write {
         .bind(cause.incident_id)
         .execute(self.db())
         .await?;
-        sqlx::query("UPDATE head SET revision = ?, committed_us = ?")
-            .bind(revision)
-            .bind(at)
-            .execute(self.db())
-            .await?;
-        self.transaction.commit().await?;
-        Ok(committed)
+        Ok(())
+    }
+
+    /// Gives the write lock back: there is nothing to change.
+    pub(super) async fn roll_back(self) -> Result<(), StoreError> {
+        Ok(self.transaction.rollback().await?)
     }
 
     /// Nothing to change: finds the commit at `revision`, which made it so, and

@@ -103,3 +103,61 @@ fn one_address_for_both_is_refused_unless_its_port_is_to_be_any() {
     assert!(listen("127.0.0.1:0", "127.0.0.1:0").is_ok());
     assert!(listen("127.0.0.1:7080", "127.0.0.2:7080").is_ok());
 }
+
+#[test]
+fn an_address_that_other_machines_reach_needs_tls_or_a_decision() {
+    let with = |more: &[(&'static str, &str)]| {
+        let all = [&[("data_dir", "d")], more].concat();
+        resolve(&values(&all), &Values::new(), None)
+    };
+    let shown = problems(with(&[("http_listen", "0.0.0.0:1"), ("grpc_listen", "10.0.0.7:2")]));
+    for line in [
+        "http_listen: 0.0.0.0:1 can be reached from other machines",
+        "give --http-tls-cert and --http-tls-key, or --allow-plaintext",
+        "grpc_listen: 10.0.0.7:2 can be reached from other machines",
+        "give --grpc-tls-cert and --grpc-tls-key, or --allow-plaintext",
+    ] {
+        assert!(shown.contains(line), "no `{line}` in\n{shown}");
+    }
+    for local in ["127.0.0.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert!(with(&[("http_listen", local)]).is_ok(), "{local}");
+    }
+    for exposed in ["[::]:1", "192.168.1.1:1", "[::ffff:10.0.0.1]:1"] {
+        assert!(with(&[("http_listen", exposed)]).is_err(), "{exposed}");
+        assert!(with(&[("http_listen", exposed), ("allow_plaintext", "true")]).is_ok());
+        assert!(with(&[("http_listen", exposed), ("allow_plaintext", "false")]).is_err());
+        let tls = [("http_listen", exposed), ("http_tls_cert", "c"), ("http_tls_key", "k")];
+        assert!(with(&tls).is_ok(), "{exposed}");
+        let other = [("http_listen", exposed), ("grpc_tls_cert", "c"), ("grpc_tls_key", "k")];
+        assert!(with(&other).is_err(), "the TLS of the other listener helps nobody");
+    }
+    let shown = problems(with(&[("allow_plaintext", "yes")]));
+    assert_eq!(shown, "--allow-plaintext: `yes` is neither `true` nor `false`");
+}
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    let environment =
+        values(&[("data_dir", "d"), ("http_tls_cert", "c"), ("grpc_tls_client_ca", "a")]);
+    let shown = problems(resolve(&Values::new(), &environment, None));
+    let missing = [
+        "http_tls_key: is not set, and TLS needs it: give --http-tls-key, KYA_HTTP_TLS_KEY, or `http_tls_key` in the file",
+        "grpc_tls_cert: is not set, and TLS needs it",
+        "grpc_tls_key: is not set, and TLS needs it",
+    ];
+    assert_eq!(shown.lines().count(), missing.len(), "{shown}");
+    for line in missing {
+        assert!(shown.contains(line), "no `{line}` in\n{shown}");
+    }
+    let whole = "http_tls_cert = \"c\"\nhttp_tls_key = \"k\"\nhttp_tls_client_ca = \"a\"
+                 data_dir = \"d\"\nallow_plaintext = true";
+    let file = from_toml("kya.toml", whole).unwrap();
+    let effective = resolve(&Values::new(), &Values::new(), Some(("kya.toml", &file))).unwrap();
+    let config = effective.config.clone();
+    let client_ca = Some(PathBuf::from("a"));
+    let files = TlsFiles { cert: "c".into(), key: "k".into(), client_ca };
+    assert_eq!((config.http_tls, config.grpc_tls), (Some(files), None));
+    assert!(config.allow_plaintext);
+    let again = from_toml("shown", &effective.to_string()).unwrap();
+    assert_eq!(resolve(&again, &Values::new(), None).unwrap().config, effective.config);
+}

@@ -1,4 +1,4 @@
-//! How many connections there may be, and how many of them one peer may have.
+//! How many there may be of something, and how many of them one peer may have.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The places of all connections.
-pub(super) struct Places {
+/// The places of all peers.
+#[derive(Debug)]
+pub(crate) struct Places {
     free: Arc<Semaphore>,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     each: usize,
 }
 
-/// The place of one connection, given back when dropped.
-pub(super) struct Place {
+/// One place, given back when dropped.
+pub(crate) struct Place {
     peer: IpAddr,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     _place: OwnedSemaphorePermit,
@@ -22,19 +23,25 @@ pub(super) struct Place {
 
 impl Places {
     /// So many places, at most half of them for one peer.
-    pub(super) fn new(all: usize) -> Self {
+    pub(crate) fn new(all: usize) -> Self {
         let each = all.div_ceil(2);
         Self { free: Arc::new(Semaphore::new(all)), taken: Arc::default(), each }
     }
 
     /// Waits until one is free.
-    pub(super) async fn free(&self) -> Option<OwnedSemaphorePermit> {
+    pub(crate) async fn free(&self) -> Option<OwnedSemaphorePermit> {
         // Fails only when the semaphore is closed, which nobody does.
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
+    /// How many are free now.
+    #[cfg(test)]
+    pub(crate) fn are_free(&self) -> usize {
+        self.free.available_permits()
+    }
+
     /// Gives the place to a peer, unless it has too many.
-    pub(super) fn give(&self, place: OwnedSemaphorePermit, peer: IpAddr) -> Option<Place> {
+    pub(crate) fn give(&self, place: OwnedSemaphorePermit, peer: IpAddr) -> Option<Place> {
         let peer = who(peer);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let has = taken.entry(peer).or_default();
@@ -79,7 +86,7 @@ mod tests {
         let _mapped = take("::ffff:10.0.0.1").await.expect("a place");
         assert!(take("10.0.0.1").await.is_none());
         let _near = [take("2001:db8::1").await, take("2001:db8::2").await];
-        assert_eq!(places.free.available_permits(), 0);
+        assert_eq!(places.are_free(), 0);
         drop(one);
         assert!(take("2001:db8::3").await.is_none(), "the same network");
         assert!(take("10.0.0.1").await.is_some());

@@ -1,43 +1,22 @@
 //! What can be set, and where it was set: a flag wins over the environment, the
 //! environment over the configuration file, the file over the default.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
+mod settings;
+
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
-/// A setting: one name in the file, one variable in the environment, one flag.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Setting {
-    /// Name in the file. The flag has dashes instead of underscores.
-    pub name: &'static str,
-    /// Name in the environment.
-    pub variable: &'static str,
-    default: Option<&'static str>,
-}
-
-macro_rules! settings {
-    ($($constant:ident = $name:literal, $variable:literal, $default:expr;)*) => {
-        $(const $constant: Setting =
-            Setting { name: $name, variable: $variable, default: $default };)*
-        /// Every setting.
-        pub const SETTINGS: &[Setting] = &[$($constant),*];
-    };
-}
-
-settings! {
-    DATA_DIR = "data_dir", "KYA_DATA_DIR", None;
-    HTTP_LISTEN = "http_listen", "KYA_HTTP_LISTEN", Some("127.0.0.1:7080");
-    GRPC_LISTEN = "grpc_listen", "KYA_GRPC_LISTEN", Some("127.0.0.1:7081");
-    DRAIN_TIMEOUT = "drain_timeout", "KYA_DRAIN_TIMEOUT", Some("10s");
-    LOG = "log", "KYA_LOG", Some("info");
-    LOG_FORMAT = "log_format", "KYA_LOG_FORMAT", Some("text");
-}
+use crate::tls::TlsFiles;
+use settings::{
+    ALLOW_PLAINTEXT, DATA_DIR, DRAIN_TIMEOUT, GRPC_LISTEN, GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA,
+    GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT, HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, LOG, LOG_FORMAT,
+};
+pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
 
 /// The longest drain that can be asked for.
 const MAX_DRAIN: Duration = Duration::from_secs(600);
@@ -51,6 +30,12 @@ pub struct Config {
     pub http_listen: SocketAddr,
     /// Address of the enforcement protocol. Port 0 takes any free port.
     pub grpc_listen: SocketAddr,
+    /// The TLS of the HTTP API; `None` in the clear.
+    pub http_tls: Option<TlsFiles>,
+    /// The TLS of the enforcement protocol; `None` in the clear.
+    pub grpc_tls: Option<TlsFiles>,
+    /// Whether addresses that other machines reach may be served in the clear.
+    pub allow_plaintext: bool,
     /// How long requests under way may take to end at shutdown.
     pub drain_timeout: Duration,
     /// Which log lines are written, in the syntax of `tracing`'s `EnvFilter`.
@@ -76,9 +61,6 @@ pub struct ConfigError {
     problem: String,
 }
 
-/// Texts by setting, before they are understood.
-pub type Values = BTreeMap<&'static str, String>;
-
 /// What is effective and where each value comes from. `Display` writes it as a
 /// configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,66 +79,36 @@ impl Config {
             data_dir: data_dir.into(),
             http_listen: anywhere,
             grpc_listen: anywhere,
+            http_tls: None,
+            grpc_tls: None,
+            allow_plaintext: false,
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
     }
-}
 
-/// Reads the settings of the environment.
-pub fn from_environment(
-    read: impl Fn(&str) -> Option<OsString>,
-) -> Result<Values, Vec<ConfigError>> {
-    let mut values = Values::new();
-    let mut errors = Vec::new();
-    for setting in SETTINGS {
-        match read(setting.variable).map(OsString::into_string) {
-            None => {}
-            Some(Ok(text)) => {
-                values.insert(setting.name, text);
-            }
-            Some(Err(_)) => errors.push(error(setting.variable, "is not UTF-8")),
-        }
+    /// Which addresses would be served in the clear to other machines, unless
+    /// that was allowed.
+    pub(crate) fn exposed(&self) -> Vec<ConfigError> {
+        let exposed = |setting: Setting, address: SocketAddr, tls: Option<&TlsFiles>| {
+            let local = address.ip().to_canonical().is_loopback();
+            let fine = local || tls.is_some() || self.allow_plaintext;
+            let flag = setting.name.strip_suffix("_listen").unwrap_or_default();
+            (!fine).then(|| {
+                error(setting.name, format!(
+                    "{address} can be reached from other machines, and without TLS whoever is on the way reads the keys that are sent to it: give --{flag}-tls-cert and --{flag}-tls-key, or --allow-plaintext if something else encrypts"
+                ))
+            })
+        };
+        [
+            exposed(HTTP_LISTEN, self.http_listen, self.http_tls.as_ref()),
+            exposed(GRPC_LISTEN, self.grpc_listen, self.grpc_tls.as_ref()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
-}
-
-/// Reads a configuration file.
-pub fn from_file(path: &Path) -> Result<Values, Vec<ConfigError>> {
-    let origin = path.display().to_string();
-    let text =
-        std::fs::read_to_string(path).map_err(|why| vec![error(&origin, why.to_string())])?;
-    from_toml(&origin, &text)
-}
-
-/// Reads the settings of a configuration file. `origin` names it in errors.
-pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        vec![error(origin, format!("not valid TOML: {}", e.to_string().trim_end()))]
-    })?;
-    let mut values = Values::new();
-    let mut errors = Vec::new();
-    for (name, value) in table {
-        let known = SETTINGS.iter().find(|setting| setting.name == name);
-        match (known, value) {
-            (Some(setting), toml::Value::String(text)) => {
-                values.insert(setting.name, text);
-            }
-            (Some(_), value) => errors.push(error(
-                origin,
-                format!("`{name}` must be a string, not {}: {value}", article(&value)),
-            )),
-            (None, _) => {
-                let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
-                errors.push(error(
-                    origin,
-                    format!("there is no setting `{name}`; there are {}", names.join(", ")),
-                ));
-            }
-        }
-    }
-    if errors.is_empty() { Ok(values) } else { Err(errors) }
 }
 
 /// Puts the layers together, the first that has a value wins, and checks
@@ -168,12 +120,14 @@ pub fn resolve(
 ) -> Result<Effective, Vec<ConfigError>> {
     let mut reader = Reader { flags, environment, file, errors: vec![], origins: vec![] };
     let config = (
-        reader.read(DATA_DIR, |text| match text {
-            "" => Err("must not be empty".to_owned()),
-            _ => Ok(PathBuf::from(text)),
-        }),
+        reader.read(DATA_DIR, path),
         reader.read(HTTP_LISTEN, address),
         reader.read(GRPC_LISTEN, address),
+        reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
+        reader.read_tls([GRPC_TLS_CERT, GRPC_TLS_KEY, GRPC_TLS_CLIENT_CA]),
+        reader.read(ALLOW_PLAINTEXT, |text| {
+            text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
+        }),
         reader.read(DRAIN_TIMEOUT, drain),
         reader.read(LOG, |text| match EnvFilter::try_new(text) {
             Ok(_) => Ok(text.to_owned()),
@@ -197,13 +151,29 @@ pub fn resolve(
             Some(data_dir),
             Some(http_listen),
             Some(grpc_listen),
+            http_tls,
+            grpc_tls,
+            Some(allow_plaintext),
             Some(drain_timeout),
             Some(log),
             Some(log_format),
-        ) if reader.errors.is_empty() => Ok(Effective {
-            config: Config { data_dir, http_listen, grpc_listen, drain_timeout, log, log_format },
-            origins: reader.origins,
-        }),
+        ) if reader.errors.is_empty() => {
+            let config = Config {
+                data_dir,
+                http_listen,
+                grpc_listen,
+                http_tls,
+                grpc_tls,
+                allow_plaintext,
+                drain_timeout,
+                log,
+                log_format,
+            };
+            match config.exposed() {
+                exposed if exposed.is_empty() => Ok(Effective { config, origins: reader.origins }),
+                exposed => Err(exposed),
+            }
+        }
         _ => Err(reader.errors),
     }
 }
@@ -222,11 +192,8 @@ impl Reader<'_> {
         setting: Setting,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let flag = format!("--{}", setting.name.replace('_', "-"));
-        let Some((origin, text)) = self.find(setting, &flag) else {
-            let Setting { name, variable, .. } = setting;
-            let problem = format!("is not set: give {flag}, {variable}, or `{name}` in the file");
-            self.errors.push(error(name, problem));
+        let Some((origin, text)) = self.find(setting) else {
+            self.is_missing(setting, "is not set");
             return None;
         };
         match parse(&text) {
@@ -241,9 +208,38 @@ impl Reader<'_> {
         }
     }
 
-    fn find(&self, setting: Setting, flag: &str) -> Option<(String, String)> {
+    /// Certificate and key belong together; the authorities of clients to both.
+    fn read_tls(&mut self, [cert, key, client_ca]: [Setting; 3]) -> Option<TlsFiles> {
+        let set = [cert, key, client_ca].map(|setting| self.find(setting).is_some());
+        if set == [false; 3] {
+            return None;
+        }
+        for setting in [cert, key] {
+            if self.find(setting).is_none() {
+                self.is_missing(setting, "is not set, and TLS needs it");
+            }
+        }
+        if !set[0] || !set[1] {
+            return None;
+        }
+        let (cert, key) = (self.read(cert, path), self.read(key, path));
+        let client_ca = match set[2] {
+            true => Some(self.read(client_ca, path)?),
+            false => None,
+        };
+        Some(TlsFiles { cert: cert?, key: key?, client_ca })
+    }
+
+    fn is_missing(&mut self, setting: Setting, what: &str) {
+        let Setting { name, variable, .. } = setting;
+        let flag = setting.flag();
+        let problem = format!("{what}: give {flag}, {variable}, or `{name}` in the file");
+        self.errors.push(error(name, problem));
+    }
+
+    fn find(&self, setting: Setting) -> Option<(String, String)> {
         if let Some(text) = self.flags.get(setting.name) {
-            return Some((flag.to_owned(), text.clone()));
+            return Some((setting.flag(), text.clone()));
         }
         if let Some(text) = self.environment.get(setting.name) {
             return Some((setting.variable.to_owned(), text.clone()));
@@ -266,6 +262,13 @@ impl fmt::Display for Effective {
     }
 }
 
+fn path(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" => Err("must not be empty".to_owned()),
+        _ => Ok(PathBuf::from(text)),
+    }
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an address and port such as 127.0.0.1:7080"))
 }
@@ -282,11 +285,5 @@ fn error(origin: &str, problem: impl Into<String>) -> ConfigError {
     ConfigError { origin: origin.to_owned(), problem: problem.into() }
 }
 
-fn article(value: &toml::Value) -> String {
-    let kind = value.type_str();
-    if kind.starts_with(['a', 'i']) { format!("an {kind}") } else { format!("a {kind}") }
-}
-
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

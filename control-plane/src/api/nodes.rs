@@ -1,0 +1,150 @@
+//! Node registrations: who may connect, and who is connected by it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::extract::{Body, Params, Segment};
+use super::fleet::Nodes;
+use super::handlers::page;
+use super::problem::Problem;
+use super::requests::{Bounded, Limit, Stop};
+use crate::nodes::{NodeName, NodePattern};
+use crate::store::NodeRegistration;
+use crate::time::{UnixMicros, second_start};
+
+/// Ten years. A credential without an expiry may be revoked all the same.
+const MAX_TTL_SECONDS: u32 = 315_360_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RegisterNode {
+    name: NodeName,
+    /// The name itself if there is none.
+    r#match: Option<NodePattern>,
+    ttl_seconds: Option<Bounded<1, MAX_TTL_SECONDS>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListNodes {
+    after: Option<NodeName>,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Serialize)]
+struct Registration {
+    name: NodeName,
+    r#match: NodePattern,
+    status: &'static str,
+    created_at: String,
+    expires_at: Option<String>,
+    revoked_at: Option<String>,
+    revoked_reason: Option<String>,
+    incident_id: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct RegisteredNode {
+    credential: String,
+    #[serde(flatten)]
+    registration: Registration,
+}
+
+#[derive(Serialize)]
+pub(super) struct NodeChange {
+    node: Registration,
+    changed: bool,
+}
+
+/// The proxies that are connected, and the registrations, each with the number of
+/// its streams.
+#[derive(Serialize)]
+pub(super) struct NodesAndRegistrations {
+    #[serde(flatten)]
+    nodes: Nodes,
+    registrations: Vec<Listed>,
+    next: Option<NodeName>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    registration: Registration,
+    connected: usize,
+}
+
+impl Registration {
+    fn new(node: NodeRegistration, now: UnixMicros) -> Self {
+        let status = match node.revoked_at {
+            Some(_) => "revoked",
+            None if node.is_expired(now) => "expired",
+            None => "active",
+        };
+        Self {
+            name: node.name,
+            r#match: node.node_id,
+            status,
+            created_at: node.created_at.to_rfc3339(),
+            expires_at: node.expires.map(|expires| second_start(expires).to_rfc3339()),
+            revoked_at: node.revoked_at.map(UnixMicros::to_rfc3339),
+            revoked_reason: node.revoked_reason,
+            incident_id: node.incident_id,
+        }
+    }
+}
+
+pub(super) async fn register(
+    State(api): State<Arc<Api>>,
+    Body(wanted): Body<RegisterNode>,
+) -> Result<impl IntoResponse, Problem> {
+    let pattern = wanted.r#match.unwrap_or_else(|| wanted.name.to_pattern());
+    let ttl = wanted.ttl_seconds.map(|ttl| u64::from(ttl.0));
+    let (credential, node) = api.access.register(wanted.name, pattern, ttl).await?;
+    let registration = Registration::new(node, api.clock.now());
+    let credential = credential.reveal().to_owned();
+    Ok((StatusCode::CREATED, Json(RegisteredNode { credential, registration })))
+}
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Params(wanted): Params<ListNodes>,
+) -> Result<Json<NodesAndRegistrations>, Problem> {
+    let head = api.store.head().await?;
+    let limit = wanted.limit.0;
+    let found = api.store.nodes(wanted.after, limit.saturating_add(1)).await?;
+    let (registrations, next) = page(found, limit, |node| node.name.clone());
+    let (connected, disconnected) = api.push.nodes().list();
+    let mut streams: HashMap<NodeName, usize> = HashMap::new();
+    for node in &connected {
+        let count = streams.entry(node.proxy.registration.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+    let now = api.clock.now();
+    let registrations = registrations.into_iter().map(|node| {
+        let connected = streams.get(&node.name).copied().unwrap_or_default();
+        Listed { registration: Registration::new(node, now), connected }
+    });
+    Ok(Json(NodesAndRegistrations {
+        registrations: registrations.collect(),
+        next,
+        nodes: Nodes::new(head, connected, disconnected),
+    }))
+}
+
+pub(super) async fn revoke(
+    State(api): State<Arc<Api>>,
+    Segment(name): Segment<NodeName>,
+    Body(stop): Body<Stop>,
+) -> Result<Json<NodeChange>, Problem> {
+    let outcome = api.access.revoke(name, stop.into()).await?;
+    let node = Registration::new(outcome.record, api.clock.now());
+    Ok(Json(NodeChange { node, changed: outcome.changed }))
+}

@@ -1,0 +1,115 @@
+//! The settings, and where their texts are read from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::{ConfigError, error};
+
+/// A setting: one name in the file, one variable in the environment, one flag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// Name in the file. The flag has dashes instead of underscores.
+    pub name: &'static str,
+    /// Name in the environment.
+    pub variable: &'static str,
+    pub(super) default: Option<&'static str>,
+}
+
+macro_rules! settings {
+    ($($constant:ident = $name:literal, $variable:literal, $default:expr;)*) => {
+        $(pub(super) const $constant: Setting =
+            Setting { name: $name, variable: $variable, default: $default };)*
+        /// Every setting.
+        pub const SETTINGS: &[Setting] = &[$($constant),*];
+    };
+}
+
+impl Setting {
+    /// As it is written on the command line.
+    pub(super) fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+}
+
+settings! {
+    DATA_DIR = "data_dir", "KYA_DATA_DIR", None;
+    HTTP_LISTEN = "http_listen", "KYA_HTTP_LISTEN", Some("127.0.0.1:7080");
+    GRPC_LISTEN = "grpc_listen", "KYA_GRPC_LISTEN", Some("127.0.0.1:7081");
+    HTTP_TLS_CERT = "http_tls_cert", "KYA_HTTP_TLS_CERT", None;
+    HTTP_TLS_KEY = "http_tls_key", "KYA_HTTP_TLS_KEY", None;
+    HTTP_TLS_CLIENT_CA = "http_tls_client_ca", "KYA_HTTP_TLS_CLIENT_CA", None;
+    GRPC_TLS_CERT = "grpc_tls_cert", "KYA_GRPC_TLS_CERT", None;
+    GRPC_TLS_KEY = "grpc_tls_key", "KYA_GRPC_TLS_KEY", None;
+    GRPC_TLS_CLIENT_CA = "grpc_tls_client_ca", "KYA_GRPC_TLS_CLIENT_CA", None;
+    ALLOW_PLAINTEXT = "allow_plaintext", "KYA_ALLOW_PLAINTEXT", Some("false");
+    DRAIN_TIMEOUT = "drain_timeout", "KYA_DRAIN_TIMEOUT", Some("10s");
+    LOG = "log", "KYA_LOG", Some("info");
+    LOG_FORMAT = "log_format", "KYA_LOG_FORMAT", Some("text");
+}
+
+/// Texts by setting, before they are understood.
+pub type Values = BTreeMap<&'static str, String>;
+
+/// Reads the settings of the environment.
+pub fn from_environment(
+    read: impl Fn(&str) -> Option<OsString>,
+) -> Result<Values, Vec<ConfigError>> {
+    let mut values = Values::new();
+    let mut errors = Vec::new();
+    for setting in SETTINGS {
+        match read(setting.variable).map(OsString::into_string) {
+            None => {}
+            Some(Ok(text)) => {
+                values.insert(setting.name, text);
+            }
+            Some(Err(_)) => errors.push(error(setting.variable, "is not UTF-8")),
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+/// Reads a configuration file.
+pub fn from_file(path: &Path) -> Result<Values, Vec<ConfigError>> {
+    let origin = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|why| vec![error(&origin, why.to_string())])?;
+    from_toml(&origin, &text)
+}
+
+/// Reads the settings of a configuration file. `origin` names it in errors.
+pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
+        vec![error(origin, format!("not valid TOML: {}", e.to_string().trim_end()))]
+    })?;
+    let mut values = Values::new();
+    let mut errors = Vec::new();
+    for (name, value) in table {
+        let known = SETTINGS.iter().find(|setting| setting.name == name);
+        match (known, value) {
+            (Some(setting), toml::Value::String(text)) => {
+                values.insert(setting.name, text);
+            }
+            (Some(setting), toml::Value::Boolean(value)) if *setting == ALLOW_PLAINTEXT => {
+                values.insert(setting.name, value.to_string());
+            }
+            (Some(_), value) => errors.push(error(
+                origin,
+                format!("`{name}` must be a string, not {}: {value}", article(&value)),
+            )),
+            (None, _) => {
+                let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+                errors.push(error(
+                    origin,
+                    format!("there is no setting `{name}`; there are {}", names.join(", ")),
+                ));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(values) } else { Err(errors) }
+}
+
+fn article(value: &toml::Value) -> String {
+    let kind = value.type_str();
+    if kind.starts_with(['a', 'i']) { format!("an {kind}") } else { format!("a {kind}") }
+}
