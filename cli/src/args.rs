@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey, TokenId};
 use url::Url;
@@ -330,14 +330,20 @@ pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::E
     }
 }
 
-/// Takes tokens out of an error message: someone who passes the token in the
-/// place of its id should not find it in a log.
-pub(crate) fn without_tokens(mut error: clap::Error) -> clap::Error {
-    let is_token = |value: &ContextValue| matches!(value, ContextValue::String(text) if text.starts_with("at_") || text.starts_with("nc_"));
-    let found: Vec<ContextKind> =
-        error.context().filter(|(_, value)| is_token(value)).map(|(kind, _)| kind).collect();
-    for kind in found {
-        error.insert(kind, ContextValue::String("… (a token, not its id)".to_owned()));
+/// Takes secrets out of an error message: someone who passes a token in the place
+/// of its id, or a credential in that of its name, should not find it in a log.
+pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
+    let shown = |value: &ContextValue| match value {
+        ContextValue::String(text) if text.starts_with("at_") => Some("at_… (a token, not its id)"),
+        ContextValue::String(text) if text.starts_with("nc_") => {
+            Some("nc_… (a credential, not its name)")
+        }
+        _ => None,
+    };
+    let found: Vec<_> =
+        error.context().filter_map(|(kind, value)| Some((kind, shown(value)?))).collect();
+    for (kind, shown) in found {
+        error.insert(kind, ContextValue::String(shown.to_owned()));
     }
     error
 }

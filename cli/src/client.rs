@@ -175,8 +175,9 @@ impl Client {
         match transport::ask(self.tls.as_ref(), &url, request, timeout).await {
             Ok((status, body)) => self.understand(status, &body),
             Err(Failure::TooLong) => Err(self.unexpected(format!("more than {MAX_ANSWER} bytes"))),
-            Err(Failure::Lost { cause, sent }) => {
-                Err(Error::Unreachable { server: self.server(), cause, sent: sent && changes })
+            Err(Failure::Lost { cause, sent, explained }) => {
+                let (server, sent) = (self.server(), sent && changes);
+                Err(Error::Unreachable { server, cause, sent, explained })
             }
         }
     }

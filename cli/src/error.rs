@@ -48,6 +48,8 @@ pub(crate) enum Error {
         cause: String,
         /// True when the request may have arrived and asked for a change.
         sent: bool,
+        /// True when the cause says what to do.
+        explained: bool,
     },
     /// The change is committed, but who acknowledged it could not be asked.
     #[error(
@@ -124,6 +126,7 @@ impl Error {
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",
             ),
+            Self::Unreachable { explained: true, .. } => None,
             Self::Unreachable { cause, .. } if speaks_otherwise(cause) => Some(
                 "is this the gRPC port (7081)? The HTTP API is on 7080 by default; if it speaks TLS, write https://",
             ),

@@ -59,7 +59,7 @@ fn not_a_command(
         let _ = write!(out, "{}", error.render());
         return 0;
     }
-    let error = args::without_tokens(args::with_plain_usage(error, args));
+    let error = args::without_secrets(args::with_plain_usage(error, args));
     match args::asked_format(args) {
         Format::Table => {
             let _ = write!(err, "{}", error.render());

@@ -128,6 +128,9 @@ pub(crate) fn explain(error: &(dyn StdError + 'static), host: &str) -> Option<St
             | AlertDescription::CertificateUnknown
             | AlertDescription::DecryptError),
         ) => format!("it does not accept the client certificate ({alert:?})"),
+        TlsError::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "it does not speak HTTP on this port: is this the gRPC port (7081)? The HTTP API is on 7080 by default".to_owned()
+        }
         TlsError::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "it does not speak TLS on this port: is its address http:// and not https://?".to_owned()
         }

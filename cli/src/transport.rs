@@ -37,7 +37,14 @@ pub(crate) enum Failure {
         cause: String,
         /// True when the server may have acted on the request.
         sent: bool,
+        /// True when the cause says what to do.
+        explained: bool,
     },
+}
+
+/// A failure before the request was sent.
+fn not_sent(cause: String) -> Failure {
+    Failure::Lost { cause, sent: false, explained: false }
 }
 
 /// Sends a request to `url` and reads its answer whole. Redirects are answers
@@ -49,26 +56,29 @@ pub(crate) async fn ask(
     timeout: Duration,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
     let deadline = Instant::now() + timeout;
-    let not_sent = |cause| Failure::Lost { cause, sent: false };
     let connecting = timeout_at(deadline.min(Instant::now() + CONNECT_TIMEOUT), connect(tls, url));
-    let stream = connecting.await.map_err(|_| not_sent(NO_ANSWER.to_owned()))?.map_err(not_sent)?;
+    let stream = connecting.await.map_err(|_| not_sent(NO_ANSWER.to_owned()))??;
     let host = host(url);
-    timeout_at(deadline, exchange(stream, url, request, &host))
-        .await
-        .unwrap_or_else(|_| Err(Failure::Lost { cause: NO_ANSWER.to_owned(), sent: true }))
+    timeout_at(deadline, exchange(stream, url, request, &host)).await.unwrap_or_else(|_| {
+        Err(Failure::Lost { cause: NO_ANSWER.to_owned(), sent: true, explained: false })
+    })
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-async fn connect(tls: Option<&Tls>, url: &Url) -> Result<Box<dyn Stream>, String> {
+async fn connect(tls: Option<&Tls>, url: &Url) -> Result<Box<dyn Stream>, Failure> {
     let host = host(url);
     let port = url.port_or_known_default().unwrap_or_default();
-    let stream = TcpStream::connect((&*host, port)).await.map_err(|error| error.to_string())?;
-    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let stream =
+        TcpStream::connect((&*host, port)).await.map_err(|error| not_sent(error.to_string()))?;
+    stream.set_nodelay(true).map_err(|error| not_sent(error.to_string()))?;
     match tls {
         None => Ok(Box::new(stream)),
-        Some(tls) => Ok(Box::new(tls.connect(stream, &host).await?)),
+        Some(tls) => {
+            let explained = |cause| Failure::Lost { cause, sent: false, explained: true };
+            Ok(Box::new(tls.connect(stream, &host).await.map_err(explained)?))
+        }
     }
 }
 
@@ -88,8 +98,8 @@ async fn exchange(
         let cause = causes(&error);
         match tls::explain(&error, host) {
             // An alert comes in place of an answer: nobody has read the request.
-            Some(cause) => Failure::Lost { cause, sent: false },
-            None => Failure::Lost { sent: !speaks_otherwise(&cause), cause },
+            Some(cause) => Failure::Lost { cause, sent: false, explained: true },
+            None => Failure::Lost { sent: !speaks_otherwise(&cause), cause, explained: false },
         }
     };
     let target = url[Position::BeforePath..].parse();
@@ -100,8 +110,7 @@ async fn exchange(
             request.headers_mut().insert(HOST, authority);
         }
         _ => {
-            let cause = format!("`{url}` cannot be asked for");
-            return Err(Failure::Lost { cause, sent: false });
+            return Err(not_sent(format!("`{url}` cannot be asked for")));
         }
     }
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;

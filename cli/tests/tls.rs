@@ -10,7 +10,7 @@ use support::*;
 
 /// A control plane behind TLS that answers `kya agent list`.
 fn fake(server: Certified, clients: Option<&Authority>) -> Fake {
-    let fake = Fake::start_tls(server_config(server, clients));
+    let fake = Fake::start_tls(server_config(server, clients, "http/1.1"));
     fake.on("GET /v1/agents", 200, &json!({"agents": [], "next": null}));
     fake
 }
@@ -57,6 +57,7 @@ fn a_server_that_is_not_believed_is_refused_before_the_key_is_sent() {
         assert_eq!((ended.code, &*ended.out), (3, ""), "{complaint}: {ended:?}");
         assert!(ended.err.contains(complaint), "{complaint}: {ended:?}");
         assert!(!ended.err.contains("is unknown"), "nothing was sent: {ended:?}");
+        assert!(!ended.err.contains("is it running"), "it is: {ended:?}");
         assert_eq!(fake.seen(), []);
     }
     // The authorities of this machine know nothing of it either.
@@ -105,6 +106,29 @@ fn a_server_that_does_not_speak_tls_is_said_not_to() {
     let ended = list(&server, &["--ca-file", path(&authority.ca_file())]);
     assert_eq!((ended.code, &*ended.out), (3, ""));
     assert!(ended.err.contains("does not speak TLS on this port"), "{ended:?}");
+}
+
+#[test]
+fn a_handshake_that_never_ends_is_unreachable_and_nothing_was_sent() {
+    // Connections are taken by the system, and nobody shakes hands.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = format!("https://{}", silent.local_addr().unwrap());
+    let authority = Authority::new();
+    let ca = authority.ca_file();
+    let revoke = ["agent", "revoke", AGENT, "--reason", "r", "--ca-file", path(&ca)];
+    let ended = kya(&server, &[&revoke[..], &["--timeout", "100ms"]].concat());
+    assert_eq!((ended.code, &*ended.out), (3, ""));
+    assert!(ended.err.contains("no answer in time"), "{ended:?}");
+    assert!(!ended.err.contains("is unknown"), "{ended:?}");
+}
+
+#[test]
+fn who_asks_the_grpc_port_is_told_of_the_other_one() {
+    let authority = Authority::new();
+    let grpc = Fake::start_tls(server_config(authority.issue(&["127.0.0.1"]), None, "h2"));
+    let ended = list(&grpc.url, &["--ca-file", path(&authority.ca_file())]);
+    assert_eq!((ended.code, &*ended.out), (3, ""));
+    assert!(ended.err.contains("is this the gRPC port (7081)?"), "{ended:?}");
 }
 
 #[test]

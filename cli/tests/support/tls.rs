@@ -80,7 +80,11 @@ impl Authority {
 
 /// How the fake control plane speaks TLS. With `clients`, it asks for a client
 /// certificate of that authority.
-pub fn server_config(server: Certified, clients: Option<&Authority>) -> Arc<ServerConfig> {
+pub fn server_config(
+    server: Certified,
+    clients: Option<&Authority>,
+    protocol: &str,
+) -> Arc<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -94,7 +98,9 @@ pub fn server_config(server: Certified, clients: Option<&Authority>) -> Arc<Serv
         }
     };
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server.key.serialize_der()));
-    Arc::new(builder.with_single_cert(vec![server.der], key).unwrap())
+    let mut config = builder.with_single_cert(vec![server.der], key).unwrap();
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Arc::new(config)
 }
 
 /// Accepts what shakes hands well.

@@ -170,3 +170,41 @@ impl From<RegistryError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kya_core::TokenError;
+
+    use super::*;
+    use crate::nodes::NodeName;
+
+    #[test]
+    fn a_proxy_that_is_not_let_in_is_answered_by_the_kind_of_its_mistake() {
+        let challenge = |error: AccessError| {
+            let response = Problem::from(error).into_response();
+            let challenge = response.headers().get(header::WWW_AUTHENTICATE);
+            (response.status().as_u16(), challenge.map(|value| value.to_str().unwrap().to_owned()))
+        };
+        let (none, wrong) =
+            ("Bearer realm=\"kya\"", "Bearer realm=\"kya\", error=\"invalid_token\"");
+        let name = || "web-1".parse::<NodeName>().unwrap();
+        let other_node = AccessError::OtherNode {
+            name: name(),
+            pattern: name().to_pattern(),
+            node_id: "web-2".to_owned(),
+        };
+        let unavailable = AccessError::Unavailable(StoreError::Corrupt(String::new()));
+        for (error, status, expected) in [
+            (BearerError::Missing.into(), 401, Some(none)),
+            (BearerError::Twice.into(), 401, Some(wrong)),
+            (AccessError::Malformed(TokenError::WrongChecksum), 401, Some(wrong)),
+            (AccessError::Unknown, 401, Some(wrong)),
+            (AccessError::Revoked(name()), 401, Some(wrong)),
+            (AccessError::Expired { name: name(), at: String::new() }, 401, Some(wrong)),
+            (other_node, 403, None),
+            (unavailable, 503, None),
+        ] {
+            assert_eq!(challenge(error), (status, expected.map(str::to_owned)));
+        }
+    }
+}

@@ -36,7 +36,7 @@ pub struct NodeAccess {
 #[derive(Debug, Error)]
 pub enum AccessError {
     /// It presents nothing that could be a credential.
-    #[error("{0}: send `authorization: Bearer nc_…` with the credential of this node")]
+    #[error("{0}: send `authorization: Bearer nc_...` with the credential of this node")]
     Bearer(#[from] BearerError),
     /// What it presents has not the form of a credential.
     #[error("this is not a node credential: {0}")]
@@ -104,10 +104,8 @@ impl NodeAccess {
         let reason = error.reason();
         self.metrics.node_refused(reason);
         if self.warnings.passes() {
-            tracing::warn!(%peer, reason, "refused a proxy: {error}; further ones are counted");
-        }
-        if let AccessError::Unavailable(error) = error {
-            tracing::error!(%error, "store");
+            let source = std::error::Error::source(error);
+            tracing::warn!(%peer, reason, source, "refused a proxy: {error}; further ones are counted");
         }
     }
 

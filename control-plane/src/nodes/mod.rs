@@ -14,6 +14,7 @@ mod identity;
 mod names;
 mod sessions;
 
+pub use crate::bearer::BearerError;
 pub use access::{AccessError, NodeAccess};
 pub use identity::NodeIdentity;
 pub use names::{NodeName, NodeNameError, NodePattern, NodePatternError};
