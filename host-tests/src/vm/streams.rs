@@ -3,6 +3,7 @@
 //! After Envoy's HTTP filter manager and the wasm filter in it, as they behave in
 //! version 1.40.
 
+use super::events::Trapped;
 use super::{Context, Trap, Vm};
 use crate::abi::ROOT_CONTEXT;
 use crate::headers::HeaderMap;
@@ -37,14 +38,11 @@ impl Vm {
         context: u32,
         work: impl FnOnce(&mut Self) -> Result<(), Trap>,
     ) {
-        let done = self.guarded(work);
-        if done.is_none() {
-            let trap = self.peek().process.lock().traps.last().map(ToString::to_string);
-            if let Some(stream) = self.state().ended.get_mut(&context)
-                && stream.end == Some(End::FailedClosed)
-            {
-                stream.end = Some(End::Trapped(trap.unwrap_or_default()));
-            }
+        if let Err(Trapped(trap)) = self.guarded(work)
+            && let Some(stream) = self.state().ended.get_mut(&context)
+            && stream.end == Some(End::FailedClosed)
+        {
+            stream.end = Some(End::Trapped(trap));
         }
     }
 
