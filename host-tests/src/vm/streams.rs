@@ -70,14 +70,13 @@ impl Vm {
         let Some(stream) = self.state().http(context) else { return Ok(()) };
         let half = stream.half_mut(direction);
         let shown = half.take_part(part, end);
-        if half.buffered() > limit {
-            return self.overflow(context, direction);
-        }
+        // The guest still sees what was too much, whatever it says then.
+        let too_much = half.buffered() > limit;
         let Some(shown) = shown else { return Ok(()) };
         let arguments = [context, count(shown), u32::from(end)];
         self.ask(context, Phase::Body(direction), &arguments)?;
         let held = self.state().http(context).map_or(0, |it| it.half(direction).buffered());
-        if held > limit { self.overflow(context, direction) } else { Ok(()) }
+        if too_much || held > limit { self.overflow(context, direction) } else { Ok(()) }
     }
 
     pub(crate) fn trailers(
