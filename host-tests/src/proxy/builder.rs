@@ -29,7 +29,8 @@ const DEFAULT_BUFFER_LIMIT: usize = 1 << 20;
 pub enum FailurePolicy {
     /// It denies them all, for good. Envoy's default.
     FailClosed,
-    /// It replaces the VM when the next request comes.
+    /// It replaces the VM when the next request comes, or the first after
+    /// [`ProxyBuilder::reload_backoff`].
     FailReload,
 }
 
@@ -62,6 +63,7 @@ pub struct ProxyBuilder {
     fuel: u64,
     start_gap: Duration,
     policy: FailurePolicy,
+    reload_backoff: Duration,
     vm_id: String,
     root_id: String,
     plugin_name: String,
@@ -86,6 +88,7 @@ impl ProxyBuilder {
             fuel: DEFAULT_FUEL,
             start_gap: DEFAULT_START_GAP,
             policy: FailurePolicy::FailClosed,
+            reload_backoff: Duration::ZERO,
             vm_id: "vm".to_owned(),
             root_id: "root".to_owned(),
             plugin_name: "plugin".to_owned(),
@@ -177,6 +180,14 @@ impl ProxyBuilder {
         self
     }
 
+    /// How long after the start of a VM it is not replaced, however it failed; none
+    /// unless told otherwise. Envoy waits about a second
+    /// (`reload_config.backoff.base_interval`).
+    pub fn reload_backoff(mut self, backoff: Duration) -> Self {
+        self.reload_backoff = backoff;
+        self
+    }
+
     /// `vm_config.vm_id`: the scope of shared data and queues.
     pub fn vm_id(mut self, vm_id: &str) -> Self {
         vm_id.clone_into(&mut self.vm_id);
@@ -222,6 +233,7 @@ impl ProxyBuilder {
             pre,
             process,
             policy: self.policy,
+            reload_backoff: self.reload_backoff,
             vms: Vec::new(),
             order: Vec::new(),
             schedule: Schedule::in_order(),

@@ -43,6 +43,7 @@ pub struct Proxy {
     process: SharedProcess,
     settings: Arc<VmSettings>,
     policy: FailurePolicy,
+    reload_backoff: Duration,
     start_gap: Duration,
     /// The main VM, if there is one, then the workers.
     vms: Vec<Vm>,

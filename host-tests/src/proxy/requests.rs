@@ -2,6 +2,7 @@
 //! upstream.
 
 use super::{FailurePolicy, Proxy};
+use crate::clock::nanos;
 use crate::headers::HeaderMap;
 use crate::http::{HttpStream, Message, Outcome, RequestState};
 use crate::profile::Profile;
@@ -179,9 +180,7 @@ impl Proxy {
     fn open(&mut self, worker: usize, headers: &[(&str, &[u8])], end: bool) -> InFlight {
         let vm = VmName::Worker(worker);
         assert!(!self.paused.contains(&vm), "{vm} is paused and takes no requests");
-        let reloads =
-            self.policy == FailurePolicy::FailReload || self.settings.profile == Profile::Nginx;
-        if self.failed(vm) && reloads {
+        if self.failed(vm) && self.may_reload(vm) {
             // Envoy fails closed when the new VM does not start either.
             if let Err(error) = self.replace(vm) {
                 return InFlight { vm, at: At::Nowhere(Outcome::Trap(error.to_string())) };
@@ -193,6 +192,13 @@ impl Proxy {
         let serving = self.vm_mut(vm);
         let context = serving.begin(complete(headers), end);
         InFlight { vm, at: At::Vm { serial: serving.serial(), context } }
+    }
+
+    /// True when a failed VM is to be replaced for the next request.
+    fn may_reload(&self, vm: VmName) -> bool {
+        let age = self.monotonic() - self.vm(vm).peek().born;
+        self.settings.profile == Profile::Nginx
+            || (self.policy == FailurePolicy::FailReload && age >= nanos(self.reload_backoff))
     }
 
     fn stream(&self, request: &InFlight) -> Option<&HttpStream> {

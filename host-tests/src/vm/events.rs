@@ -9,21 +9,28 @@ use crate::grpc::StreamKey;
 const BROKEN_CONNECTION: u32 = 11;
 const RESET: &str = "reset";
 
+/// What a trap that has been remembered said.
+pub(crate) struct Trapped(pub(crate) String);
+
 impl Vm {
-    /// Runs something that calls the guest. A trap is remembered, costs every
-    /// request of the VM, and comes to `None`.
+    /// Runs something that calls the guest. A trap is remembered, and costs every
+    /// request of the VM.
     pub(crate) fn guarded<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Trap>,
-    ) -> Option<T> {
-        match work(self) {
-            Ok(done) => Some(done),
-            Err(trap) => {
-                self.peek().process.lock().traps.push(trap);
-                self.fail_streams();
-                None
-            }
-        }
+    ) -> Result<T, Trapped> {
+        work(self).map_err(|trap| {
+            let trapped = Trapped(trap.to_string());
+            self.peek().process.lock().traps.push(trap);
+            self.fail_streams();
+            trapped
+        })
+    }
+
+    /// As [`guarded`](Self::guarded), for a call that nobody waits for.
+    fn notify(&mut self, work: impl FnOnce(&mut Self) -> Result<(), Trap>) {
+        // It is remembered.
+        let _ = self.guarded(work);
     }
 
     /// Does what host calls have put off until the guest returned.
@@ -46,7 +53,7 @@ impl Vm {
 
     /// Fires the timer now and starts it anew.
     pub(crate) fn tick(&mut self) {
-        self.guarded(|vm| vm.call(ROOT_CONTEXT, "proxy_on_tick", &[ROOT_CONTEXT]));
+        self.notify(|vm| vm.call(ROOT_CONTEXT, "proxy_on_tick", &[ROOT_CONTEXT]).map(drop));
         let now = self.peek().process.lock().clock.monotonic();
         if let Some(tick) = &mut self.state().tick {
             tick.due = now + tick.period;
@@ -67,7 +74,7 @@ impl Vm {
         let wake = self.peek().process.lock().queues.take_wake(serial);
         let Some(wake) = wake else { return false };
         let arguments = [wake.context, wake.queue];
-        self.guarded(|vm| vm.call(wake.context, "proxy_on_queue_ready", &arguments));
+        self.notify(|vm| vm.call(wake.context, "proxy_on_queue_ready", &arguments).map(drop));
         true
     }
 
@@ -76,7 +83,7 @@ impl Vm {
         let length = u32::try_from(message.len()).expect("a message of less than 4 GiB");
         self.state().grpc_message = Some(message.to_vec());
         let arguments = [ROOT_CONTEXT, id, length];
-        self.guarded(|vm| {
+        self.notify(|vm| {
             let called = vm.call_alone(ROOT_CONTEXT, "proxy_on_grpc_receive", &arguments);
             vm.state().grpc_message = None;
             called?;
@@ -88,7 +95,7 @@ impl Vm {
     pub(crate) fn grpc_closed(&mut self, id: u32, grpc_status: u32) {
         self.state().status = (grpc_status, String::new());
         let arguments = [ROOT_CONTEXT, id, grpc_status];
-        self.guarded(|vm| vm.call(ROOT_CONTEXT, "proxy_on_grpc_close", &arguments));
+        self.notify(|vm| vm.call(ROOT_CONTEXT, "proxy_on_grpc_close", &arguments).map(drop));
     }
 
     /// Delivers the answer to an HTTP callout, or (with `None`) says that there is
@@ -105,7 +112,7 @@ impl Vm {
             }
         };
         self.state().call_answer = answer;
-        self.guarded(|vm| {
+        self.notify(|vm| {
             let called = vm.call_alone(ROOT_CONTEXT, "proxy_on_http_call_response", &arguments);
             let state = vm.state();
             state.call_answer = None;

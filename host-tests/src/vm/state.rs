@@ -87,6 +87,8 @@ pub(crate) struct VmState {
     pub(crate) name: VmName,
     /// Unique within the process: a replacement has another one.
     pub(crate) serial: u32,
+    /// The monotonic instant of its start.
+    pub(crate) born: u64,
     pub(crate) process: SharedProcess,
     pub(crate) settings: Arc<VmSettings>,
     pub(crate) memory: Option<Memory>,
@@ -123,9 +125,11 @@ impl VmState {
         process: SharedProcess,
         settings: Arc<VmSettings>,
     ) -> Self {
+        let born = process.lock().clock.monotonic();
         Self {
             name,
             serial,
+            born,
             process,
             settings,
             memory: None,

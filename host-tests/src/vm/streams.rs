@@ -3,6 +3,7 @@
 //! After Envoy's HTTP filter manager and the wasm filter in it, as they behave in
 //! version 1.40.
 
+use super::events::Trapped;
 use super::{Context, Trap, Vm};
 use crate::abi::ROOT_CONTEXT;
 use crate::headers::HeaderMap;
@@ -37,14 +38,11 @@ impl Vm {
         context: u32,
         work: impl FnOnce(&mut Self) -> Result<(), Trap>,
     ) {
-        let done = self.guarded(work);
-        if done.is_none() {
-            let trap = self.peek().process.lock().traps.last().map(ToString::to_string);
-            if let Some(stream) = self.state().ended.get_mut(&context)
-                && stream.end == Some(End::FailedClosed)
-            {
-                stream.end = Some(End::Trapped(trap.unwrap_or_default()));
-            }
+        if let Err(Trapped(trap)) = self.guarded(work)
+            && let Some(stream) = self.state().ended.get_mut(&context)
+            && stream.end == Some(End::FailedClosed)
+        {
+            stream.end = Some(End::Trapped(trap));
         }
     }
 
@@ -72,14 +70,13 @@ impl Vm {
         let Some(stream) = self.state().http(context) else { return Ok(()) };
         let half = stream.half_mut(direction);
         let shown = half.take_part(part, end);
-        if half.buffered() > limit {
-            return self.overflow(context, direction);
-        }
+        // The guest still sees what was too much, whatever it says then.
+        let too_much = half.buffered() > limit;
         let Some(shown) = shown else { return Ok(()) };
         let arguments = [context, count(shown), u32::from(end)];
         self.ask(context, Phase::Body(direction), &arguments)?;
         let held = self.state().http(context).map_or(0, |it| it.half(direction).buffered());
-        if held > limit { self.overflow(context, direction) } else { Ok(()) }
+        if too_much || held > limit { self.overflow(context, direction) } else { Ok(()) }
     }
 
     pub(crate) fn trailers(

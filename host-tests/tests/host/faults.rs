@@ -1,5 +1,7 @@
 //! Guests that fail.
 
+use std::time::Duration;
+
 use kya_host_tests::{FailurePolicy, Outcome, Proxy, VmName};
 
 use crate::guests::{guest, started};
@@ -59,6 +61,18 @@ fn with_fail_reload_the_next_request_starts_a_new_vm() {
     assert!(proxy.failed(VmName::Worker(0)));
     assert!(proxy.request(0, &[]).forwarded().is_some());
     assert!(!proxy.failed(VmName::Worker(0)));
+    proxy.take_traps();
+}
+
+#[test]
+fn a_vm_that_has_just_started_is_not_replaced_before_the_backoff() {
+    let builder = guest(&traps_on_b("(unreachable)")).failure_policy(FailurePolicy::FailReload);
+    let mut proxy = builder.reload_backoff(Duration::from_secs(1)).workers(1).start("").unwrap();
+    proxy.request(0, &[("b", b"1")]);
+    proxy.advance(Duration::from_millis(999));
+    assert_eq!(proxy.request(0, &[]), Outcome::FailClosed);
+    proxy.advance(Duration::from_millis(1));
+    assert!(proxy.request(0, &[]).forwarded().is_some());
     proxy.take_traps();
 }
 

@@ -166,7 +166,8 @@ fn a_body_past_the_buffer_limit_is_answered_by_the_proxy() {
     assert_eq!(proxy.state(&request), RequestState::Held);
     proxy.client_sends(&request, b"4", false);
     assert_eq!(proxy.state(&request), RequestState::AnsweredByProxy(413));
-    assert_eq!(said(&proxy), "h 123 b i Payload Too Large c l d e", "the fourth byte is not shown");
+    // Measured in Envoy 1.40: the filter sees what was too much, and cannot help it.
+    assert_eq!(said(&proxy), "h 123 b 1234 b i Payload Too Large c l d e");
     assert_eq!(proxy.finish(request), Outcome::ProxyResponse { status: 413 });
 
     let flowing = proxy.begin_with_body(0, &[]);
