@@ -30,10 +30,11 @@ mod sidecar;
 mod stats;
 pub mod traffic;
 mod upstream;
+mod version;
 mod wait;
 
 pub use api::{Acknowledgement, Acknowledgements, Agent, Api, Change, Node, Nodes, Token, Worker};
-pub use artifacts::{Artifacts, ENVOY_VERSION, FILTER_TARGET, Profile};
+pub use artifacts::{Artifacts, ENVOY_VERSION_VARIABLE, FILTER_TARGET, Profile};
 pub use bootstrap::Bootstrap;
 pub use clock::unix_ms;
 pub use control_plane::{Addresses, ControlPlane, Downed};
@@ -43,4 +44,5 @@ pub use process::Process;
 pub use sidecar::{Sidecar, SidecarOptions};
 pub use stats::Stats;
 pub use upstream::{Upstream, curl_charge};
+pub use version::EnvoyVersion;
 pub use wait::until;

@@ -20,7 +20,7 @@ fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
 
 #[test]
 fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
     let config = dir.path().join("envoy.yaml");
@@ -41,7 +41,7 @@ fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
 
 #[tokio::test]
 async fn envoy_does_not_start_with_a_filter_that_is_configured_wrongly() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
     let good = options.bootstrap(&artifacts)?.render_file(&artifacts.bootstrap())?;

@@ -184,6 +184,8 @@ extern "C" fn proxy_on_grpc_close(root: ContextId, stream: u32, status: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: ContextId, _count: usize, _end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash_if_asked();
     let flow = with_contexts(|contexts| {
         let root = contexts.requests.get(&context)?;
         let vm = contexts.roots.get_mut(root)?.as_mut()?;
@@ -193,6 +195,20 @@ extern "C" fn proxy_on_request_headers(context: ContextId, _count: usize, _end: 
         Some(Flow::Continue) => CONTINUE,
         // A request of a context that is not known is held, never let through.
         Some(Flow::Stop) | None => PAUSE,
+    }
+}
+
+/// Tells such a build from every other: `cargo xtask build` looks for this name.
+#[cfg(feature = "crash-for-tests")]
+#[unsafe(no_mangle)]
+extern "C" fn kya_crash_for_tests() {}
+
+/// Traps, which is how a panic ends too, at a request that asks for it.
+#[cfg(feature = "crash-for-tests")]
+fn crash_if_asked() {
+    let headers = Proxy.request_headers().unwrap_or_default();
+    if headers.iter().any(|(name, _)| name == b"x-kya-test-crash") {
+        core::arch::wasm32::unreachable();
     }
 }
 
