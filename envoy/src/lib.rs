@@ -32,6 +32,7 @@ pub mod traffic;
 mod upstream;
 mod version;
 mod wait;
+mod wire;
 
 pub use api::{Acknowledgement, Acknowledgements, Agent, Api, Change, Node, Nodes, Token, Worker};
 pub use artifacts::{Artifacts, ENVOY_VERSION_VARIABLE, FILTER_TARGET, Profile};
@@ -41,8 +42,9 @@ pub use control_plane::{Addresses, ControlPlane, Downed};
 pub use fleet::{Fleet, FleetOptions, Headless, RunDir};
 pub use ports::reserve_port;
 pub use process::Process;
-pub use sidecar::{Sidecar, SidecarOptions};
+pub use sidecar::{Changes, ListenerFile, Sidecar, SidecarOptions};
 pub use stats::Stats;
 pub use upstream::{Upstream, curl_charge};
 pub use version::EnvoyVersion;
 pub use wait::until;
+pub use wire::{Fault, Towards, Wire};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use kya_envoy::{Artifacts, Downed, RunDir, Sidecar, SidecarOptions};
+use kya_envoy::{Artifacts, Changes, Downed, RunDir, Sidecar, SidecarOptions};
 
 fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
     let absent = Downed::new(artifacts, dir.path())?;
@@ -15,6 +15,7 @@ fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
         upstream: SocketAddr::from(([127, 0, 0, 1], 9)),
         control_plane: absent.grpc(),
         update_key: absent.public_key()?,
+        changes: Changes::default(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use kya_envoy::traffic::{Caller, reach_every_worker};
 use kya_envoy::{
-    Agent, Artifacts, Downed, Fleet, FleetOptions, RunDir, Sidecar, SidecarOptions, Token,
+    Agent, Artifacts, Changes, Downed, Fleet, FleetOptions, RunDir, Sidecar, SidecarOptions, Token,
     Upstream, until,
 };
 
@@ -48,6 +48,7 @@ async fn a_proxy_that_never_saw_a_control_plane_denies_until_it_does() -> Result
         upstream: upstream.address(),
         control_plane: absent.grpc(),
         update_key: absent.public_key()?,
+        changes: Changes::default(),
     };
     let mut sidecar = Sidecar::start(&artifacts, &options, dir.path()).await?;
 
@@ -85,6 +86,7 @@ async fn updates_that_a_stranger_has_signed_change_nothing() -> Result<()> {
         control_plane: control_plane.addresses().grpc,
         // The key of a control plane that is not the one it is connected to.
         update_key: Downed::new(&artifacts, other_dir.path())?.public_key()?,
+        changes: Changes::default(),
     };
     let mut sidecar = Sidecar::start(&artifacts, &options, dir.path()).await?;
 
