@@ -122,9 +122,18 @@ impl Fleet {
         self.sidecars.iter().map(|sidecar| sidecar.workers() as usize).sum()
     }
 
-    /// Waits until every worker of every sidecar decides by the newest revision.
+    /// Waits until every worker of every sidecar decides by the newest revision,
+    /// and the control plane lists no others.
     pub async fn wait_converged(&self) -> Result<()> {
-        wait_converged(self.api(), &self.sidecars).await
+        let exactly = |sidecar: &Sidecar, count| count == sidecar.workers() as usize;
+        wait_known(self.api(), &self.sidecars, exactly).await
+    }
+
+    /// The same where the control plane may list more workers than there are,
+    /// such as those of a listener that drains.
+    pub async fn wait_current(&self) -> Result<()> {
+        let at_least = |sidecar: &Sidecar, count| count >= sidecar.workers() as usize;
+        wait_known(self.api(), &self.sidecars, at_least).await
     }
 
     /// Kills the control plane with SIGKILL.
@@ -189,21 +198,27 @@ impl Headless {
     }
 }
 
-/// Waits until the control plane knows every worker of `sidecars`, each at the
-/// newest revision.
-async fn wait_converged(api: &Api, sidecars: &[Sidecar]) -> Result<()> {
-    until("every worker to be at the newest revision", CONVERGE_LIMIT, async || {
-        let seen = api.nodes().await?;
+/// Waits until the control plane knows `workers` of each of `sidecars`, each at
+/// the newest revision.
+async fn wait_known(
+    api: &Api,
+    sidecars: &[Sidecar],
+    workers: impl Fn(&Sidecar, usize) -> bool,
+) -> Result<()> {
+    let mut last = None;
+    let outcome = until("every worker to be at the newest revision", CONVERGE_LIMIT, async || {
+        let seen = last.insert(api.nodes().await?);
         let current = |sidecar: &Sidecar| {
             seen.nodes.iter().any(|node| {
                 node.node_id == sidecar.node_id()
-                    && node.workers.len() == sidecar.workers() as usize
+                    && workers(sidecar, node.workers.len())
                     && node.workers.iter().all(|worker| worker.revision >= seen.revision)
             })
         };
         Ok(sidecars.iter().all(current).then_some(()))
     })
-    .await
+    .await;
+    outcome.with_context(|| format!("the control plane lists {last:?}"))
 }
 
 /// A folder for the files of one run. It stays behind, and says where it is,

@@ -168,7 +168,7 @@ impl Sidecar {
             bail!("{} has ended:\n{}", self.node_id, self.log()?);
         }
         let stats = self.stats().await?;
-        let reloads = stats.get("wasm.kya.vm_reload");
+        let reloads: u64 = stats.starting_with("wasm.kya.vm_reload").map(|(_, count)| count).sum();
         if reloads > 0 {
             bail!("{} had to reload a filter VM {reloads} times", self.node_id);
         }

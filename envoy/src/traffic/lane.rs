@@ -43,6 +43,24 @@ impl Lane {
         Ok(Self { way, node_id: sidecar.node_id().to_owned(), worker: None })
     }
 
+    /// `each` such lanes to each of `sidecars`: the kernel spreads the connections
+    /// over the workers.
+    pub fn fresh_to_all(sidecars: &[Sidecar], each: usize) -> Result<Vec<Self>> {
+        let lanes = sidecars.iter().flat_map(|sidecar| std::iter::repeat_n(sidecar, each));
+        lanes.map(Self::fresh).collect()
+    }
+
+    /// `each` lanes to each of `sidecars` that keep their connections, of which it
+    /// is not known which worker has them.
+    pub async fn kept_to_all(sidecars: &[Sidecar], each: usize) -> Result<Vec<Self>> {
+        let mut lanes = Vec::new();
+        for sidecar in sidecars.iter().flat_map(|sidecar| std::iter::repeat_n(sidecar, each)) {
+            let way = Way::Kept(Connection::open(sidecar).await?);
+            lanes.push(Self { way, node_id: sidecar.node_id().to_owned(), worker: None });
+        }
+        Ok(lanes)
+    }
+
     /// A lane that keeps one connection, and which worker has accepted it.
     /// Nobody else may connect to the sidecar meanwhile.
     async fn kept(sidecar: &Sidecar) -> Result<Self> {

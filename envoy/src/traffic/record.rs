@@ -56,6 +56,22 @@ impl Record {
         Ok(())
     }
 
+    /// The part of [`Record::check_killed`] that holds for connections which may
+    /// have been closed meanwhile.
+    ///
+    /// # Errors
+    /// When a request was allowed that was sent after the last acknowledgement.
+    pub fn check_not_revived(&self, acks: &Acknowledgements) -> Result<()> {
+        let last = acks.last_applied_unix_ms().unwrap_or(f64::INFINITY);
+        ensure!(acks.complete && last.is_finite(), "not every worker has acknowledged: {acks:?}");
+        let revived =
+            |sample: &&Sample| sample.sent_unix_ms > last && sample.outcome == Outcome::Allowed;
+        match self.samples.iter().find(revived) {
+            Some(sample) => bail!(self.about(&format!("a request was allowed: {sample:?}"))),
+            None => Ok(()),
+        }
+    }
+
     fn check_killed_at(&self, node: &str, acks: &Acknowledgements, also: &[u16]) -> Result<()> {
         let acknowledgements = acks.acknowledgements.iter().filter(|ack| ack.node_id == node);
         let mut applied: Vec<f64> = acknowledgements.map(|ack| ack.applied_unix_ms).collect();

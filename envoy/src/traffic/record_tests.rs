@@ -83,6 +83,13 @@ fn a_kill_of_which_nothing_is_known_afterwards_proves_nothing() {
 }
 
 #[test]
+fn a_connection_that_was_closed_revives_nobody_and_an_allow_does() {
+    record(&BOTH, &GOOD[..4]).check_not_revived(&acks(&[10.0, 20.0])).unwrap();
+    record(&BOTH, &GOOD).check_not_revived(&acks(&[10.0, 18.0])).unwrap_err();
+    record(&BOTH, &GOOD).check_not_revived(&acks(&[])).unwrap_err();
+}
+
+#[test]
 fn another_answer_than_a_denial_has_to_be_expected() {
     let mut samples = GOOD.to_vec();
     samples.push((0, 30.0, 503));

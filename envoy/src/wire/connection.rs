@@ -135,15 +135,7 @@ impl Way<'_> {
         }
         to.write_all(part).await?;
         self.since_fault += part.len() as u64;
-        let mut seen = self.shared.seen();
-        match self.towards {
-            Towards::Proxy => {
-                seen.told += part.len() as u64;
-                seen.newest.record(part);
-            }
-            Towards::ControlPlane => seen.newest.heard(part.len()),
-        }
-        drop(seen);
+        self.shared.seen().note(self.towards, part);
         if matches!(fault, Fault::Slow(_)) {
             tokio::time::sleep(Duration::from_millis(1000 / SLICES_PER_SECOND)).await;
         }

@@ -76,6 +76,19 @@ struct Seen {
     kept: Tape,
 }
 
+impl Seen {
+    /// `bytes` have gone `towards` there.
+    fn note(&mut self, towards: Towards, bytes: &[u8]) {
+        match towards {
+            Towards::Proxy => {
+                self.told += bytes.len() as u64;
+                self.newest.record(bytes);
+            }
+            Towards::ControlPlane => self.newest.heard(bytes.len()),
+        }
+    }
+}
+
 impl Wire {
     /// A wire to `server` that passes everything, on a port of its own.
     pub async fn start(server: SocketAddr) -> Result<Self> {
