@@ -209,11 +209,14 @@ async fn wait_known(
     let outcome = until("every worker to be at the newest revision", CONVERGE_LIMIT, async || {
         let seen = last.insert(api.nodes().await?);
         let current = |sidecar: &Sidecar| {
-            seen.nodes.iter().any(|node| {
-                node.node_id == sidecar.node_id()
-                    && workers(sidecar, node.workers.len())
-                    && node.workers.iter().all(|worker| worker.revision >= seen.revision)
-            })
+            // Two processes may have one name, while the one takes over from the other.
+            let mut named =
+                seen.nodes.iter().filter(|node| node.node_id == sidecar.node_id()).peekable();
+            named.peek().is_some()
+                && named.all(|node| {
+                    workers(sidecar, node.workers.len())
+                        && node.workers.iter().all(|worker| worker.revision >= seen.revision)
+                })
         };
         Ok(sidecars.iter().all(current).then_some(()))
     })
