@@ -22,6 +22,8 @@ pub struct Api {
 pub struct Agent {
     /// `agt_…`
     pub agent_id: String,
+    /// What it is called.
+    pub name: String,
     /// `active`, `suspended` or `revoked`.
     pub status: String,
     /// Revision of its last change.

@@ -1,10 +1,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-/// The Envoy that the project is tested with. `cargo xtask setup` installs it.
-pub const ENVOY_VERSION: &str = "1.40.0";
+use crate::version::EnvoyVersion;
+
+/// The variable that names the Envoy to run by its version.
+pub const ENVOY_VERSION_VARIABLE: &str = "KYA_ENVOY_VERSION";
 
 /// The target that the filter is compiled for.
 pub const FILTER_TARGET: &str = "wasm32-wasip1";
@@ -34,10 +36,12 @@ pub struct Artifacts {
     root: PathBuf,
     target: PathBuf,
     profile: Profile,
+    envoy: EnvoyVersion,
 }
 
 impl Artifacts {
-    /// The artifacts of this workspace with binaries built by `profile`.
+    /// The artifacts of this workspace with binaries built by `profile`, and the
+    /// newest Envoy.
     ///
     /// Honours `CARGO_TARGET_DIR`.
     pub fn new(profile: Profile) -> Self {
@@ -45,12 +49,36 @@ impl Artifacts {
         let root = manifest.parent().unwrap_or(manifest).to_path_buf();
         let target = env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| root.join("target"), |dir| root.join(PathBuf::from(dir)));
-        Self { root, target, profile }
+        Self { root, target, profile, envoy: EnvoyVersion::default() }
     }
 
     /// With debug binaries.
     pub fn debug() -> Self {
         Self::new(Profile::Debug)
+    }
+
+    /// What the tests in real Envoy run: debug binaries, and the Envoy whose
+    /// version is in `KYA_ENVOY_VERSION`, the newest if there is none.
+    ///
+    /// # Errors
+    /// When that is not a version that the project is tested with.
+    pub fn for_tests() -> Result<Self> {
+        let version = match env::var(ENVOY_VERSION_VARIABLE) {
+            Ok(text) => text.parse().context(ENVOY_VERSION_VARIABLE)?,
+            Err(env::VarError::NotPresent) => EnvoyVersion::default(),
+            Err(error) => return Err(error).context(ENVOY_VERSION_VARIABLE),
+        };
+        Ok(Self::debug().with_envoy(version))
+    }
+
+    /// The same with another Envoy.
+    pub fn with_envoy(self, version: EnvoyVersion) -> Self {
+        Self { envoy: version, ..self }
+    }
+
+    /// Which Envoy [`Artifacts::envoy`] is, unless `KYA_ENVOY` names another.
+    pub fn envoy_version(&self) -> EnvoyVersion {
+        self.envoy
     }
 
     /// The folder of the workspace.
@@ -92,16 +120,35 @@ impl Artifacts {
         }
     }
 
+    /// The filter built with the feature `crash-for-tests`: a request can crash
+    /// a VM of it. For tests of what happens then, and for nothing else.
+    pub fn crashing_filter_wasm(&self) -> Result<PathBuf> {
+        let path = self.crashing_filter_target().join(FILTER_TARGET).join("filter/kya_filter.wasm");
+        existing(path, "cargo xtask build --for-tests")
+    }
+
+    /// Cargo's target folder for that build, one of its own: in the same one the
+    /// two would take turns at one file.
+    pub fn crashing_filter_target(&self) -> PathBuf {
+        self.target.join("crash-for-tests")
+    }
+
     /// The folder into which `cargo xtask setup` installs Envoy.
     pub fn envoy_venv(&self) -> PathBuf {
-        self.target.join(format!("envoy-venv-{ENVOY_VERSION}"))
+        self.target.join(format!("envoy-venv-{}", self.envoy))
     }
 
     /// Envoy: `KYA_ENVOY` if it is set, else the installed one.
     pub fn envoy(&self) -> Result<PathBuf> {
         match env::var_os("KYA_ENVOY") {
             Some(path) => existing(PathBuf::from(path), "unset KYA_ENVOY"),
-            None => existing(self.envoy_venv().join("bin/envoy"), "cargo xtask setup"),
+            None => {
+                let command = match self.envoy == EnvoyVersion::default() {
+                    true => "cargo xtask setup",
+                    false => "cargo xtask setup --all-envoys",
+                };
+                existing(self.envoy_venv().join("bin/envoy"), command)
+            }
         }
     }
 
@@ -136,12 +183,17 @@ mod tests {
             root: "/nowhere".into(),
             target: "/nowhere/target".into(),
             profile: Profile::Release,
+            envoy: EnvoyVersion::V1_36,
         };
         let said = artifacts.control_plane().unwrap_err().to_string();
         assert!(said.contains("/nowhere/target/release/kya-control-plane"), "{said}");
         assert!(said.contains("`cargo xtask build --release`"), "{said}");
         let said = artifacts.built_filter().unwrap_err().to_string();
         assert!(said.contains("`cargo xtask build`"), "{said}");
+        if env::var_os("KYA_ENVOY").is_none() {
+            let said = artifacts.envoy().unwrap_err().to_string();
+            assert!(said.contains("1.36.4") && said.contains("`cargo xtask setup --all-envoys`"));
+        }
     }
 
     #[test]

@@ -77,6 +77,22 @@ impl Downed {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
+    /// A copy of all its data, at `to`, which must not exist.
+    pub fn back_up(&self, to: &Path) -> Result<()> {
+        copy_folder(&self.data_dir, to).context("cannot copy the data directory")
+    }
+
+    /// Puts the copy at `from` in the place of its data.
+    pub fn restore(&self, from: &Path) -> Result<()> {
+        fs::remove_dir_all(&self.data_dir)?;
+        copy_folder(from, &self.data_dir).context("cannot put the backup back")
+    }
+
+    /// Its database.
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join("kya.db")
+    }
+
     /// Starts it and waits until it answers.
     pub async fn start(self) -> Result<ControlPlane> {
         let announcement = self.data_dir.join("addresses.json");
@@ -129,6 +145,16 @@ impl ControlPlane {
         self.settled.public_key()
     }
 
+    /// SIGSTOP: its connections stay and nothing answers.
+    pub fn pause(&self) -> Result<()> {
+        self.process.pause()
+    }
+
+    /// SIGCONT: it goes on where it was.
+    pub fn resume(&self) -> Result<()> {
+        self.process.resume()
+    }
+
     /// SIGKILL: it gets no chance to write anything more.
     pub fn kill(self) -> Result<Downed> {
         self.process.kill()?;
@@ -140,6 +166,17 @@ impl ControlPlane {
         let status = self.process.terminate(STOP_LIMIT).await?;
         Ok((self.settled, status))
     }
+}
+
+/// Copies plain files, with their permissions: a data directory has no folders.
+fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 fn read_announcement(path: &Path) -> Result<Option<Addresses>> {

@@ -76,12 +76,26 @@ impl Process {
     /// When it has not ended after `limit`.
     pub async fn terminate(mut self, limit: Duration) -> Result<ExitStatus> {
         if self.is_running()? {
-            let pid = Pid::from_child(&self.child);
-            kill_process(pid, Signal::TERM).with_context(|| format!("SIGTERM to {}", self.name))?;
+            self.signal(Signal::TERM)?;
         }
         let what = format!("{} to end after SIGTERM", self.name);
         let child = &mut self.child;
         until(&what, limit, async || Ok(child.try_wait()?)).await
+    }
+
+    /// SIGSTOP: it stays, with its connections, and does nothing.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(Pid::from_child(&self.child), signal)
+            .with_context(|| format!("cannot send {signal:?} to {}", self.name))
     }
 
     /// SIGKILL, and waits for the end: a crash.
@@ -156,6 +170,27 @@ mod tests {
         process.wait_ready(Duration::from_secs(10), ready).await.unwrap();
         let status = process.terminate(Duration::from_secs(10)).await.unwrap();
         assert_eq!(status.code(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn what_is_paused_does_nothing_until_it_is_resumed() {
+        let (_dir, process) = shell("while :; do echo tick; sleep 0.01; done");
+        let length = || process.log().unwrap().len();
+        let grows = async |from: usize| {
+            let longer = async || Ok((length() > from).then_some(()));
+            until("a tick", Duration::from_secs(10), longer).await.unwrap();
+        };
+        grows(0).await;
+        process.pause().unwrap();
+        // The signal takes effect a moment later.
+        let stopped = || fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+        let is_stopped = async || Ok(stopped().contains(") T ").then_some(()));
+        until("the stop", Duration::from_secs(10), is_stopped).await.unwrap();
+        let then = length();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(length(), then);
+        process.resume().unwrap();
+        grows(then).await;
     }
 
     #[tokio::test]

@@ -19,6 +19,12 @@ impl Stats {
         self.0.get(name).copied().unwrap_or(0)
     }
 
+    /// Everything whose name starts with `prefix`.
+    pub fn starting_with(&self, prefix: &str) -> impl Iterator<Item = (&str, u64)> {
+        let entries = self.0.iter().map(|(name, value)| (name.as_str(), *value));
+        entries.filter(move |(name, _)| name.starts_with(prefix))
+    }
+
     /// How often the filter decided `reason` (`allow`, or a reason to deny).
     pub fn decisions(&self, reason: &str) -> u64 {
         self.get(&format!("wasmcustom.kya.decision.{reason}"))

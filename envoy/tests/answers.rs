@@ -8,8 +8,9 @@ use kya_envoy::{Artifacts, Downed, Fleet, FleetOptions, RunDir, until};
 
 #[tokio::test]
 async fn a_request_without_a_usable_token_gets_401_and_a_challenge() -> Result<()> {
-    let artifacts = Artifacts::debug();
-    let fleet = Fleet::start(&artifacts, &FleetOptions { sidecars: 1, workers: 2 }).await?;
+    let artifacts = Artifacts::for_tests()?;
+    let fleet =
+        Fleet::start(&artifacts, &FleetOptions { sidecars: 1, ..FleetOptions::default() }).await?;
     let agent = fleet.api().register_agent("invoice-bot").await?;
     let token = fleet.api().issue_token(&agent.agent_id).await?;
     fleet.wait_converged().await?;
@@ -53,8 +54,11 @@ async fn token_of_another_fleet(artifacts: &Artifacts) -> Result<String> {
 
 #[tokio::test]
 async fn a_token_ends_by_itself_on_every_worker() -> Result<()> {
-    let fleet =
-        Fleet::start(&Artifacts::debug(), &FleetOptions { sidecars: 1, workers: 2 }).await?;
+    let fleet = Fleet::start(
+        &Artifacts::for_tests()?,
+        &FleetOptions { sidecars: 1, ..FleetOptions::default() },
+    )
+    .await?;
     let agent = fleet.api().register_agent("invoice-bot").await?;
     let token = fleet.api().issue_short_token(&agent.agent_id, 1).await?;
     fleet.wait_converged().await?;
@@ -73,8 +77,11 @@ async fn a_token_ends_by_itself_on_every_worker() -> Result<()> {
 
 #[tokio::test]
 async fn http2_is_decided_in_the_same_way() -> Result<()> {
-    let fleet =
-        Fleet::start(&Artifacts::debug(), &FleetOptions { sidecars: 1, workers: 2 }).await?;
+    let fleet = Fleet::start(
+        &Artifacts::for_tests()?,
+        &FleetOptions { sidecars: 1, ..FleetOptions::default() },
+    )
+    .await?;
     let agent = fleet.api().register_agent("invoice-bot").await?;
     let token = fleet.api().issue_token(&agent.agent_id).await?;
     fleet.wait_converged().await?;

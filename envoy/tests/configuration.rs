@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use kya_envoy::{Artifacts, Downed, RunDir, Sidecar, SidecarOptions};
+use kya_envoy::{Artifacts, Changes, Downed, RunDir, Sidecar, SidecarOptions};
 
 fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
     let absent = Downed::new(artifacts, dir.path())?;
@@ -15,12 +15,13 @@ fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
         upstream: SocketAddr::from(([127, 0, 0, 1], 9)),
         control_plane: absent.grpc(),
         update_key: absent.public_key()?,
+        changes: Changes::default(),
     })
 }
 
 #[test]
 fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
     let config = dir.path().join("envoy.yaml");
@@ -41,7 +42,7 @@ fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
 
 #[tokio::test]
 async fn envoy_does_not_start_with_a_filter_that_is_configured_wrongly() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
     let options = options(&artifacts, &dir)?;
     let good = options.bootstrap(&artifacts)?.render_file(&artifacts.bootstrap())?;

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 const EACH: u64 = 5;
 
 async fn fleet() -> Result<Fleet> {
-    Fleet::start(&Artifacts::debug(), &FleetOptions::default()).await
+    Fleet::start(&Artifacts::for_tests()?, &FleetOptions::default()).await
 }
 
 async fn agent_with_token(fleet: &Fleet, name: &str) -> Result<(Agent, Token)> {

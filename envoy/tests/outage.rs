@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use kya_envoy::traffic::{Caller, reach_every_worker};
 use kya_envoy::{
-    Agent, Artifacts, Downed, Fleet, FleetOptions, RunDir, Sidecar, SidecarOptions, Token,
+    Agent, Artifacts, Changes, Downed, Fleet, FleetOptions, RunDir, Sidecar, SidecarOptions, Token,
     Upstream, until,
 };
 
@@ -38,7 +38,7 @@ async fn every_worker_allows(sidecar: &Sidecar, agent: &Agent, token: &Token) ->
 
 #[tokio::test]
 async fn a_proxy_that_never_saw_a_control_plane_denies_until_it_does() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
     let absent = Downed::new(&artifacts, dir.path())?;
     let upstream = Upstream::start(&artifacts, dir.path()).await?;
@@ -48,6 +48,7 @@ async fn a_proxy_that_never_saw_a_control_plane_denies_until_it_does() -> Result
         upstream: upstream.address(),
         control_plane: absent.grpc(),
         update_key: absent.public_key()?,
+        changes: Changes::default(),
     };
     let mut sidecar = Sidecar::start(&artifacts, &options, dir.path()).await?;
 
@@ -72,7 +73,7 @@ async fn a_proxy_that_never_saw_a_control_plane_denies_until_it_does() -> Result
 
 #[tokio::test]
 async fn updates_that_a_stranger_has_signed_change_nothing() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let (dir, other_dir) = (RunDir::new(&artifacts)?, RunDir::new(&artifacts)?);
     let control_plane = Downed::new(&artifacts, dir.path())?.start().await?;
     let agent = control_plane.api().register_agent("invoice-bot").await?;
@@ -85,6 +86,7 @@ async fn updates_that_a_stranger_has_signed_change_nothing() -> Result<()> {
         control_plane: control_plane.addresses().grpc,
         // The key of a control plane that is not the one it is connected to.
         update_key: Downed::new(&artifacts, other_dir.path())?.public_key()?,
+        changes: Changes::default(),
     };
     let mut sidecar = Sidecar::start(&artifacts, &options, dir.path()).await?;
 
@@ -103,7 +105,7 @@ async fn updates_that_a_stranger_has_signed_change_nothing() -> Result<()> {
 
 #[tokio::test]
 async fn a_revocation_outlives_a_crash_right_after_it() -> Result<()> {
-    let artifacts = Artifacts::debug();
+    let artifacts = Artifacts::for_tests()?;
     let fleet = Fleet::start(&artifacts, &FleetOptions::default()).await?;
     let (agent, token) = agent_with_token(&fleet, "invoice-bot").await?;
     let (other, other_token) = agent_with_token(&fleet, "report-bot").await?;
@@ -127,7 +129,7 @@ async fn a_revocation_outlives_a_crash_right_after_it() -> Result<()> {
 
 #[tokio::test]
 async fn without_the_control_plane_proxies_decide_by_what_they_know() -> Result<()> {
-    let fleet = Fleet::start(&Artifacts::debug(), &FleetOptions::default()).await?;
+    let fleet = Fleet::start(&Artifacts::for_tests()?, &FleetOptions::default()).await?;
     let (agent, token) = agent_with_token(&fleet, "invoice-bot").await?;
     let (revoked, revoked_token) = agent_with_token(&fleet, "report-bot").await?;
     fleet.api().revoke_agent(&revoked.agent_id, "compromised").await?;

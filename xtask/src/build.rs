@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
 
 use crate::command::{self, cargo};
@@ -14,22 +14,59 @@ pub(crate) struct Options {
     /// Optimise the binaries too. The filter always is.
     #[arg(long)]
     release: bool,
+    /// Build also the filter that a test can crash.
+    #[arg(long)]
+    for_tests: bool,
 }
+
+/// What only a filter built with `crash-for-tests` exports.
+const CRASH_MARK: &[u8] = b"kya_crash_for_tests";
 
 /// All of it, with a word on what came out.
 pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
     filter(artifacts)?;
+    if options.for_tests {
+        crashing_filter(artifacts)?;
+    }
     binaries(artifacts, if options.release { Profile::Release } else { Profile::Debug })?;
     let wasm = artifacts.filter_wasm()?;
     eprintln!("{} has {} bytes", wasm.display(), fs::metadata(&wasm)?.len());
     Ok(())
 }
 
+const FILTER_BUILD: [&str; 7] =
+    ["build", "-p", "kya-filter", "--target", FILTER_TARGET, "--profile", "filter"];
+
 /// The filter, as Envoy loads it.
+///
+/// # Errors
+/// When the build fails, or what came out can be crashed by a request.
 pub(crate) fn filter(artifacts: &Artifacts) -> Result<()> {
     setup::rust_target(artifacts)?;
-    let arguments = ["build", "-p", "kya-filter", "--target", FILTER_TARGET, "--profile", "filter"];
-    command::run(&mut cargo(artifacts, &arguments))
+    command::run(&mut cargo(artifacts, &FILTER_BUILD))?;
+    let wasm = artifacts.filter_wasm()?;
+    ensure!(
+        !contains(&fs::read(&wasm)?, CRASH_MARK),
+        "{} was built with the feature `crash-for-tests`, which must be off by default",
+        wasm.display()
+    );
+    Ok(())
+}
+
+/// The filter that a test can crash.
+pub(crate) fn crashing_filter(artifacts: &Artifacts) -> Result<()> {
+    setup::rust_target(artifacts)?;
+    let mut command = cargo(artifacts, &FILTER_BUILD);
+    command.args(["--features", "crash-for-tests", "--target-dir"]);
+    command::run(command.arg(artifacts.crashing_filter_target()))?;
+    let wasm = artifacts.crashing_filter_wasm()?;
+    // Else the check of the other build proves nothing.
+    ensure!(contains(&fs::read(&wasm)?, CRASH_MARK), "{} cannot be crashed", wasm.display());
+    Ok(())
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 /// `kya-control-plane`, `kya` and `kya-payments`.

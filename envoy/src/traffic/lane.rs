@@ -1,3 +1,5 @@
+use std::fmt;
+
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, StatusCode};
 
@@ -7,6 +9,7 @@ use crate::Sidecar;
 use crate::upstream::{CHARGES, charge_body};
 
 const MOST_CONNECTIONS: usize = 200;
+const CRASH_HEADER: (&str, &str) = ("x-kya-test-crash", "1");
 
 /// One line of requests to one sidecar, each sent when the last was answered.
 #[derive(Debug, Clone)]
@@ -24,11 +27,38 @@ enum Way {
     Kept(Connection),
 }
 
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.worker {
+            Some(worker) => write!(f, "{} worker {worker}", self.node_id),
+            None => f.write_str(&self.node_id),
+        }
+    }
+}
+
 impl Lane {
     /// A lane that makes charges, each on a new connection.
     pub fn fresh(sidecar: &Sidecar) -> Result<Self> {
         let way = Way::Fresh { http: fresh_connections().build()?, url: sidecar.url(CHARGES) };
         Ok(Self { way, node_id: sidecar.node_id().to_owned(), worker: None })
+    }
+
+    /// `each` such lanes to each of `sidecars`: the kernel spreads the connections
+    /// over the workers.
+    pub fn fresh_to_all(sidecars: &[Sidecar], each: usize) -> Result<Vec<Self>> {
+        let lanes = sidecars.iter().flat_map(|sidecar| std::iter::repeat_n(sidecar, each));
+        lanes.map(Self::fresh).collect()
+    }
+
+    /// `each` lanes to each of `sidecars` that keep their connections, of which it
+    /// is not known which worker has them.
+    pub async fn kept_to_all(sidecars: &[Sidecar], each: usize) -> Result<Vec<Self>> {
+        let mut lanes = Vec::new();
+        for sidecar in sidecars.iter().flat_map(|sidecar| std::iter::repeat_n(sidecar, each)) {
+            let way = Way::Kept(Connection::open(sidecar).await?);
+            lanes.push(Self { way, node_id: sidecar.node_id().to_owned(), worker: None });
+        }
+        Ok(lanes)
     }
 
     /// A lane that keeps one connection, and which worker has accepted it.
@@ -46,6 +76,23 @@ impl Lane {
             node_id: sidecar.node_id().to_owned(),
             worker: Some(u32::try_from(worker)?),
         })
+    }
+
+    /// One that leads nowhere.
+    #[cfg(test)]
+    pub(super) fn for_tests(node_id: &str, worker: Option<u32>) -> Self {
+        let way = Way::Fresh { http: Client::new(), url: String::new() };
+        Self { way, node_id: node_id.to_owned(), worker }
+    }
+
+    /// Asks a filter that was built with `crash-for-tests` to crash. The lane
+    /// must be one that keeps its connection, so that it is known which worker
+    /// is meant.
+    pub async fn crash(&self) -> Result<StatusCode> {
+        match &self.way {
+            Way::Kept(connection) => connection.request_with("none", &[CRASH_HEADER]).await,
+            Way::Fresh { .. } => bail!("it is not known which worker this would crash"),
+        }
     }
 
     /// Makes one request, and returns the status once the whole answer is there.

@@ -2,7 +2,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use reqwest::StatusCode;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,6 +19,17 @@ pub enum Outcome {
     Failed,
 }
 
+impl Outcome {
+    /// Of a request that was answered with `status`, or not at all.
+    pub(super) fn of(status: Option<u16>) -> Self {
+        match status {
+            Some(200..=299) => Self::Allowed,
+            Some(403) => Self::Denied,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// One request of a load.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample {
@@ -29,6 +39,8 @@ pub struct Sample {
     pub sent_unix_ms: f64,
     /// When its answer was there, in milliseconds since 1970.
     pub answered_unix_ms: f64,
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
     /// What became of it.
     pub outcome: Outcome,
 }
@@ -62,6 +74,16 @@ impl Load {
         Self { stop, samples, tasks }
     }
 
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there is no sample yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The samples from number `from` on, in the order of their answers.
     pub fn samples_from(&self, from: usize) -> Vec<Sample> {
         let samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
@@ -80,10 +102,7 @@ impl Load {
 
 async fn send(index: usize, lane: &Lane, token: &str) -> Sample {
     let sent_unix_ms = unix_ms();
-    let outcome = match lane.request(token).await {
-        Ok(status) if status.is_success() => Outcome::Allowed,
-        Ok(StatusCode::FORBIDDEN) => Outcome::Denied,
-        _ => Outcome::Failed,
-    };
-    Sample { lane: index, sent_unix_ms, answered_unix_ms: unix_ms(), outcome }
+    let status = lane.request(token).await.ok().map(|status| status.as_u16());
+    let answered_unix_ms = unix_ms();
+    Sample { lane: index, sent_unix_ms, answered_unix_ms, status, outcome: Outcome::of(status) }
 }

@@ -215,6 +215,8 @@ extern "C" fn proxy_on_http_call_response(
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(context: Id, _count: usize, _end: u32) -> u32 {
+    #[cfg(feature = "crash-for-tests")]
+    crash_if_asked();
     let _call = Call::about(context);
     let flow =
         with_contexts(|contexts| Some(contexts.arrive(context)?.request(ContextId(context))));
@@ -235,6 +237,20 @@ extern "C" fn proxy_on_response_headers(context: Id, _count: usize, _end: u32) -
         }
     });
     CONTINUE
+}
+
+/// Tells such a build from every other: `cargo xtask build` looks for this name.
+#[cfg(feature = "crash-for-tests")]
+#[unsafe(no_mangle)]
+extern "C" fn kya_crash_for_tests() {}
+
+/// Traps, which is how a panic ends too, at a request that asks for it.
+#[cfg(all(feature = "crash-for-tests", target_arch = "wasm32"))]
+fn crash_if_asked() {
+    let headers = Proxy::new(0).request_headers().unwrap_or_default();
+    if headers.iter().any(|(name, _)| name == b"x-kya-test-crash") {
+        core::arch::wasm32::unreachable();
+    }
 }
 
 /// 1: this context needs nothing more and may be deleted.

@@ -47,7 +47,11 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<ExitCode> 
 
 async fn show(artifacts: &Artifacts, options: &Options) -> Result<ExitCode> {
     let narrator = Narrator::new(options.json);
-    let size = FleetOptions { sidecars: options.sidecars.into(), workers: options.workers.into() };
+    let size = FleetOptions {
+        sidecars: options.sidecars.into(),
+        workers: options.workers.into(),
+        ..FleetOptions::default()
+    };
     let mut interrupted = std::pin::pin!(interruption());
 
     narrator.say("starting the control plane, the payments service and the sidecars …");

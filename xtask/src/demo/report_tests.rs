@@ -18,6 +18,7 @@ fn sample(lane: usize, sent_ms: f64, outcome: Outcome) -> Sample {
         lane,
         sent_unix_ms: COMMIT + sent_ms,
         answered_unix_ms: COMMIT + sent_ms + 0.5,
+        status: None,
         outcome,
     }
 }

@@ -8,8 +8,13 @@ use anyhow::{Context, Result, bail};
 use reqwest::Client;
 use serde_json::Value;
 
+mod listener_file;
+mod options;
+
+pub use listener_file::ListenerFile;
+pub use options::{Changes, SidecarOptions};
+
 use crate::Artifacts;
-use crate::bootstrap::Bootstrap;
 use crate::process::Process;
 use crate::stats::Stats;
 
@@ -26,21 +31,6 @@ const SIGNS_OF_A_CRASH: [&str; 7] = [
     "Caught Segmentation fault",
 ];
 
-/// One sidecar to be.
-#[derive(Debug, Clone)]
-pub struct SidecarOptions {
-    /// Envoy's `node.id`.
-    pub node_id: String,
-    /// Worker threads.
-    pub workers: u32,
-    /// The service behind it.
-    pub upstream: SocketAddr,
-    /// The gRPC address of the control plane.
-    pub control_plane: SocketAddr,
-    /// Whose signed updates count.
-    pub update_key: String,
-}
-
 /// A running Envoy with the filter in it.
 #[derive(Debug)]
 pub struct Sidecar {
@@ -49,26 +39,8 @@ pub struct Sidecar {
     workers: u32,
     admin: SocketAddr,
     listener: SocketAddr,
+    listener_file: Option<ListenerFile>,
     http: Client,
-}
-
-impl SidecarOptions {
-    /// The shipped bootstrap with these options, on free ports.
-    ///
-    /// # Errors
-    /// When the filter was not built.
-    pub fn bootstrap(&self, artifacts: &Artifacts) -> Result<Bootstrap> {
-        Ok(Bootstrap {
-            node_id: self.node_id.clone(),
-            node_cluster: "payments".into(),
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            admin_port: 0,
-            upstream: self.upstream,
-            control_plane: self.control_plane,
-            filter_wasm: artifacts.filter_wasm()?,
-            update_key: self.update_key.clone(),
-        })
-    }
 }
 
 impl Sidecar {
@@ -81,7 +53,7 @@ impl Sidecar {
         options: &SidecarOptions,
         dir: &Path,
     ) -> Result<Self> {
-        let yaml = options.bootstrap(artifacts)?.render_file(&artifacts.bootstrap())?;
+        let yaml = options.yaml(artifacts)?;
         Self::start_with(artifacts, options, &yaml, dir).await
     }
 
@@ -92,17 +64,27 @@ impl Sidecar {
         yaml: &str,
         dir: &Path,
     ) -> Result<Self> {
-        let file = |suffix: &str| dir.join(format!("{}.{suffix}", options.node_id));
+        let changes = &options.changes;
+        let epoch = changes.restart_epoch.map_or(String::new(), |epoch| format!("-{epoch}"));
+        let file = |suffix: &str| dir.join(format!("{}{epoch}.{suffix}", options.node_id));
         let (config, admin_path) = (file("yaml"), file("admin"));
+        let (yaml, listener_file) = match changes.listener_file {
+            true => {
+                let (yaml, file) = ListenerFile::split(yaml, &file("listener.yaml"))?;
+                (yaml, Some(file))
+            }
+            false => (yaml.to_owned(), None),
+        };
         fs::write(&config, yaml)?;
 
         let mut command = Command::new(artifacts.envoy()?);
+        let base_id = dir.join(format!("{}.base-id", options.node_id));
         command
-            // Hot restart is what makes two Envoys of one machine collide.
-            .arg("--disable-hot-restart")
+            .args(hot_restart(changes.restart_epoch, &base_id)?)
             .args(["--concurrency", &options.workers.to_string()])
             // At `info` Envoy lists all its extensions; the filter's own words matter.
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
+            .args(&changes.arguments)
             .arg("--admin-address-path")
             .arg(&admin_path)
             .arg("-c")
@@ -117,7 +99,7 @@ impl Sidecar {
             })
             .await?;
         let (node_id, workers) = (options.node_id.clone(), options.workers);
-        Ok(Self { process, node_id, workers, admin, listener, http })
+        Ok(Self { process, node_id, workers, admin, listener, listener_file, http })
     }
 
     /// Envoy's `node.id`.
@@ -138,6 +120,21 @@ impl Sidecar {
     /// Its admin page.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its listener, where [`Changes::listener_file`] was asked for.
+    pub fn listener_file(&mut self) -> Result<&mut ListenerFile> {
+        self.listener_file.as_mut().context("the listener is in the bootstrap")
+    }
+
+    /// Whether Envoy has not ended.
+    pub fn is_running(&mut self) -> Result<bool> {
+        self.process.is_running()
     }
 
     /// The address of `path` as agents see it.
@@ -171,7 +168,7 @@ impl Sidecar {
             bail!("{} has ended:\n{}", self.node_id, self.log()?);
         }
         let stats = self.stats().await?;
-        let reloads = stats.get("wasm.kya.vm_reload");
+        let reloads: u64 = stats.starting_with("wasm.kya.vm_reload").map(|(_, count)| count).sum();
         if reloads > 0 {
             bail!("{} had to reload a filter VM {reloads} times", self.node_id);
         }
@@ -182,6 +179,20 @@ impl Sidecar {
             None => Ok(()),
         }
     }
+}
+
+/// Two Envoys of one machine collide where hot restart is possible, unless each
+/// has a base id of its own: the first of a row chooses one, and the next take it.
+fn hot_restart(epoch: Option<u32>, base_id: &Path) -> Result<Vec<String>> {
+    let arguments: &[&str] = match epoch {
+        None => &["--disable-hot-restart"],
+        Some(0) => &["--use-dynamic-base-id", "--base-id-path", &base_id.display().to_string()],
+        Some(epoch) => {
+            let base_id = fs::read_to_string(base_id).context("the first Envoy left no base id")?;
+            &["--base-id", &base_id.trim().to_owned(), "--restart-epoch", &epoch.to_string()]
+        }
+    };
+    Ok(arguments.iter().map(|argument| (*argument).to_owned()).collect())
 }
 
 /// Envoy's address of an admin page on port 0, once it has written it.
