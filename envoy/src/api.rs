@@ -135,6 +135,18 @@ impl Api {
         &self.key
     }
 
+    /// Registers the proxies whose `node.id` matches, and returns the credential
+    /// by which they authenticate.
+    pub async fn register_nodes(&self, name: &str, matching: &str) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Registered {
+            credential: String,
+        }
+        let body = json!({ "name": name, "match": matching });
+        let registered: Registered = self.post("/v1/nodes", body).await?;
+        Ok(registered.credential)
+    }
+
     /// Registers an agent.
     pub async fn register_agent(&self, name: &str) -> Result<Agent> {
         self.post("/v1/agents", json!({ "name": name })).await

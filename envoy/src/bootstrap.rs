@@ -18,6 +18,8 @@ pub struct Bootstrap {
     pub upstream: SocketAddr,
     /// The gRPC address of the control plane.
     pub control_plane: SocketAddr,
+    /// The HTTP address of the control plane.
+    pub control_plane_http: SocketAddr,
     /// The compiled filter.
     pub filter_wasm: PathBuf,
     /// Whose signed updates count: `ed25519:…`.
@@ -55,7 +57,7 @@ impl Bootstrap {
         self.render(&template)
     }
 
-    fn values(&self) -> [(&'static str, String); 11] {
+    fn values(&self) -> [(&'static str, String); 13] {
         [
             ("KYA_NODE_ID", self.node_id.clone()),
             ("KYA_NODE_CLUSTER", self.node_cluster.clone()),
@@ -66,6 +68,8 @@ impl Bootstrap {
             ("KYA_UPSTREAM_PORT", self.upstream.port().to_string()),
             ("KYA_CONTROL_PLANE_HOST", self.control_plane.ip().to_string()),
             ("KYA_CONTROL_PLANE_PORT", self.control_plane.port().to_string()),
+            ("KYA_CONTROL_PLANE_HTTP_HOST", self.control_plane_http.ip().to_string()),
+            ("KYA_CONTROL_PLANE_HTTP_PORT", self.control_plane_http.port().to_string()),
             ("KYA_FILTER_WASM", self.filter_wasm.display().to_string()),
             ("KYA_UPDATE_KEY", self.update_key.clone()),
         ]
@@ -86,6 +90,7 @@ mod tests {
             admin_port: 0,
             upstream: loopback(3000),
             control_plane: loopback(7081),
+            control_plane_http: loopback(7080),
             filter_wasm: "/etc/kya/kya_filter.wasm".into(),
             update_key: "ed25519:AAAA".into(),
         }

@@ -33,7 +33,10 @@ pub struct Downed {
     binary: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
+    http: SocketAddr,
     grpc: SocketAddr,
+    /// By which every proxy of the run authenticates, once there is one.
+    credential: Option<String>,
 }
 
 /// A running control plane.
@@ -52,7 +55,9 @@ impl Downed {
             binary: artifacts.control_plane()?,
             data_dir: dir.join("data"),
             log: dir.join("control-plane.log"),
+            http: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
+            credential: None,
         })
     }
 
@@ -94,11 +99,11 @@ impl Downed {
     }
 
     /// Starts it and waits until it answers.
-    pub async fn start(self) -> Result<ControlPlane> {
+    pub async fn start(mut self) -> Result<ControlPlane> {
         let announcement = self.data_dir.join("addresses.json");
         let mut command = Command::new(&self.binary);
         command
-            .args(["serve", "--http-listen", "127.0.0.1:0", "--grpc-listen"])
+            .args(["serve", "--http-listen", &self.http.to_string(), "--grpc-listen"])
             .arg(self.grpc.to_string())
             .arg("--data-dir")
             .arg(&self.data_dir);
@@ -109,12 +114,15 @@ impl Downed {
         let mut process = Process::spawn("the control plane", &mut command, &self.log)?;
         let addresses =
             process.wait_ready(START_LIMIT, async || read_announcement(&announcement)).await?;
-        if addresses.grpc != self.grpc {
-            bail!("the control plane listens on {}, not on {}", addresses.grpc, self.grpc);
+        if (addresses.http, addresses.grpc) != (self.http, self.grpc) {
+            bail!("the control plane listens elsewhere than it was told: {addresses:?}");
         }
         let key = fs::read_to_string(self.data_dir.join("admin.key"))
             .context("the control plane left no admin key")?;
         let api = Api::new(&format!("http://{}", addresses.http), key.trim())?;
+        if self.credential.is_none() {
+            self.credential = Some(api.register_nodes("fleet", "*").await?);
+        }
         Ok(ControlPlane { process, settled: self, addresses, api })
     }
 }
@@ -143,6 +151,11 @@ impl ControlPlane {
     /// The key that proxies have to trust.
     pub fn public_key(&self) -> Result<String> {
         self.settled.public_key()
+    }
+
+    /// By which every proxy of the run authenticates.
+    pub fn node_credential(&self) -> Result<&str> {
+        self.settled.credential.as_deref().context("no node was registered")
     }
 
     /// SIGSTOP: its connections stay and nothing answers.

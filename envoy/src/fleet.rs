@@ -91,6 +91,8 @@ impl Fleet {
             workers,
             upstream: self.upstream.address(),
             control_plane: self.control_plane.addresses().grpc,
+            control_plane_http: self.control_plane.addresses().http,
+            node_credential: self.control_plane.node_credential()?.to_owned(),
             update_key: self.control_plane.public_key()?,
             changes: Changes::default(),
         })

@@ -88,7 +88,9 @@ impl Sidecar {
             .arg("--admin-address-path")
             .arg(&admin_path)
             .arg("-c")
-            .arg(&config);
+            .arg(&config)
+            // The bootstrap hands it to the filter; it is in no file.
+            .env("KYA_NODE_CREDENTIAL", &options.node_credential);
         let mut process = Process::spawn(&options.node_id, &mut command, &file("log"))?;
 
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;

@@ -17,8 +17,12 @@ pub struct SidecarOptions {
     pub upstream: SocketAddr,
     /// The gRPC address of the control plane.
     pub control_plane: SocketAddr,
+    /// The HTTP address of the control plane.
+    pub control_plane_http: SocketAddr,
     /// Whose signed updates count.
     pub update_key: String,
+    /// By which it authenticates to the control plane.
+    pub node_credential: String,
     /// What is different from what is shipped.
     pub changes: Changes,
 }
@@ -71,6 +75,7 @@ impl SidecarOptions {
             admin_port: 0,
             upstream: self.upstream,
             control_plane: self.control_plane,
+            control_plane_http: self.control_plane_http,
             filter_wasm,
             update_key: self.update_key.clone(),
         })
