@@ -40,14 +40,20 @@ async fn every_worker_allows(sidecar: &Sidecar, agent: &Agent, token: &Token) ->
 async fn a_proxy_that_never_saw_a_control_plane_denies_until_it_does() -> Result<()> {
     let artifacts = Artifacts::for_tests()?;
     let dir = RunDir::new(&artifacts)?;
-    let absent = Downed::new(&artifacts, dir.path())?;
+    // It has run before, so that the proxy is registered.
+    let control_plane = Downed::new(&artifacts, dir.path())?.start().await?;
+    let addresses = control_plane.addresses();
+    let node_credential = control_plane.node_credential()?.to_owned();
+    let (absent, _) = control_plane.stop().await?;
     let upstream = Upstream::start(&artifacts, dir.path()).await?;
     let options = SidecarOptions {
         node_id: "sidecar-1".into(),
         workers: 2,
         upstream: upstream.address(),
-        control_plane: absent.grpc(),
+        control_plane: addresses.grpc,
+        control_plane_http: addresses.http,
         update_key: absent.public_key()?,
+        node_credential,
         changes: Changes::default(),
     };
     let mut sidecar = Sidecar::start(&artifacts, &options, dir.path()).await?;
@@ -84,6 +90,8 @@ async fn updates_that_a_stranger_has_signed_change_nothing() -> Result<()> {
         workers: 2,
         upstream: upstream.address(),
         control_plane: control_plane.addresses().grpc,
+        control_plane_http: control_plane.addresses().http,
+        node_credential: control_plane.node_credential()?.to_owned(),
         // The key of a control plane that is not the one it is connected to.
         update_key: Downed::new(&artifacts, other_dir.path())?.public_key()?,
         changes: Changes::default(),
