@@ -3,10 +3,15 @@
 mod places;
 mod write_timeout;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -58,9 +63,13 @@ pub(crate) async fn serve(
             accepted = accept(&listener, &places) => accepted,
             () = stop.cancelled() => break,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some((stream, peer, place)) = accepted else { continue };
         let stream = TokioIo::new(WriteTimeout::new(stream, limits.write));
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.call(request)
+        });
         let connection = graceful.watch(builder.serve_connection(stream, service));
         tokio::spawn(async move {
             let _place = place;
@@ -75,7 +84,7 @@ pub(crate) async fn serve(
 
 /// Waits for a free place first, so that further clients wait in the backlog.
 /// `None` if nobody could be let in; there is nothing to do but to try again.
-async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, Place)> {
+async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, SocketAddr, Place)> {
     let free = places.free().await?;
     let (stream, peer) = accept::or_pause(listener.accept()).await?;
     let place = places.give(free, peer.ip());
@@ -83,7 +92,7 @@ async fn accept(listener: &TcpListener, places: &Places) -> Option<(TcpStream, P
         tracing::warn!(%peer, "refused a connection: this peer has half of all places");
     }
     stream.set_nodelay(true).ok()?;
-    Some((stream, place?))
+    Some((stream, peer, place?))
 }
 
 #[cfg(test)]

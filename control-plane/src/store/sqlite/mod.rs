@@ -1,6 +1,7 @@
 //! The embedded store: one SQLite file, one writer, several readers.
 
 mod read;
+mod records;
 mod rows;
 mod write;
 
@@ -11,15 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, Position, Revision, Status, TokenId, UnixSeconds};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
 use super::{
-    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError,
-    StoredSnapshot, StoredUpdate, Token,
+    Agent, Cause, Committed, Event, NewAgent, NewToken, Outcome, Pages, StatusAction, Store,
+    StoreError, StoredUpdate, Token,
 };
 use crate::time::Clock;
 
@@ -114,7 +115,7 @@ impl Store for SqliteStore {
 
     async fn agents(
         &self,
-        status: Option<AgentStatus>,
+        status: Option<Status>,
         after: Option<AgentId>,
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError> {
@@ -130,12 +131,13 @@ impl Store for SqliteStore {
         read::tokens(&mut *self.readers.acquire().await?, holder, after, limit).await
     }
 
-    async fn snapshot(&self, horizon: UnixSeconds) -> Result<StoredSnapshot, StoreError> {
-        // One transaction, so that position, agents and tokens belong together.
+    async fn records(&self, horizon: UnixSeconds, pages: Pages) -> Result<Position, StoreError> {
+        // One transaction, so that position and records belong together.
         let mut transaction = self.readers.begin().await?;
-        let snapshot = read::snapshot(&mut transaction, horizon).await?;
+        let position = read::head(&mut transaction).await?.position;
+        records::send(&mut transaction, horizon, &pages).await?;
         transaction.commit().await?;
-        Ok(snapshot)
+        Ok(position)
     }
 
     async fn updates_after(

@@ -1,22 +1,25 @@
 //! Rows to records.
 
-use kya_core::{AgentId, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire};
+use kya_core::{AgentId, GrantIndex, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire};
 use prost::Message;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use crate::store::{
-    Agent, Cause, Committed, Event, StoreError, StoredUpdate, Token, status_from_name,
+    Agent, Cause, Committed, Event, StoreError, StoredUpdate, Token, in_flight_from_name,
+    status_from_name,
 };
 use crate::time::UnixMicros;
 
 pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
     let status: &str = row.try_get("status")?;
+    let in_flight: &str = row.try_get("in_flight")?;
     let public_key: Option<&str> = row.try_get("public_key")?;
     Ok(Agent {
         id: agent_id(row, "id")?,
         name: row.try_get("name")?,
         status: status_from_name(status).ok_or_else(|| corrupt("status", status))?,
+        in_flight: in_flight_from_name(in_flight).ok_or_else(|| corrupt("in_flight", in_flight))?,
         public_key: public_key
             .map(str::parse)
             .transpose()
@@ -36,11 +39,19 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
         id: TokenId::from_slice(row.try_get("id")?).map_err(|error| corrupt("id", error))?,
         digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
         agent_id: agent_id(row, "agent_id")?,
+        grant: grant(row)?.0,
         issued_at: micros(row, "issued_us")?,
         expires: UnixSeconds(unsigned(row, "expires_s")?),
         revoked_at: optional_micros(row, "revoked_us")?,
         revision: Revision(unsigned(row, "revision")?),
     })
+}
+
+/// Needs `grant_index` and `agent_id`.
+pub(super) fn grant(row: &SqliteRow) -> Result<(GrantIndex, AgentId), StoreError> {
+    let index = unsigned(row, "grant_index")?;
+    let known = u32::try_from(index).ok().and_then(GrantIndex::new);
+    Ok((known.ok_or_else(|| corrupt("grant_index", index))?, agent_id(row, "agent_id")?))
 }
 
 /// Needs `epoch`, `revision` and the column named `at`.
