@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kya_core::PublicKey;
-use kya_core::wire::{AgentStatus, proxy_message::Message};
+use kya_core::Status;
+use kya_core::wire::proxy_message::Message;
 use serde_json::{Value, json};
 use support::proxy::{hello, message};
 use support::{Api, PATIENCE, TestProxy};
@@ -149,8 +150,8 @@ async fn what_was_revoked_stays_revoked_when_the_program_is_killed_right_after()
     let mut proxy = program.proxy().await;
     proxy.next().await;
     assert_eq!(proxy.position().revision.0, 9);
-    assert_eq!(proxy.known.agents.len(), 3);
-    assert!(proxy.known.agents.values().all(|agent| agent.status() == AgentStatus::Revoked));
+    assert_eq!(proxy.known().agents.len(), 3);
+    assert!(proxy.known().agents.values().all(|agent| agent.standing.status == Status::Revoked));
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 //! is signed pass, so that a revocation waits for none of them.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kya_core::wire::{Chunks, ControlMessage, SignedUpdate, control_message::Message};
 use tokio::sync::mpsc::error::SendTimeoutError;
@@ -24,6 +25,10 @@ pub(super) struct Lanes {
     chunks: mpsc::Sender<Chunks>,
     manifests: Arc<Semaphore>,
     patience: Duration,
+    /// Messages that the transport has taken.
+    taken: Arc<AtomicU64>,
+    /// When nothing waited, or how many were taken was last seen to change.
+    moved: Mutex<(Instant, u64)>,
 }
 
 /// Where the transport takes it from.
@@ -31,6 +36,7 @@ pub(super) struct Lanes {
 pub(super) struct Outbound {
     signed: mpsc::Receiver<Signed>,
     chunks: mpsc::Receiver<Chunks>,
+    taken: Arc<AtomicU64>,
 }
 
 #[derive(Debug)]
@@ -46,8 +52,10 @@ pub(super) fn lanes(signed: usize, patience: Duration) -> (Lanes, Outbound) {
     let (say, said) = mpsc::channel(signed.max(1));
     let (give, given) = mpsc::channel(WAITING_CHUNKS);
     let manifests = Arc::new(Semaphore::new(WAITING_MANIFESTS));
-    let lanes = Lanes { signed: say, chunks: give, manifests, patience };
-    (lanes, Outbound { signed: said, chunks: given })
+    let taken = Arc::<AtomicU64>::default();
+    let outbound = Outbound { signed: said, chunks: given, taken: Arc::clone(&taken) };
+    let moved = Mutex::new((Instant::now(), 0));
+    (Lanes { signed: say, chunks: give, manifests, patience, taken, moved }, outbound)
 }
 
 impl Lanes {
@@ -75,6 +83,23 @@ impl Lanes {
         self.judge(sent)
     }
 
+    /// Fails if something has waited for as long as `patience`, and nothing was
+    /// taken. To be asked now and then: a lane that nobody reads may take long to
+    /// be full.
+    pub(super) fn check(&self) -> Result<(), Status> {
+        let (now, taken) = (Instant::now(), self.taken.load(Ordering::Relaxed));
+        let nothing_waits = self.signed.capacity() == self.signed.max_capacity()
+            && self.chunks.capacity() == self.chunks.max_capacity();
+        let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+        if nothing_waits || moved.1 != taken {
+            *moved = (now, taken);
+        }
+        match now.saturating_duration_since(moved.0) >= self.patience {
+            true => Err(self.unread()),
+            false => Ok(()),
+        }
+    }
+
     /// Says why the stream ends. True if there was room for it in time.
     pub(super) async fn end(&self, why: Status, patience: Duration) -> bool {
         let last = Signed { message: Err(why), _place: None };
@@ -94,12 +119,13 @@ impl Lanes {
 
     fn judge<T>(&self, sent: Result<(), SendTimeoutError<T>>) -> Result<(), Status> {
         sent.map_err(|error| match error {
-            SendTimeoutError::Timeout(_) => Status::resource_exhausted(format!(
-                "the proxy has not read for {:?}",
-                self.patience
-            )),
+            SendTimeoutError::Timeout(_) => self.unread(),
             SendTimeoutError::Closed(_) => Status::cancelled("the proxy hung up"),
         })
+    }
+
+    fn unread(&self) -> Status {
+        Status::resource_exhausted(format!("the proxy has not read for {:?}", self.patience))
     }
 }
 
@@ -110,6 +136,7 @@ impl Stream for Outbound {
         let message = |message| ControlMessage { message: Some(message) };
         match self.signed.poll_recv(context) {
             Poll::Ready(Some(signed)) => {
+                self.taken.fetch_add(1, Ordering::Relaxed);
                 let said = signed.message.map(|update| message(Message::Signed(update)));
                 return Poll::Ready(Some(said));
             }
@@ -117,7 +144,10 @@ impl Stream for Outbound {
             Poll::Pending => {}
         }
         match self.chunks.poll_recv(context) {
-            Poll::Ready(Some(chunks)) => Poll::Ready(Some(Ok(message(Message::Chunks(chunks))))),
+            Poll::Ready(Some(chunks)) => {
+                self.taken.fetch_add(1, Ordering::Relaxed);
+                Poll::Ready(Some(Ok(message(Message::Chunks(chunks)))))
+            }
             // Both lanes end with the session; the other one says so.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
@@ -160,7 +190,7 @@ mod tests {
         lanes.manifest(update(1), place).await.unwrap();
         assert_eq!(lanes.manifests.available_permits(), 0);
         next(&mut outbound).await.unwrap();
-        lanes.place().await.unwrap();
+        drop(lanes.place().await.unwrap());
     }
 
     #[tokio::test]
@@ -174,5 +204,21 @@ mod tests {
             assert_eq!(status.message(), "the proxy has not read for 10ms");
         }
         assert!(!lanes.end(Status::aborted("over"), Duration::ZERO).await);
+    }
+
+    #[tokio::test]
+    async fn one_message_that_nobody_takes_is_enough_to_notice() {
+        let patience = Duration::from_millis(30);
+        let (lanes, mut outbound) = lanes(64, patience);
+        tokio::time::sleep(patience * 2).await;
+        lanes.check().expect("nothing waits");
+        lanes.chunks(Chunks::default()).await.unwrap();
+        lanes.check().expect("it has only begun to wait");
+        tokio::time::sleep(patience * 2).await;
+        lanes.check().unwrap_err();
+        // Something was taken, though something else waits.
+        lanes.signed(update(1)).await.unwrap();
+        next(&mut outbound).await.unwrap();
+        lanes.check().expect("it was read");
     }
 }

@@ -83,8 +83,11 @@ mod tests {
         let pulse = Pulse::new(Signing::new(signer, Arc::new(SystemClock)));
         let position = |revision| Position { epoch: 1, revision: Revision(revision) };
         let began = Instant::now();
-        let beat =
-            |millis| Confirmed { began, at: UnixMicros(millis * 1_000), position: position(5) };
+        let beat = |millis: u64| Confirmed {
+            began,
+            at: UnixMicros(millis * 1_000),
+            position: position(5),
+        };
         let first = pulse.heartbeat(beat(1), position(5));
         assert!(Arc::ptr_eq(&first, &pulse.heartbeat(beat(1), position(5))));
         let ahead = pulse.heartbeat(beat(1), position(6));

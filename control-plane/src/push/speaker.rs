@@ -159,6 +159,7 @@ impl<'a> Speaker<'a> {
 
     async fn heartbeat(&mut self, beat: Option<Confirmed>) -> Result<(), Status> {
         let Some(beat) = beat else { return Ok(()) };
+        self.lanes.check()?;
         self.deltas().await?;
         let position = self.position();
         // What the beat says it may say only after what was committed before it.

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod proxy;
+pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl ControlPlane {
         Self::start_in(self.dir, Limits::default()).await
     }
 
-    /// A proxy whose first snapshot has been checked and applied.
+    /// A proxy whose first manifest has been checked and applied.
     pub async fn proxy(&self, node_id: &str) -> TestProxy {
         let mut proxy = self.silent_proxy(node_id).await;
         proxy.next().await;
