@@ -33,8 +33,12 @@ pub struct Metrics {
     revision: IntGauge,
     proxies: IntGauge,
     workers: IntGauge,
-    pushed: IntCounter,
-    snapshots: IntCounter,
+    deltas: IntCounter,
+    manifests: IntCounter,
+    heartbeats: IntCounter,
+    chunks: IntCounter,
+    pulls: IntCounter,
+    introspections: IntCounter,
     acknowledged: Histogram,
     impossible: IntCounter,
     nodes_refused: IntCounterVec,
@@ -61,8 +65,15 @@ impl Metrics {
             revision: IntGauge::new("kya_revision", "Newest revision handed to the streams.")?,
             proxies: IntGauge::new("kya_proxies_connected", "Open streams of proxies.")?,
             workers: IntGauge::new("kya_workers_reported", "Workers that those have named.")?,
-            pushed: IntCounter::new("kya_deltas_sent_total", "Deltas sent, over all streams.")?,
-            snapshots: IntCounter::new("kya_snapshots_sent_total", "Snapshots sent.")?,
+            deltas: IntCounter::new("kya_deltas_sent_total", "Deltas sent to proxies.")?,
+            manifests: IntCounter::new("kya_manifests_sent_total", "Manifests sent to proxies.")?,
+            heartbeats: IntCounter::new("kya_heartbeats_sent_total", "Heartbeats sent.")?,
+            chunks: IntCounter::new("kya_chunks_sent_total", "Chunks of images sent.")?,
+            pulls: IntCounter::new("kya_pulls_total", "Pulls over HTTP that were answered.")?,
+            introspections: IntCounter::new(
+                "kya_introspections_total",
+                "Questions whether there is a token that were answered.",
+            )?,
             acknowledged: Histogram::with_opts(
                 HistogramOpts::new(
                     "kya_acknowledgement_seconds",
@@ -105,8 +116,12 @@ impl Metrics {
         registry.register(Box::new(metrics.revision.clone()))?;
         registry.register(Box::new(metrics.proxies.clone()))?;
         registry.register(Box::new(metrics.workers.clone()))?;
-        registry.register(Box::new(metrics.pushed.clone()))?;
-        registry.register(Box::new(metrics.snapshots.clone()))?;
+        registry.register(Box::new(metrics.deltas.clone()))?;
+        registry.register(Box::new(metrics.manifests.clone()))?;
+        registry.register(Box::new(metrics.heartbeats.clone()))?;
+        registry.register(Box::new(metrics.chunks.clone()))?;
+        registry.register(Box::new(metrics.pulls.clone()))?;
+        registry.register(Box::new(metrics.introspections.clone()))?;
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.impossible.clone()))?;
         registry.register(Box::new(metrics.nodes_refused.clone()))?;
@@ -122,11 +137,27 @@ impl Metrics {
     }
 
     pub(crate) fn sent_delta(&self) {
-        self.pushed.inc();
+        self.deltas.inc();
     }
 
-    pub(crate) fn sent_snapshot(&self) {
-        self.snapshots.inc();
+    pub(crate) fn sent_manifest(&self) {
+        self.manifests.inc();
+    }
+
+    pub(crate) fn sent_heartbeat(&self) {
+        self.heartbeats.inc();
+    }
+
+    pub(crate) fn sent_chunks(&self, count: usize) {
+        self.chunks.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn pulled(&self) {
+        self.pulls.inc();
+    }
+
+    pub(crate) fn introspected(&self) {
+        self.introspections.inc();
     }
 
     pub(crate) fn acknowledged(&self, after: Duration) {

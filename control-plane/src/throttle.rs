@@ -31,6 +31,33 @@ impl Throttle {
     }
 }
 
+/// How many of something come within a second.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    most: u32,
+    second: Instant,
+    came: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(most: u32) -> Self {
+        Self { most, second: Instant::now(), came: 0 }
+    }
+
+    /// One more came. False if it is one too many since its second began.
+    pub(crate) fn keeps(&mut self) -> bool {
+        self.keeps_at(Instant::now())
+    }
+
+    fn keeps_at(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.came) = (now, 0);
+        }
+        self.came = self.came.saturating_add(1);
+        self.came <= self.most
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,5 +68,14 @@ mod tests {
         let begin = Instant::now();
         let passed = [0, 1, 2, 3, 5].map(|s| throttle.passes_at(begin + Duration::from_secs(s)));
         assert_eq!(passed, [true, false, true, false, true]);
+    }
+
+    #[test]
+    fn so_many_come_within_a_second_and_then_again() {
+        let mut pace = Pace::new(2);
+        let begin = pace.second;
+        let kept = [0, 900, 999, 1_000, 1_500, 1_999, 2_000]
+            .map(|ms| pace.keeps_at(begin + Duration::from_millis(ms)));
+        assert_eq!(kept, [true, true, false, true, true, false, true]);
     }
 }

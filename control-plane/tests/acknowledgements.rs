@@ -4,6 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use kya_core::wire::WorkerState;
 use serde_json::{Value, json};
 use support::api::Text;
 use support::proxy::worker;
@@ -148,7 +149,9 @@ async fn nodes_show_what_each_worker_has_applied() {
     plane.api.register("two").await;
     proxy.catch_up(2).await;
     let epoch = proxy.position().epoch;
-    proxy.say_workers(vec![worker(0, epoch, 2), worker(1, epoch, 1)], true).await;
+    let busy =
+        WorkerState { challenge: 0xfeed, state_age_millis: 1_234, cut: 5, ..worker(1, epoch, 1) };
+    proxy.say_workers(vec![worker(0, epoch, 2), busy], true).await;
     eventually("two workers", async || {
         plane.api.nodes().await[0]["workers"].as_array().is_some_and(|all| all.len() == 2)
     })
@@ -157,13 +160,18 @@ async fn nodes_show_what_each_worker_has_applied() {
     assert_eq!(node["node_id"], "sidecar-1");
     assert_eq!((&node["cluster"], &node["filter_version"]), (&json!("payments"), &json!("0.1.0")));
     assert!(node["peer"].text().starts_with("127.0.0.1:"));
+    assert_eq!(node["transport"], "stream");
+    assert_eq!(node["configuration_hash"], json!("c0".repeat(32)));
+    assert!(node["last_seen"].text() >= node["connected_at"].text());
     assert_eq!(
         node["workers"],
         json!([
             { "slot": 0, "instance": "000000000000abc0", "epoch": epoch, "revision": 2,
-              "applied_at": "2026-02-05T14:47:23.891Z", "behind": 0 },
+              "applied_at": "2026-02-05T14:47:23.891Z", "behind": 0,
+              "challenge": "0000000000000000", "state_age_ms": 0, "cut": 0 },
             { "slot": 1, "instance": "000000000000abc1", "epoch": epoch, "revision": 1,
-              "applied_at": "2026-02-05T14:47:23.891Z", "behind": 1 },
+              "applied_at": "2026-02-05T14:47:23.891Z", "behind": 1,
+              "challenge": "000000000000feed", "state_age_ms": 1234, "cut": 5 },
         ])
     );
 }

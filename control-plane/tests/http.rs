@@ -30,8 +30,8 @@ async fn an_agent_is_registered_shown_and_revoked() {
     let created_at = agent["created_at"].take();
     agent["status_changed_at"].take();
     let expected = json!({
-        "agent_id": id, "name": "Zahlungs-Agent 💳", "status": "active", "public_key": KEY,
-        "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
+        "agent_id": id, "name": "Zahlungs-Agent 💳", "status": "active", "in_flight": null,
+        "public_key": KEY, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
         "status_reason": null, "incident_id": null, "revision": 1,
     });
     assert_eq!(agent, expected);
@@ -219,7 +219,7 @@ async fn monitors_need_no_key() {
         "kya_proxies_connected 1",
         "kya_workers_reported 2",
         "kya_deltas_sent_total 1",
-        "kya_snapshots_sent_total 1",
+        "kya_manifests_sent_total 1",
         "kya_acknowledgement_seconds_count 2",
         r#"kya_http_requests_total{method="POST",route="/v1/agents",status="201"} 2"#,
     ] {
@@ -253,5 +253,5 @@ async fn a_client_that_hangs_up_does_not_come_between_a_commit_and_its_push() {
     let newest = plane.api.get("/v1/nodes").await.expect(200)["revision"].as_u64().unwrap();
     assert!((1..=asked + 1).contains(&newest));
     proxy.catch_up(newest).await;
-    assert_eq!(proxy.known.agents.len() as u64, newest);
+    assert_eq!(proxy.known().agents.len() as u64, newest);
 }

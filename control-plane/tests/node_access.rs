@@ -26,7 +26,7 @@ async fn refusal(plane: &ControlPlane, authorization: &[&[u8]]) -> Status {
 async fn proxy(plane: &ControlPlane, credential: &str, node_id: &str) -> TestProxy {
     let channel = channel(plane.server.grpc_addr).await;
     let key = plane.server.public_key;
-    let mut proxy = TestProxy::connect_over(channel, credential, key, node_id).await;
+    let mut proxy = TestProxy::connect_over(channel, credential, key, hello(node_id)).await;
     proxy.next().await;
     proxy
 }

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use kya_core::PublicKey;
-use kya_core::wire::{AgentStatus, proxy_message::Message};
+use kya_core::Status;
+use kya_core::wire::proxy_message::Message;
 use serde_json::{Value, json};
 use support::proxy::{channel, hello, message};
 use support::{Api, PATIENCE, TestProxy};
@@ -85,7 +86,8 @@ impl Program {
 
     async fn proxy(&self) -> TestProxy {
         let channel = channel(self.grpc).await;
-        TestProxy::connect_over(channel, &self.credential, self.public_key(), "sidecar").await
+        TestProxy::connect_over(channel, &self.credential, self.public_key(), hello("sidecar"))
+            .await
     }
 
     fn signal(&self, signal: &str) {
@@ -154,8 +156,8 @@ async fn what_was_revoked_stays_revoked_when_the_program_is_killed_right_after()
     let mut proxy = program.proxy().await;
     proxy.next().await;
     assert_eq!(proxy.position().revision.0, 9);
-    assert_eq!(proxy.known.agents.len(), 3);
-    assert!(proxy.known.agents.values().all(|agent| agent.status() == AgentStatus::Revoked));
+    assert_eq!(proxy.known().agents.len(), 3);
+    assert!(proxy.known().agents.values().all(|agent| agent.standing.status == Status::Revoked));
 }
 
 #[tokio::test]

@@ -6,31 +6,31 @@ use std::time::{Duration, Instant};
 
 use kya_control_plane::push::Limits;
 use kya_control_plane::time::{Clock, SystemClock};
-use kya_core::{Body, UnixMillis, wire};
+use kya_core::{AgentId, Body, DenyReason, Standing, Status, UnixMillis};
 use serde_json::json;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::api::Text;
 use support::{ControlPlane, eventually};
 
 #[tokio::test]
-async fn a_stream_begins_with_a_snapshot_that_carries_its_nonce() {
+async fn a_stream_begins_with_a_manifest_that_carries_its_nonce() {
     let plane = ControlPlane::start().await;
     let agent = plane.api.register("payer").await;
     let token = plane.api.issue(&agent).await;
     plane.api.revoke(&agent).await;
     let mut proxy = plane.silent_proxy("sidecar").await;
-    // `next` checks signature and nonce.
+    // `next` checks signature, nonce and chunks.
     let first = proxy.next().await;
-    assert!(matches!(first.body(), Body::Snapshot { .. }));
+    assert!(matches!(first.body(), Body::Manifest { .. }));
     assert_eq!(first.position().revision.0, 3);
     assert!(first.issued() > UnixMillis(1_700_000_000_000));
-    assert_eq!(proxy.known.agents.len(), 1);
-    let agent = proxy.known.agents.values().next().unwrap();
-    assert_eq!(agent.status(), wire::AgentStatus::Revoked);
-    let told = proxy.known.tokens.values().next().unwrap();
-    let secret = token["token"].text();
-    let digest = kya_core::OpaqueToken::parse(secret.as_bytes()).unwrap().digest();
-    assert_eq!(told.digest, digest.0);
+    let agents = &proxy.known().agents;
+    assert_eq!(agents.len(), 1);
+    let id: AgentId = agent.parse().unwrap();
+    assert_eq!(agents[&id].standing, Standing::new(Status::Revoked));
+    assert_eq!(proxy.known().grants.values().collect::<Vec<_>>(), [&id]);
+    assert_eq!(proxy.known().tokens.len(), 1);
+    assert_eq!(proxy.state.denial(&token["token"].text()), Some(DenyReason::AgentRevoked));
 }
 
 #[tokio::test]
@@ -46,9 +46,9 @@ async fn every_change_is_one_delta_in_order() {
     for revision in 1..=4 {
         let update = proxy.next().await;
         assert_eq!(update.position().revision.0, revision);
-        statuses.push(proxy.known.agents.values().next().unwrap().status());
+        statuses.push(proxy.known().agents.values().next().unwrap().standing.status);
     }
-    use wire::AgentStatus::{Active, Revoked, Suspended};
+    use Status::{Active, Revoked, Suspended};
     assert_eq!(statuses, [Active, Suspended, Active, Revoked]);
     // Revoking again was no change: the next delta is another agent's.
     plane.api.register("other").await;
@@ -104,11 +104,11 @@ async fn streams_that_join_while_writers_write_end_with_the_same_state() {
     // Applying refuses a gap, a repetition and a wrong order.
     for proxy in &mut proxies {
         proxy.catch_up((WRITERS * EACH) as u64).await;
-        assert_eq!(proxy.known.agents.len(), WRITERS * EACH / 5);
+        assert_eq!(proxy.known().agents.len(), WRITERS * EACH / 5);
     }
     let fresh = plane.proxy("late").await;
     for proxy in &proxies {
-        assert_eq!(proxy.known, fresh.known);
+        assert_eq!(proxy.known(), fresh.known());
     }
 }
 
@@ -119,18 +119,18 @@ async fn a_resync_is_answered_with_its_nonce_and_deltas_go_on_after_it() {
     plane.api.register("one").await;
     proxy.catch_up(1).await;
     proxy.resync([9; 32]).await;
-    let snapshot = proxy.next().await;
-    assert!(matches!(snapshot.body(), Body::Snapshot { nonce, .. } if nonce.0 == [9; 32]));
-    assert_eq!(snapshot.position().revision.0, 1);
+    let manifest = proxy.next().await;
+    assert!(matches!(manifest.body(), Body::Manifest { nonce, .. } if nonce.0 == [9; 32]));
+    assert_eq!(manifest.position().revision.0, 1);
     plane.api.register("two").await;
     assert!(matches!(proxy.next().await.body(), Body::Delta { .. }));
-    assert_eq!(proxy.known.agents.len(), 2);
+    assert_eq!(proxy.known().agents.len(), 2);
 }
 
 #[tokio::test]
 async fn many_resyncs_are_all_answered_but_not_at_once_and_hold_up_no_delta() {
     let interval = Duration::from_millis(100);
-    let limits = Limits { snapshot_interval: interval, ..Limits::default() };
+    let limits = Limits { manifest_interval: interval, ..Limits::default() };
     let plane = ControlPlane::start_with(limits).await;
     let mut proxy = plane.proxy("sidecar").await;
     let began = Instant::now();
@@ -138,17 +138,17 @@ async fn many_resyncs_are_all_answered_but_not_at_once_and_hold_up_no_delta() {
         proxy.resync([n; 32]).await;
     }
     plane.api.register("meanwhile").await;
-    let mut snapshots = 0;
+    let mut manifests = 0;
     let mut before_delta = None;
-    while snapshots < 6 || before_delta.is_none() {
+    while manifests < 6 || before_delta.is_none() {
         match proxy.next().await.body() {
-            Body::Snapshot { .. } => snapshots += 1,
-            Body::Delta { .. } => before_delta = Some(snapshots),
+            Body::Manifest { .. } => manifests += 1,
+            _ => before_delta = Some(manifests),
         }
     }
-    // The first snapshot was sent before `began`, the rest one interval apart.
+    // The first manifest was sent before `began`, the rest one interval apart.
     assert!(began.elapsed() >= interval * 5, "{:?}", began.elapsed());
-    assert!(before_delta < Some(6), "the delta waited for every snapshot");
+    assert!(before_delta < Some(6), "the delta waited for every manifest");
 }
 
 /// Commits an update of these bytes, of which the server is not told.
@@ -183,7 +183,7 @@ async fn a_commit_that_nobody_announced_is_pushed_too() {
     let plane = ControlPlane::start().await;
     let mut proxy = plane.proxy("sidecar").await;
     commit_behind_its_back(&plane, &[]).await;
-    // Its snapshot is ahead of the publisher, and so is what its worker reports.
+    // Nobody gets an answer before the store was asked what is new.
     let early = plane.proxy("early").await;
     assert_eq!(early.position().revision.0, 1);
     early.report(&[0], true).await;

@@ -45,6 +45,7 @@ async fn a_bad_hello_is_refused_with_what_is_wrong() {
         (with(|hello| hello.node_id = "é".repeat(129)), "node_id has 258 bytes, more than 256"),
         (with(|hello| hello.node_id = "a\nb".into()), "node_id contains control characters"),
         (with(|hello| hello.node_cluster = "c".repeat(257)), "node_cluster has 257 bytes"),
+        (with(|hello| hello.configuration_hash = vec![0; 31]), "configuration_hash has 31 bytes"),
         (resync, "the first message of a stream must be Hello"),
         (ProxyMessage { message: None }, "the first message of a stream must be Hello"),
     ] {
@@ -95,6 +96,7 @@ async fn a_bad_message_ends_the_stream_with_what_is_wrong() {
     let many = |count: u32| wire::WorkerReport {
         workers: (0..count).map(|slot| worker(slot, 1, 0)).collect(),
         complete: true,
+        clock_ahead_millis: 0,
     };
     let huge = wire::Hello { node_id: "x".repeat(70_000), ..hello("sidecar") };
     for (bad, code, complaint) in [
@@ -149,7 +151,7 @@ async fn stalled_proxy(plane: &ControlPlane) -> TestProxy {
     }
     let narrow = narrow_channel(plane.server.grpc_addr).await;
     let key = plane.server.public_key;
-    let proxy = TestProxy::connect_over(narrow, &plane.credential, key, "stalled").await;
+    let proxy = TestProxy::connect_over(narrow, &plane.credential, key, hello("stalled")).await;
     let say = proxy.say.clone();
     tokio::spawn(async move {
         let resync = || message(Message::Resync(wire::Resync { nonce: vec![2; 32] }));
@@ -172,7 +174,8 @@ async fn last_words(proxy: &mut TestProxy) -> Status {
 #[tokio::test]
 async fn a_proxy_that_does_not_read_is_cut_off() {
     let limits = Limits {
-        snapshot_interval: Duration::ZERO,
+        manifest_interval: Duration::ZERO,
+        heartbeat_interval: Duration::from_millis(100),
         send_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
@@ -194,7 +197,7 @@ async fn a_stream_that_fell_behind_the_ring_is_closed_and_begins_again() {
     let limits = Limits {
         ring: 4,
         outbound: 1,
-        snapshot_interval: Duration::ZERO,
+        manifest_interval: Duration::ZERO,
         send_timeout: PATIENCE,
         ..Limits::default()
     };
@@ -204,7 +207,7 @@ async fn a_stream_that_fell_behind_the_ring_is_closed_and_begins_again() {
     eventually("nothing more can be sent", async || {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let metrics = plane.api.get("/metrics").await.expect(200).text();
-        let line = metrics.lines().find(|line| line.starts_with("kya_snapshots_sent_total"));
+        let line = metrics.lines().find(|line| line.starts_with("kya_manifests_sent_total"));
         let before = std::mem::replace(&mut sent, line.unwrap().to_owned());
         before == sent && !sent.ends_with(" 0")
     })

@@ -20,7 +20,7 @@ async fn a_restart_keeps_the_key_and_the_state_and_tells_open_streams() {
     assert_eq!(before.hear().await.unwrap_err().code(), Code::Unavailable);
     assert_eq!((plane.server.public_key, &plane.api.key), (key, &admin));
     let mut after = plane.proxy("sidecar").await;
-    assert_eq!(after.known, before.known);
+    assert_eq!(after.known(), before.known());
     assert_eq!(after.position().revision, before.position().revision);
     assert!(after.position().epoch > before.position().epoch);
     plane.api.register("next").await;

@@ -8,10 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kya_control_plane::store::{Cause, SqliteStore, StatusAction, Store};
+use kya_control_plane::store::{Cause, SqliteStore, Store};
 use kya_control_plane::time::Clock;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use store_conformance::{Fixture, conformance, register};
+use store_conformance::{Fixture, REVOKE, conformance, register};
 use support::TestClock;
 
 struct Sqlite(tempfile::TempDir);
@@ -54,7 +54,7 @@ async fn the_database_refuses_to_rewrite_history() {
     let fixture = Sqlite::new().await;
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     let agent = register(&*store).await;
-    store_conformance::decide(&*store, agent, StatusAction::Revoke).await.unwrap();
+    store_conformance::decide(&*store, agent, REVOKE).await.unwrap();
     for (name, n) in [("web-1", 1), ("web-2", 2)] {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
@@ -93,13 +93,13 @@ async fn a_change_that_fails_half_way_leaves_no_trace() {
     let break_events = "CREATE TRIGGER broken BEFORE INSERT ON events
                         BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     sqlx::query(break_events).execute(&raw).await.unwrap();
-    assert!(store_conformance::decide(&*store, agent, StatusAction::Revoke).await.is_err());
+    assert!(store_conformance::decide(&*store, agent, REVOKE).await.is_err());
     assert_eq!(store.head().await.unwrap().position.revision.0, 1);
     assert_eq!(store.updates_after(kya_core::Revision(0), 10).await.unwrap().len(), 1);
-    assert_eq!(store.agent(agent).await.unwrap().status, kya_core::AgentStatus::Active);
+    assert_eq!(store.agent(agent).await.unwrap().status, kya_core::Status::Active);
 
     sqlx::query("DROP TRIGGER broken").execute(&raw).await.unwrap();
-    let revoked = store_conformance::decide(&*store, agent, StatusAction::Revoke).await.unwrap();
+    let revoked = store_conformance::decide(&*store, agent, REVOKE).await.unwrap();
     assert_eq!(revoked.committed.position.revision.0, 2);
 }
 

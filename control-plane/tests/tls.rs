@@ -13,7 +13,7 @@ use kya_control_plane::{RunningServer, Server};
 use kya_core::{NodeCredential, PublicKey};
 use rustls::version::{TLS12, TLS13};
 use support::certificates::{Authority, TlsClient, asking_for_clients};
-use support::proxy::{channel_through, try_open};
+use support::proxy::{channel_through, hello, try_open};
 use support::{PATIENCE, TestProxy, eventually};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -66,7 +66,7 @@ async fn credential(server: &RunningServer, data: &Path, client: &TlsClient) -> 
 }
 
 async fn proxy(channel: Channel, credential: &str, key: PublicKey) -> TestProxy {
-    let mut proxy = TestProxy::connect_over(channel, credential, key, "sidecar").await;
+    let mut proxy = TestProxy::connect_over(channel, credential, key, hello("sidecar")).await;
     proxy.next().await;
     proxy
 }

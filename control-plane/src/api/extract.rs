@@ -26,17 +26,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_json = is_json(request.headers());
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| {
-                match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                        Code::PayloadTooLarge,
-                        format!("a body has at most {MAX_BODY_BYTES} bytes"),
-                    ),
-                    _ => Problem::invalid("the body ended early"),
-                }
-            })?;
+        let is_json = content_type_is(request.headers(), "application/json");
+        let bytes = body_bytes(request, state).await?;
         if bytes.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -48,6 +39,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         }
         parse(&bytes).map(Self)
     }
+}
+
+/// The body, up to the limit.
+pub(super) async fn body_bytes<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Bytes, Problem> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            Code::PayloadTooLarge,
+            format!("a body has at most {MAX_BODY_BYTES} bytes"),
+        ),
+        _ => Problem::invalid("the body ended early"),
+    })
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -76,10 +81,11 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body is said to be of this media type, with whatever parameters.
+pub(super) fn content_type_is(headers: &HeaderMap, media_type: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    essence.trim().eq_ignore_ascii_case(media_type)
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {

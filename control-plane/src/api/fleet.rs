@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::records::CommittedAt;
 use crate::nodes::NodeName;
-use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending};
+use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Transport};
 use crate::store::Committed;
 use crate::time::UnixMicros;
 
@@ -29,8 +29,11 @@ struct ConnectedNode {
     registration: NodeName,
     cluster: String,
     filter_version: String,
+    configuration_hash: Option<String>,
+    transport: &'static str,
     peer: String,
     connected_at: String,
+    last_seen: String,
     workers: Vec<Worker>,
 }
 
@@ -45,6 +48,9 @@ struct Worker {
     /// Revisions that it has not applied. At least one for a worker of an
     /// earlier epoch, whose revisions may be others.
     behind: u64,
+    challenge: String,
+    state_age_ms: u64,
+    cut: u64,
 }
 
 impl Nodes {
@@ -71,6 +77,9 @@ impl ConnectedNode {
                 revision: position.revision.0,
                 applied_at: applied.map(|at| micros(at.applied_unix_nanos).to_rfc3339()),
                 behind: behind(position, newest),
+                challenge: instance(worker.challenge),
+                state_age_ms: u64::try_from(worker.state_age.as_millis()).unwrap_or(u64::MAX),
+                cut: worker.cut,
             }
         });
         Self {
@@ -79,8 +88,14 @@ impl ConnectedNode {
             registration: node.proxy.registration,
             cluster: node.proxy.cluster,
             filter_version: node.proxy.filter_version,
+            configuration_hash: node.proxy.configuration_hash.map(hex),
+            transport: match node.proxy.transport {
+                Transport::Stream => "stream",
+                Transport::Pull => "pull",
+            },
             peer: node.proxy.peer.to_string(),
             connected_at: node.proxy.connected_at.to_rfc3339(),
+            last_seen: node.last_seen.1.to_rfc3339(),
         }
     }
 }
@@ -166,6 +181,10 @@ fn behind(position: Position, newest: Position) -> u64 {
 
 fn instance(instance: u64) -> String {
     format!("{instance:016x}")
+}
+
+fn hex(bytes: [u8; 32]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn micros(nanos: u64) -> UnixMicros {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
-use kya_core::{AgentId, Revision, TokenId};
+use kya_core::{AgentId, InFlight, Revision, TokenId};
 
 use super::Api;
 use super::extract::{Body, Params, Segment};
@@ -16,7 +16,9 @@ use super::problem::{Code, Problem};
 use super::records::{
     Agent, AgentChange, Agents, IssuedToken, Key, Keys, Token, TokenChange, Tokens,
 };
-use super::requests::{IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, Wait};
+use super::requests::{
+    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, TakeBack, Wait,
+};
 use crate::registry::Why;
 use crate::store::StatusAction;
 
@@ -54,7 +56,9 @@ pub(super) async fn revoke_agent(
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
 ) -> Result<Json<AgentChange>, Problem> {
-    decide(&api, id, StatusAction::Revoke, stop.into()).await
+    let (in_flight, why) = stop.parts();
+    let revoke = StatusAction::Revoke(in_flight.unwrap_or(InFlight::Abort));
+    decide(&api, id, revoke, why).await
 }
 
 pub(super) async fn suspend_agent(
@@ -62,7 +66,9 @@ pub(super) async fn suspend_agent(
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
 ) -> Result<Json<AgentChange>, Problem> {
-    decide(&api, id, StatusAction::Suspend, stop.into()).await
+    let (in_flight, why) = stop.parts();
+    let suspend = StatusAction::Suspend(in_flight.unwrap_or(InFlight::Drain));
+    decide(&api, id, suspend, why).await
 }
 
 pub(super) async fn restore_agent(
@@ -109,9 +115,9 @@ pub(super) async fn list_tokens(
 pub(super) async fn revoke_token(
     State(api): Shared,
     Segment(id): Segment<TokenId>,
-    Body(stop): Body<Stop>,
+    Body(revoke): Body<TakeBack>,
 ) -> Result<Json<TokenChange>, Problem> {
-    let outcome = api.registry.revoke_token(id, stop.into()).await?;
+    let outcome = api.registry.revoke_token(id, revoke.into()).await?;
     Ok(Json(TokenChange::new(outcome, api.clock.now())))
 }
 

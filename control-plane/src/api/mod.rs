@@ -1,6 +1,7 @@
 //! The HTTP API: JSON in, JSON out, problems as RFC 9457. This file has the
 //! routes and the order of the layers around them.
 
+mod enforcement;
 mod extract;
 mod fleet;
 mod handlers;
@@ -72,8 +73,14 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(from_fn_with_state(Arc::clone(&api), layers::authenticate));
+    // For proxies, who have no admin key.
+    let enforcement = Router::new()
+        .route("/enforcement/pull", post(enforcement::pull))
+        .route("/enforcement/introspect", post(enforcement::introspect))
+        .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out))
+        .method_not_allowed_fallback(layers::method_not_allowed);
     Router::new()
-        .nest("/v1", guarded)
+        .nest("/v1", guarded.merge(enforcement))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -14,7 +14,7 @@ use super::extract::{Body, Params, Segment};
 use super::fleet::Nodes;
 use super::handlers::page;
 use super::problem::Problem;
-use super::requests::{Bounded, Limit, Stop};
+use super::requests::{Bounded, Limit, TakeBack};
 use crate::nodes::{NodeName, NodePattern};
 use crate::store::NodeRegistration;
 use crate::time::{UnixMicros, second_start};
@@ -142,9 +142,9 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(api): State<Arc<Api>>,
     Segment(name): Segment<NodeName>,
-    Body(stop): Body<Stop>,
+    Body(back): Body<TakeBack>,
 ) -> Result<Json<NodeChange>, Problem> {
-    let outcome = api.access.revoke(name, stop.into()).await?;
+    let outcome = api.access.revoke(name, back.into()).await?;
     let node = Registration::new(outcome.record, api.clock.now());
     Ok(Json(NodeChange { node, changed: outcome.changed }))
 }

@@ -1,9 +1,9 @@
 //! Records as JSON. Times are RFC 3339 with three decimals.
 
-use kya_core::{AgentId, PublicKey, TokenId};
+use kya_core::{AgentId, PublicKey, Status, TokenId};
 use serde::Serialize;
 
-use crate::store::{self, Committed, Outcome, status_name};
+use crate::store::{self, Committed, Outcome, in_flight_name, status_name};
 use crate::time::{UnixMicros, second_start};
 
 #[derive(Serialize)]
@@ -11,6 +11,8 @@ pub(super) struct Agent {
     agent_id: AgentId,
     name: String,
     status: &'static str,
+    /// What becomes of its requests in flight; `None` while it is active.
+    in_flight: Option<&'static str>,
     public_key: Option<PublicKey>,
     /// Policies come later.
     policy_id: Option<String>,
@@ -28,6 +30,7 @@ impl From<store::Agent> for Agent {
             agent_id: agent.id,
             name: agent.name,
             status: status_name(agent.status),
+            in_flight: (agent.status != Status::Active).then(|| in_flight_name(agent.in_flight)),
             public_key: agent.public_key,
             policy_id: None,
             created_at: agent.created_at.to_rfc3339(),

@@ -1,10 +1,10 @@
 //! What requests carry. Whatever is not named here is refused.
 
-use kya_core::{AgentId, AgentStatus, PublicKey, TokenId};
+use kya_core::{AgentId, InFlight, PublicKey, Status, TokenId};
 use serde::Deserialize;
 
 use crate::registry::Why;
-use crate::store::status_from_name;
+use crate::store::{in_flight_from_name, status_from_name};
 use crate::text::{IncidentId, Name, Reason};
 
 const DEFAULT_TTL_SECONDS: u32 = 86_400;
@@ -54,7 +54,7 @@ impl Default for WaitMillis {
 /// A status by its name.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct StatusName(pub(super) AgentStatus);
+pub(super) struct StatusName(pub(super) Status);
 
 impl TryFrom<String> for StatusName {
     type Error = String;
@@ -66,6 +66,21 @@ impl TryFrom<String> for StatusName {
     }
 }
 
+/// What becomes of requests in flight, by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct InFlightName(pub(super) InFlight);
+
+impl TryFrom<String> for InFlightName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        in_flight_from_name(&name)
+            .map(Self)
+            .ok_or_else(|| format!("`{name}` is none of abort, drain"))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterAgent {
@@ -73,9 +88,20 @@ pub(super) struct RegisterAgent {
     pub(super) public_key: Option<PublicKey>,
 }
 
+/// Stops an agent.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stop {
+    pub(super) reason: Reason,
+    pub(super) incident_id: Option<IncidentId>,
+    pub(super) in_flight: Option<InFlightName>,
+}
+
+/// Takes a token back, and aborts what it has in flight; or a node's credential,
+/// and ends its streams.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TakeBack {
     pub(super) reason: Reason,
     pub(super) incident_id: Option<IncidentId>,
 }
@@ -120,9 +146,17 @@ pub(super) struct Wait {
     pub(super) wait_ms: WaitMillis,
 }
 
-impl From<Stop> for Why {
-    fn from(stop: Stop) -> Self {
-        Self { reason: Some(stop.reason), incident_id: stop.incident_id }
+impl Stop {
+    /// What becomes of requests in flight, if it says so, and why it is done.
+    pub(super) fn parts(self) -> (Option<InFlight>, Why) {
+        let why = Why { reason: Some(self.reason), incident_id: self.incident_id };
+        (self.in_flight.map(|name| name.0), why)
+    }
+}
+
+impl From<TakeBack> for Why {
+    fn from(revoke: TakeBack) -> Self {
+        Self { reason: Some(revoke.reason), incident_id: revoke.incident_id }
     }
 }
 

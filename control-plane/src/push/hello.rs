@@ -1,11 +1,24 @@
-//! The first message of a stream.
+//! Who asks, and by which nonce: the first message of a stream, and a part of
+//! every pull.
 
-use kya_core::{Nonce, wire};
+use kya_core::{Nonce, Position, wire};
+use thiserror::Error;
 use tonic::Status;
 
 /// Of this file's protocol.
 const PROTOCOL_VERSION: u32 = 1;
 const MAX_NAME_BYTES: usize = 256;
+
+/// What is wrong with what a proxy says.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub(crate) struct Malformed(pub(crate) String);
+
+impl From<Malformed> for Status {
+    fn from(malformed: Malformed) -> Self {
+        Self::invalid_argument(malformed.0)
+    }
+}
 
 /// A `Hello` that can be answered.
 #[derive(Debug)]
@@ -14,22 +27,30 @@ pub(super) struct Greeting {
     pub(super) cluster: String,
     pub(super) filter_version: String,
     pub(super) nonce: Nonce,
+    /// The newest position that the proxy has verified.
+    pub(super) have: Option<Position>,
+    pub(super) configuration_hash: Option<[u8; 32]>,
 }
 
 impl Greeting {
-    /// Checks a first message; the status says what was wrong with it.
-    pub(super) fn from_message(message: wire::ProxyMessage) -> Result<Self, Status> {
-        let Some(wire::proxy_message::Message::Hello(hello)) = message.message else {
-            return Err(Status::invalid_argument("the first message of a stream must be Hello"));
-        };
+    /// Checks a first message.
+    pub(super) fn from_message(message: wire::ProxyMessage) -> Result<Self, Malformed> {
+        match message.message {
+            Some(wire::proxy_message::Message::Hello(hello)) => Self::from_hello(hello),
+            _ => Err(malformed("the first message of a stream must be Hello")),
+        }
+    }
+
+    /// Checks a `Hello`.
+    pub(super) fn from_hello(hello: wire::Hello) -> Result<Self, Malformed> {
         if hello.protocol_version != PROTOCOL_VERSION {
-            return Err(Status::invalid_argument(format!(
+            return Err(Malformed(format!(
                 "this control plane speaks version {PROTOCOL_VERSION} of the protocol, the proxy version {}",
                 hello.protocol_version
             )));
         }
         if hello.node_id.is_empty() {
-            return Err(Status::invalid_argument("node_id is empty: set node.id in Envoy"));
+            return Err(malformed("node_id is empty: set node.id in Envoy"));
         }
         for (field, text) in [
             ("node_id", &hello.node_id),
@@ -38,11 +59,19 @@ impl Greeting {
         ] {
             check_name(field, text)?;
         }
+        let configuration_hash = match hello.configuration_hash.as_slice() {
+            [] => None,
+            bytes => Some(bytes.try_into().map_err(|_| {
+                Malformed(format!("configuration_hash has {} bytes, not 32", bytes.len()))
+            })?),
+        };
         Ok(Self {
             node_id: hello.node_id,
             cluster: hello.node_cluster,
             filter_version: hello.filter_version,
-            nonce: nonce(hello.nonce)?,
+            nonce: nonce(&hello.nonce)?,
+            have: hello.have.map(Position::from),
+            configuration_hash,
         })
     }
 }
@@ -54,24 +83,23 @@ pub(super) fn claimed_name(message: &wire::ProxyMessage) -> Option<&str> {
     named.then_some(&*hello.node_id)
 }
 
-/// Checks the nonce of a `Hello` or a `Resync`.
-pub(super) fn nonce(bytes: Vec<u8>) -> Result<Nonce, Status> {
-    let length = bytes.len();
-    bytes
-        .try_into()
-        .map(Nonce)
-        .map_err(|_| Status::invalid_argument(format!("a nonce has 32 bytes, this has {length}")))
+/// Checks a nonce.
+pub(super) fn nonce(bytes: &[u8]) -> Result<Nonce, Malformed> {
+    let wrong = |_| Malformed(format!("a nonce has 32 bytes, this has {}", bytes.len()));
+    bytes.try_into().map(Nonce).map_err(wrong)
 }
 
-fn check_name(field: &str, text: &str) -> Result<(), Status> {
+fn check_name(field: &str, text: &str) -> Result<(), Malformed> {
     if text.len() > MAX_NAME_BYTES {
         let length = text.len();
-        return Err(Status::invalid_argument(format!(
-            "{field} has {length} bytes, more than {MAX_NAME_BYTES}"
-        )));
+        return Err(Malformed(format!("{field} has {length} bytes, more than {MAX_NAME_BYTES}")));
     }
     if text.chars().any(char::is_control) {
-        return Err(Status::invalid_argument(format!("{field} contains control characters")));
+        return Err(Malformed(format!("{field} contains control characters")));
     }
     Ok(())
+}
+
+fn malformed(why: &str) -> Malformed {
+    Malformed(why.to_owned())
 }

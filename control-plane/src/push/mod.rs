@@ -2,58 +2,86 @@
 //! acknowledgements of their workers back.
 //!
 //! **Invariant.** Nothing is pushed before it is committed, everything committed
-//! is pushed, and a stream carries no gap: its snapshot is at some revision and
-//! its deltas are exactly those after it, in order.
+//! is pushed, and a stream carries no gap: it begins at some revision and its
+//! deltas are exactly those after it, in order. What carries a nonce or the time
+//! is sent after everything that was committed before the question or that time.
 
 mod acknowledgements;
+mod chunks;
 mod connection;
 mod departed;
 mod hello;
+mod images;
+mod introspection;
+mod manifests;
 mod nodes;
+mod outbound;
 mod publisher;
+mod pull;
+mod pulse;
+mod reports;
 mod ring;
 mod service;
 mod session;
-mod snapshots;
+mod signing;
+mod speaker;
 mod timeline;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kya_core::{Position, Signer};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 use crate::store::{Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 use crate::time::Clock;
-use publisher::Publisher;
+use images::Images;
+use manifests::Manifests;
+use publisher::{Confirmed, Publisher};
+use pulse::Pulse;
 use ring::Ring;
-use snapshots::Snapshots;
+use signing::Signing;
 use timeline::Timeline;
 
 pub use acknowledgements::{Acknowledged, Acknowledgements, Pending};
 pub(crate) use connection::incoming;
 pub use departed::Departed;
-pub use nodes::{Applied, Node, Nodes, Proxy, Worker};
+pub use nodes::{Applied, Node, Nodes, Proxy, Transport, Worker};
+pub(crate) use pull::Refusal;
 pub(crate) use service::grpc_server;
 
 /// Bounds of the push side. The defaults are what the server runs with.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Signed updates kept in memory. A stream that falls further behind is
-    /// closed, and begins again with a snapshot.
+    /// closed, and begins again with a manifest.
     pub ring: usize,
-    /// Messages buffered for one stream.
+    /// Images of all authority whose chunks can be fetched: the last so many that
+    /// were different and that somebody wanted. What they have in common is there
+    /// once.
+    pub images: usize,
+    /// Signed messages buffered for one stream.
     pub outbound: usize,
     /// How long a proxy may leave its buffer full before it is cut off.
     pub send_timeout: Duration,
     /// How long a new stream may stay silent.
     pub hello_timeout: Duration,
-    /// Shortest time between two snapshots on one stream.
-    pub snapshot_interval: Duration,
+    /// Time between two heartbeats on one stream, and the longest time for which
+    /// the store is not asked for what is new.
+    pub heartbeat_interval: Duration,
+    /// Shortest time between two manifests on one stream.
+    pub manifest_interval: Duration,
+    /// Probes that one stream may send within a second.
+    pub probes: u32,
+    /// How long a proxy that pulls counts as connected after its last pull.
+    pub pull_patience: Duration,
+    /// Proxies that pull and have named workers.
+    pub pulling: usize,
     /// Open connections of proxies.
     pub connections: usize,
     /// How long a connection may be without an open stream.
@@ -64,15 +92,23 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             ring: 4096,
+            images: 32,
             outbound: 64,
             send_timeout: Duration::from_secs(10),
             hello_timeout: Duration::from_secs(5),
-            snapshot_interval: Duration::from_millis(200),
+            heartbeat_interval: Duration::from_secs(1),
+            manifest_interval: Duration::from_millis(200),
+            probes: 10,
+            pull_patience: Duration::from_secs(90),
+            pulling: 10_000,
             connections: 10_000,
             idle_timeout: Duration::from_secs(10),
         }
     }
 }
+
+/// How long the store may take to say what is new.
+const CONFIRM: Duration = Duration::from_secs(5);
 
 /// The push side of a control plane.
 #[derive(Debug)]
@@ -81,10 +117,11 @@ pub struct Push {
     ring: Arc<Ring>,
     timeline: Arc<Timeline>,
     wake: Arc<Notify>,
-    snapshots: Snapshots,
-    /// Newest position that a snapshot carried. A snapshot can be ahead of the
-    /// publisher for a moment.
-    in_snapshots: Mutex<Position>,
+    images: Arc<Images>,
+    manifests: Manifests,
+    signing: Signing,
+    pulse: Arc<Pulse>,
+    confirmed: Arc<watch::Sender<Option<Confirmed>>>,
     impossible: Throttle,
     limits: Limits,
     clock: Arc<dyn Clock>,
@@ -104,15 +141,20 @@ impl Push {
         limits: Limits,
         stop: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
-        let head = store.head().await?.position;
+        let images = Images::load(&*store, clock.now(), limits.images).await?;
+        let head = images.position();
         metrics.published(head.revision);
+        let signing = Signing::new(signer, Arc::clone(&clock));
         let push = Arc::new(Self {
-            nodes: Arc::new(Nodes::new(Arc::clone(&clock))),
+            nodes: Arc::new(Nodes::new(Arc::clone(&clock), &limits)),
             ring: Arc::new(Ring::new(head, limits.ring)),
             timeline: Arc::default(),
             wake: Arc::default(),
-            snapshots: Snapshots::new(Arc::clone(&store), Arc::clone(&signer), Arc::clone(&clock)),
-            in_snapshots: Mutex::default(),
+            manifests: Manifests::new(Arc::clone(&images), signing.clone()),
+            pulse: Arc::new(Pulse::new(signing.clone())),
+            confirmed: Arc::default(),
+            images,
+            signing,
             impossible: Throttle::new(Duration::from_secs(60)),
             limits,
             clock,
@@ -121,14 +163,24 @@ impl Push {
         });
         let publisher = Publisher {
             store,
-            signer,
             metrics,
+            signing: push.signing.clone(),
             ring: Arc::clone(&push.ring),
+            images: Arc::clone(&push.images),
+            pulse: Arc::clone(&push.pulse),
+            confirmed: Arc::clone(&push.confirmed),
             timeline: Arc::clone(&push.timeline),
             wake: Arc::clone(&push.wake),
             clock: Arc::clone(&push.clock),
+            heartbeat: push.limits.heartbeat_interval,
         };
-        let publisher = tokio::spawn(publisher.run(stop));
+        let images = Arc::clone(&push.images);
+        let publisher = tokio::spawn(async move {
+            tokio::select! {
+                () = publisher.run(stop) => {}
+                () = images.maintain() => {}
+            }
+        });
         Ok((push, publisher))
     }
 
@@ -148,18 +200,6 @@ impl Push {
         self.ring.newest()
     }
 
-    /// The newest position that a proxy can have.
-    fn newest_sent(&self) -> Position {
-        let in_snapshots = *self.in_snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        in_snapshots.max(self.published())
-    }
-
-    /// Notes that a snapshot at this position is about to be sent.
-    fn sends_snapshot(&self, position: Position) {
-        let mut newest = self.in_snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = position.max(*newest);
-    }
-
     /// How long ago the commit was.
     pub(crate) fn age(&self, committed: Committed) -> Duration {
         self.timeline.since(committed, (Instant::now(), self.clock.now()))
@@ -171,6 +211,25 @@ impl Push {
         let reached = |newest: &Position| *newest >= position;
         // Fails only when the ring is gone, which this borrow excludes.
         let _ = self.ring.subscribe().wait_for(reached).await;
+    }
+
+    /// The last time that the store was seen to hold nothing newer.
+    fn confirmed(&self) -> Option<Confirmed> {
+        *self.confirmed.borrow()
+    }
+
+    /// Waits until everything that is committed now was handed to the streams.
+    /// Whoever waits at the same time shares one look at the store.
+    async fn confirm(&self) -> Result<(), Status> {
+        let asked = Instant::now();
+        let mut confirmed = self.confirmed.subscribe();
+        self.wake.notify_one();
+        let recent = |it: &Option<Confirmed>| it.is_some_and(|it| it.began >= asked);
+        let waited = tokio::time::timeout(CONFIRM, confirmed.wait_for(recent)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Status::unavailable("the store does not say what is new; see the log")),
+        }
     }
 
     /// Who has applied `committed`, as soon as everybody has, and otherwise

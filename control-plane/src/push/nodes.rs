@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use kya_core::{Position, Revision, wire};
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::Limits;
 use super::departed::{Departed, DepartedList};
 use crate::nodes::NodeName;
 use crate::time::{Clock, UnixMicros};
@@ -19,7 +20,16 @@ pub(super) const MAX_WORKERS: usize = 128;
 /// Positions remembered for each worker, newest last.
 const HISTORY: usize = 64;
 
-/// Who opened a stream.
+/// How a proxy is told what is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// It holds a stream open.
+    Stream,
+    /// It asks over HTTP, now and then.
+    Pull,
+}
+
+/// Who opened a stream, or pulls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// Envoy's `node.id`. Two streams may have the same.
@@ -30,19 +40,26 @@ pub struct Proxy {
     pub filter_version: String,
     /// By which node registration it was let in.
     pub registration: NodeName,
-    /// Where the connection comes from.
+    /// SHA-256 of the filter's configuration without its secrets, if it said so.
+    pub configuration_hash: Option<[u8; 32]>,
+    /// How it is told.
+    pub transport: Transport,
+    /// Where the connection comes from, or the latest one.
     pub peer: SocketAddr,
-    /// When the stream began.
+    /// When the stream began, or the first pull.
     pub connected_at: UnixMicros,
 }
 
-/// A stream that is open now.
+/// A proxy that is connected: its stream is open, or it has pulled a short while
+/// ago.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Who opened it.
+    /// Who it is.
     pub proxy: Proxy,
     /// Its workers by slot.
     pub workers: BTreeMap<u32, Worker>,
+    /// When it last reported or pulled, or began, on both clocks.
+    pub last_seen: (Instant, UnixMicros),
 }
 
 /// A worker of a proxy.
@@ -50,6 +67,12 @@ pub struct Node {
 pub struct Worker {
     /// Random identity of the VM that holds the slot.
     pub instance: u64,
+    /// The first 8 bytes of the nonce of the last challenge that it has read.
+    pub challenge: u64,
+    /// Age of the state that it decided by when it last reported.
+    pub state_age: Duration,
+    /// Requests that it has cut because their agent was stopped.
+    pub cut: u64,
     history: VecDeque<Applied>,
 }
 
@@ -71,6 +94,8 @@ pub(super) enum ReportError {
     TooManyWorkers(usize),
     #[error("slot {0} is in the report twice")]
     SlotTwice(u32),
+    #[error("{0} proxies pull and have named workers, which is as many as there may be")]
+    TooManyProxies(usize),
 }
 
 /// What a report said that was new.
@@ -83,19 +108,27 @@ pub(super) struct Taken {
     pub(super) impossible: Vec<(u32, Position)>,
 }
 
-/// Every open stream.
+/// Every connected proxy.
 #[derive(Debug)]
 pub struct Nodes {
     open: Mutex<Open>,
     clock: Arc<dyn Clock>,
+    /// How long a proxy that pulls is connected after its last pull.
+    patience: Duration,
+    /// Proxies that pull.
+    most_pulling: usize,
     /// Counts changes, so that one can be waited for.
     changes: watch::Sender<u64>,
 }
 
+/// A place in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key(u64);
+
 #[derive(Debug, Default)]
 struct Open {
     next: u64,
-    nodes: BTreeMap<u64, Node>,
+    nodes: BTreeMap<Key, Node>,
     departed: DepartedList,
 }
 
@@ -103,36 +136,86 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct Connected {
     nodes: Arc<Nodes>,
-    key: u64,
+    key: Key,
 }
 
 impl Nodes {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { open: Mutex::default(), clock, changes: watch::Sender::default() }
+    pub(super) fn new(clock: Arc<dyn Clock>, limits: &Limits) -> Self {
+        Self {
+            open: Mutex::default(),
+            clock,
+            patience: limits.pull_patience,
+            most_pulling: limits.pulling,
+            changes: watch::Sender::default(),
+        }
     }
 
-    /// Enters a stream into the table.
+    /// Enters a stream into the table. A proxy that pulled until now does not
+    /// count twice.
     pub(super) fn connect(self: &Arc<Self>, proxy: Proxy) -> Connected {
+        let now = self.now();
         let mut open = self.open();
-        let key = open.next;
-        open.next = open.next.wrapping_add(1);
-        open.departed.is_back(&proxy.node_id);
-        open.nodes.insert(key, Node { proxy, workers: BTreeMap::new() });
+        open.nodes.retain(|_, node| {
+            node.proxy.transport == Transport::Stream || node.proxy.node_id != proxy.node_id
+        });
+        let key = open.enter(proxy, now);
         drop(open);
         self.changed();
         Connected { nodes: Arc::clone(self), key }
     }
 
-    /// Every open stream, in the order in which they were opened, and the
-    /// proxies that had one and have none now, in the order in which they left.
+    /// Where a proxy that pulls, and names workers, is in the table from now on,
+    /// until it has not pulled for a while. If these are workers of an open
+    /// stream, it is that: the proxy is one and the same.
+    pub(super) fn pulled(
+        &self,
+        proxy: Proxy,
+        report: &wire::WorkerReport,
+    ) -> Result<Key, ReportError> {
+        let now = self.now();
+        let mut open = self.open();
+        open.expire(now, self.patience);
+        let same_vm = |node: &Node| {
+            let named = |worker: &Worker| {
+                report.workers.iter().any(|state| state.instance == worker.instance)
+            };
+            node.workers.values().any(named)
+        };
+        let mut namesakes =
+            open.nodes.iter_mut().filter(|(_, node)| node.proxy.node_id == proxy.node_id);
+        let known = namesakes.find(|(_, node)| match node.proxy.transport {
+            Transport::Stream => same_vm(node),
+            Transport::Pull => true,
+        });
+        if let Some((key, node)) = known {
+            if node.proxy.transport == Transport::Pull {
+                let connected_at = node.proxy.connected_at;
+                node.proxy = Proxy { connected_at, ..proxy };
+            }
+            node.last_seen = now;
+            return Ok(*key);
+        }
+        let pulls = |node: &&Node| node.proxy.transport == Transport::Pull;
+        let pulling = open.nodes.values().filter(pulls).count();
+        if pulling >= self.most_pulling {
+            return Err(ReportError::TooManyProxies(pulling));
+        }
+        Ok(open.enter(proxy, now))
+    }
+
+    /// Every connected proxy, in the order in which they connected, and those that
+    /// were connected and are not now, in the order in which they left.
     pub fn list(&self) -> (Vec<Node>, Vec<Departed>) {
         self.inspect(|nodes, departed| (nodes.cloned().collect(), departed))
     }
 
-    /// How many streams are open and how many workers they have.
+    /// How many proxies are connected and how many workers they have.
     pub fn count(&self) -> (usize, usize) {
-        let open = self.open();
-        (open.nodes.len(), open.nodes.values().map(|node| node.workers.len()).sum())
+        self.inspect(|nodes, _| {
+            nodes.fold((0, 0), |(proxies, workers), node| {
+                (proxies + 1, workers + node.workers.len())
+            })
+        })
     }
 
     /// Changes whenever a stream opens or closes and whenever a worker reports.
@@ -145,8 +228,69 @@ impl Nodes {
         &self,
         look: impl FnOnce(&mut dyn Iterator<Item = &Node>, Vec<Departed>) -> T,
     ) -> T {
-        let open = self.open();
-        look(&mut open.nodes.values(), open.departed.list(Instant::now()))
+        let now = self.now();
+        let mut open = self.open();
+        open.expire(now, self.patience);
+        let departed = open.departed.list(now.0);
+        look(&mut open.nodes.values(), departed)
+    }
+
+    /// Takes a report, or refuses it whole. `newest` is the newest position that
+    /// any proxy can have. A worker that reports a later one has proved nothing:
+    /// what it said before still holds, and it is pending for the rest.
+    pub(super) fn report(
+        &self,
+        key: Key,
+        report: &wire::WorkerReport,
+        newest: Position,
+        arrived: (Instant, UnixMicros),
+    ) -> Result<Taken, ReportError> {
+        let mut slots = BTreeMap::new();
+        for state in &report.workers {
+            if slots.insert(state.slot, state).is_some() {
+                return Err(ReportError::SlotTwice(state.slot));
+            }
+        }
+        let mut open = self.open();
+        let Some(node) = open.nodes.get_mut(&key) else { return Ok(Taken::default()) };
+        let kept = match report.complete {
+            true => 0,
+            false => node.workers.keys().filter(|slot| !slots.contains_key(slot)).count(),
+        };
+        let workers = kept.saturating_add(slots.len());
+        if workers > MAX_WORKERS {
+            return Err(ReportError::TooManyWorkers(workers));
+        }
+        node.last_seen = arrived;
+        if report.complete {
+            node.workers.retain(|slot, _| slots.contains_key(slot));
+        }
+        let mut taken = Taken::default();
+        for (slot, state) in slots {
+            let worker = node.workers.entry(slot).or_insert_with(|| Worker::new(state.instance));
+            if worker.instance != state.instance {
+                *worker = Worker::new(state.instance);
+            }
+            worker.challenge = state.challenge;
+            worker.state_age = Duration::from_millis(state.state_age_millis);
+            worker.cut = state.cut;
+            let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
+            if position > newest {
+                taken.impossible.push((slot, position));
+                continue;
+            }
+            let applied_unix_nanos = state.applied_unix_nanos;
+            if worker.applied(Applied { position, applied_unix_nanos, arrived }) {
+                taken.moved.push(position.revision);
+            }
+        }
+        drop(open);
+        self.changed();
+        Ok(taken)
+    }
+
+    fn now(&self) -> (Instant, UnixMicros) {
+        (Instant::now(), self.clock.now())
     }
 
     fn changed(&self) {
@@ -169,64 +313,47 @@ impl Connected {
         older.find(|proxy| proxy.node_id == own.proxy.node_id).map(|proxy| proxy.peer)
     }
 
-    /// Takes a report, or refuses it whole. `newest` is the newest position that
-    /// any proxy can have. A worker that reports a later one has proved nothing:
-    /// what it said before still holds, and it is pending for the rest.
-    pub(super) fn report(
-        &self,
-        report: &wire::WorkerReport,
-        newest: Position,
-        arrived: (Instant, UnixMicros),
-    ) -> Result<Taken, ReportError> {
-        let mut slots = BTreeMap::new();
-        for state in &report.workers {
-            if slots.insert(state.slot, state).is_some() {
-                return Err(ReportError::SlotTwice(state.slot));
-            }
-        }
-        let mut open = self.nodes.open();
-        let Some(node) = open.nodes.get_mut(&self.key) else { return Ok(Taken::default()) };
-        let kept = match report.complete {
-            true => 0,
-            false => node.workers.keys().filter(|slot| !slots.contains_key(slot)).count(),
+    /// Where it is in the table.
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+}
+
+impl Open {
+    fn enter(&mut self, proxy: Proxy, last_seen: (Instant, UnixMicros)) -> Key {
+        let key = Key(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.departed.is_back(&proxy.node_id);
+        self.nodes.insert(key, Node { proxy, workers: BTreeMap::new(), last_seen });
+        key
+    }
+
+    /// Takes out the proxies that have not pulled for so long.
+    fn expire(&mut self, now: (Instant, UnixMicros), patience: Duration) {
+        let gone = |_: &Key, node: &mut Node| {
+            node.proxy.transport == Transport::Pull
+                && now.0.saturating_duration_since(node.last_seen.0) > patience
         };
-        let workers = kept.saturating_add(slots.len());
-        if workers > MAX_WORKERS {
-            return Err(ReportError::TooManyWorkers(workers));
+        let gone: Vec<_> = self.nodes.extract_if(.., gone).collect();
+        for (_, node) in gone {
+            self.leave(node.proxy.node_id, (node.last_seen.0, node.last_seen.1));
         }
-        if report.complete {
-            node.workers.retain(|slot, _| slots.contains_key(slot));
+    }
+
+    /// A proxy has left, unless it is connected otherwise.
+    fn leave(&mut self, node_id: String, at: (Instant, UnixMicros)) {
+        if !self.nodes.values().any(|node| node.proxy.node_id == node_id) {
+            self.departed.left(node_id, at);
         }
-        let mut taken = Taken::default();
-        for (slot, state) in slots {
-            let worker = node.workers.entry(slot).or_insert_with(|| Worker::new(state.instance));
-            if worker.instance != state.instance {
-                *worker = Worker::new(state.instance);
-            }
-            let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
-            if position > newest {
-                taken.impossible.push((slot, position));
-                continue;
-            }
-            let applied_unix_nanos = state.applied_unix_nanos;
-            if worker.applied(Applied { position, applied_unix_nanos, arrived }) {
-                taken.moved.push(position.revision);
-            }
-        }
-        drop(open);
-        self.nodes.changed();
-        Ok(taken)
     }
 }
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        let now = (Instant::now(), self.nodes.clock.now());
+        let now = self.nodes.now();
         let mut open = self.nodes.open();
-        if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key)
-            && !open.nodes.values().any(|node| node.proxy.node_id == proxy.node_id)
-        {
-            open.departed.left(proxy.node_id, now);
+        if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key) {
+            open.leave(proxy.node_id, now);
         }
         drop(open);
         self.nodes.changed();
@@ -235,7 +362,8 @@ impl Drop for Connected {
 
 impl Worker {
     fn new(instance: u64) -> Self {
-        Self { instance, history: VecDeque::new() }
+        let state_age = Duration::ZERO;
+        Self { instance, challenge: 0, state_age, cut: 0, history: VecDeque::new() }
     }
 
     /// True when it moved on from an earlier position.

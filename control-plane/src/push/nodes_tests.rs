@@ -9,7 +9,7 @@ fn position(revision: u64) -> Position {
 }
 
 fn nodes() -> Arc<Nodes> {
-    Arc::new(Nodes::new(Arc::new(SystemClock)))
+    Arc::new(Nodes::new(Arc::new(SystemClock), &Limits::default()))
 }
 
 fn connect(nodes: &Arc<Nodes>) -> Connected {
@@ -17,18 +17,24 @@ fn connect(nodes: &Arc<Nodes>) -> Connected {
 }
 
 fn connect_as(nodes: &Arc<Nodes>, node_id: &str) -> Connected {
-    nodes.connect(Proxy {
+    nodes.connect(proxy(node_id, Transport::Stream))
+}
+
+fn proxy(node_id: &str, transport: Transport) -> Proxy {
+    Proxy {
         node_id: node_id.to_owned(),
         cluster: String::new(),
         filter_version: String::new(),
         registration: "fleet".parse().unwrap(),
+        configuration_hash: None,
+        transport,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),
         connected_at: UnixMicros(0),
-    })
+    }
 }
 
 fn state(slot: u32, instance: u64, revision: u64) -> wire::WorkerState {
-    wire::WorkerState { slot, instance, epoch: 1, revision, applied_unix_nanos: 0 }
+    wire::WorkerState { slot, instance, epoch: 1, revision, ..Default::default() }
 }
 
 fn say(
@@ -36,8 +42,8 @@ fn say(
     workers: Vec<wire::WorkerState>,
     complete: bool,
 ) -> Result<Taken, ReportError> {
-    let report = wire::WorkerReport { workers, complete };
-    connected.report(&report, position(1000), (Instant::now(), UnixMicros(0)))
+    let report = wire::WorkerReport { workers, complete, clock_ahead_millis: 0 };
+    connected.nodes.report(connected.key, &report, position(1000), (Instant::now(), UnixMicros(0)))
 }
 
 /// Slot, instance and revision of every worker that has one.

@@ -1,60 +1,90 @@
-//! The one task that turns committed updates into signed ones, in order.
+//! The one task that turns committed updates into signed ones, in order, and
+//! that says how recently the store was seen to hold nothing newer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::{Signer, sign_update, wire};
-use tokio::sync::Notify;
+use kya_core::{Change, MAX_CHANGES, Position};
+use tokio::sync::{Notify, watch};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::images::Images;
+use super::pulse::Pulse;
 use super::ring::Ring;
+use super::signing::Signing;
 use super::timeline::Timeline;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::telemetry::Metrics;
-use crate::time::Clock;
+use crate::time::{Clock, UnixMicros};
 
-/// How often the store is asked without a wake. Wakes are what makes a push
-/// fast; this is what makes it certain.
-const SAFETY_POLL: Duration = Duration::from_secs(1);
 const BATCH: u32 = 256;
+
+/// Everything that was committed by `began` is published, and is at `position`
+/// or before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Confirmed {
+    /// When the store was asked.
+    pub(super) began: Instant,
+    /// The same, by the clock.
+    pub(super) at: UnixMicros,
+    pub(super) position: Position,
+}
 
 pub(super) struct Publisher {
     pub(super) store: Arc<dyn Store>,
-    pub(super) signer: Arc<Signer>,
+    pub(super) signing: Signing,
     pub(super) ring: Arc<Ring>,
+    pub(super) images: Arc<Images>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) confirmed: Arc<watch::Sender<Option<Confirmed>>>,
     pub(super) timeline: Arc<Timeline>,
     pub(super) wake: Arc<Notify>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
+    /// How often the store is asked without a wake, and a heartbeat sent. Wakes
+    /// are what makes a push fast; this is what makes it certain.
+    pub(super) heartbeat: Duration,
 }
 
 impl Publisher {
     /// Runs until `stop`. A store that fails is asked again; nothing is skipped.
+    /// While it fails there are no heartbeats: nobody knows what it holds.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut failing = false;
+        let mut ticks = interval(self.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let ticked = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = self.wake.notified() => false,
+                _ = ticks.tick() => true,
+            };
             match self.publish_committed().await {
-                Ok(()) => failing = false,
+                Ok(confirmed) => {
+                    failing = false;
+                    self.confirmed.send_replace(Some(confirmed));
+                    if ticked {
+                        self.pulse.beat(confirmed);
+                    }
+                }
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::error!(%error, "cannot read committed updates; trying again");
+                    tracing::error!(%error, "cannot publish what is committed; trying again");
                 }
                 Err(_) => {}
-            }
-            tokio::select! {
-                () = self.wake.notified() => {}
-                () = tokio::time::sleep(SAFETY_POLL) => {}
-                () = stop.cancelled() => return,
             }
         }
     }
 
     /// Publishes everything that is committed and was not published yet.
-    async fn publish_committed(&self) -> Result<(), StoreError> {
+    async fn publish_committed(&self) -> Result<Confirmed, StoreError> {
         loop {
+            let (began, at) = (Instant::now(), self.clock.now());
             let updates = self.store.updates_after(self.ring.newest().revision, BATCH).await?;
             if updates.is_empty() {
-                return Ok(());
+                return Ok(Confirmed { began, at, position: self.ring.newest() });
             }
             for update in updates {
                 self.publish(update)?;
@@ -73,20 +103,18 @@ impl Publisher {
                 position.revision
             )));
         }
-        let signed = sign_update(
-            &self.signer,
-            &wire::Update {
-                epoch: position.epoch,
-                revision: position.revision.0,
-                unix_millis: update.committed.at.millis().0,
-                body: Some(wire::update::Body::Delta(update.delta)),
-            },
-        );
+        let changes = &update.delta.changes;
+        if changes.len() > MAX_CHANGES || Change::all_from_wire(changes).is_none() {
+            // Every proxy would refuse it.
+            return Err(StoreError::Corrupt(format!("revision {expected} is not of the protocol")));
+        }
+        let committed = update.committed;
+        let signed = self.signing.delta(position, committed.at.millis(), update.delta.clone());
         // Whoever made the change notes its commit a moment earlier; this is
         // for changes that another process made.
-        self.timeline.note(update.committed, (Instant::now(), self.clock.now()));
+        self.timeline.note(committed, (Instant::now(), self.clock.now()));
         self.metrics.published(position.revision);
-        self.ring.append(position, signed);
+        self.images.note(update, || self.ring.append(position, signed));
         Ok(())
     }
 }

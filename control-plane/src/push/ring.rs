@@ -63,6 +63,15 @@ impl Ring {
         Ok(entries.iter().skip(start).take(limit).cloned().collect())
     }
 
+    /// Whether a reader at this position can go on from there: it is of this
+    /// epoch, not ahead, and everything after it is here.
+    pub(crate) fn has_all_after(&self, position: Position) -> bool {
+        let newest = self.newest();
+        position.epoch == newest.epoch
+            && position <= newest
+            && self.after(position.revision, 0).is_ok()
+    }
+
     fn entries(&self) -> MutexGuard<'_, VecDeque<(Revision, Arc<wire::SignedUpdate>)>> {
         // Nothing that holds the lock can leave the ring half changed.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,6 +114,20 @@ mod tests {
         assert_eq!(revisions(&after_ten(3), 13, 9), Ok(vec![]));
         assert_eq!(revisions(&after_ten(3), 20, 9), Ok(vec![]));
         assert_eq!(revisions(&after_ten(0), 10, 9), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_reader_goes_on_only_in_its_epoch_and_without_a_gap() {
+        let ring = after_ten(6);
+        let resumes =
+            |epoch, revision| ring.has_all_after(Position { epoch, revision: Revision(revision) });
+        assert!(resumes(1, 12) && resumes(1, 16));
+        assert!(!resumes(1, 11), "12 is gone");
+        assert!(!resumes(1, 17), "nobody was ever sent this");
+        assert!(!resumes(0, 14) && !resumes(2, 14));
+        assert!(!resumes(1, 0) && !resumes(1, u64::MAX) && !resumes(u64::MAX, u64::MAX));
+        let fresh = after_ten(0);
+        assert!(fresh.has_all_after(position(10)) && !fresh.has_all_after(position(9)));
     }
 
     #[test]

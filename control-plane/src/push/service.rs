@@ -4,22 +4,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kya_core::wire::{ProxyMessage, SignedUpdate};
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use kya_core::wire::{ControlMessage, ProxyMessage};
+use tokio_stream::Stream;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Push;
 use super::connection::Peer;
+use super::outbound;
 use super::session;
-use super::snapshots::MAX_MESSAGE_BYTES;
 use crate::nodes::NodeAccess;
 use crate::rpc::enforcement_server::{Enforcement, EnforcementServer};
 
 /// The largest message that a proxy may send.
 const MAX_RECEIVED_BYTES: usize = 64 * 1024;
+/// The largest message that is sent: a manifest of the most chunks that there
+/// can be has 4.2 MiB.
+const MAX_SENT_BYTES: usize = 8 * 1024 * 1024;
 const STREAMS_PER_CONNECTION: u32 = 64;
 
 struct Service {
@@ -32,7 +34,7 @@ struct Service {
 pub(crate) fn grpc_server(push: Arc<Push>, access: Arc<NodeAccess>) -> Router {
     let service = EnforcementServer::new(Service { push, access })
         .max_decoding_message_size(MAX_RECEIVED_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        .max_encoding_message_size(MAX_SENT_BYTES);
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(10)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
@@ -42,7 +44,7 @@ pub(crate) fn grpc_server(push: Arc<Push>, access: Arc<NodeAccess>) -> Router {
 
 #[tonic::async_trait]
 impl Enforcement for Service {
-    type StreamStream = Pin<Box<dyn Stream<Item = Result<SignedUpdate, Status>> + Send>>;
+    type StreamStream = Pin<Box<dyn Stream<Item = Result<ControlMessage, Status>> + Send>>;
 
     async fn stream(
         &self,
@@ -59,13 +61,14 @@ impl Enforcement for Service {
                 return Err(refusal.into());
             }
         };
-        let (outbound, messages) = mpsc::channel(self.push.limits.outbound);
+        let limits = &self.push.limits;
+        let (lanes, messages) = outbound::lanes(limits.outbound, limits.send_timeout);
         let open = peer.opens_stream();
         // The response begins at once: a client may wait for it before it says
         // Hello.
         let inbound = request.into_inner();
         let push = Arc::clone(&self.push);
-        tokio::spawn(session::run(push, peer, identity, open, inbound, outbound));
-        Ok(Response::new(Box::pin(ReceiverStream::new(messages))))
+        tokio::spawn(session::run(push, peer, identity, open, inbound, lanes));
+        Ok(Response::new(Box::pin(messages)))
     }
 }

@@ -19,16 +19,26 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, AgentStatus, NodeCredentialDigest, Revision, TokenId, UnixSeconds};
+use kya_core::{
+    AgentId, NodeCredentialDigest, Position, Revision, Status, TokenId, UnixSeconds, wire,
+};
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::nodes::NodeName;
 
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
-    Outcome, StatusAction, StoredSnapshot, StoredUpdate, Token, status_from_name, status_name,
+    Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
+    status_from_name, status_name,
 };
 pub use sqlite::SqliteStore;
+
+/// Most records in one page of [`Store::records`].
+pub const RECORDS_A_PAGE: usize = 4096;
+
+/// Where pages of records go.
+pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 
 /// Where the registry is kept. Every method is safe to call from many tasks;
 /// writes take place one after the other.
@@ -39,14 +49,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// committed in this epoch, at the revision after this one.
     async fn head(&self) -> Result<Committed, StoreError>;
 
-    /// Registers an agent, active.
+    /// Registers an agent, active, with a grant of its own.
     async fn register_agent(
         &self,
         new: NewAgent,
         cause: Cause,
     ) -> Result<Outcome<Agent>, StoreError>;
 
-    /// Revokes, suspends or restores an agent. Doing it again changes nothing.
+    /// Revokes, suspends or restores an agent. Doing it again changes nothing,
+    /// unless requests in flight are to be aborted now and were not before.
     async fn decide_agent(
         &self,
         agent: AgentId,
@@ -70,7 +81,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Up to `limit` agents with an id after `after`, ordered by id.
     async fn agents(
         &self,
-        status: Option<AgentStatus>,
+        status: Option<Status>,
         after: Option<AgentId>,
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError>;
@@ -83,9 +94,10 @@ pub trait Store: Debug + Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<Token>, StoreError>;
 
-    /// All authority at the newest position, with the tokens that expire after
-    /// `horizon`.
-    async fn snapshot(&self, horizon: UnixSeconds) -> Result<StoredSnapshot, StoreError>;
+    /// Sends all authority at the newest position, with the tokens that expire
+    /// after `horizon`, in pages of at most [`RECORDS_A_PAGE`]. Returns the
+    /// position, or early if nobody takes the pages any more.
+    async fn records(&self, horizon: UnixSeconds, pages: Pages) -> Result<Position, StoreError>;
 
     /// Up to `limit` updates after `revision`, in order.
     async fn updates_after(
@@ -149,7 +161,7 @@ pub enum StoreError {
         /// Who was to get one.
         agent: AgentId,
         /// What was decided about it.
-        status: AgentStatus,
+        status: Status,
     },
     /// No such node registration.
     #[error("there is no node registration {0}")]

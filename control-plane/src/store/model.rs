@@ -1,9 +1,10 @@
 //! The records of the registry.
 
 use kya_core::{
-    AgentId, AgentStatus, NodeCredentialDigest, Position, PublicKey, Revision, TokenDigest,
-    TokenId, UnixSeconds, wire,
+    AgentId, GrantIndex, InFlight, NodeCredentialDigest, Position, PublicKey, Revision, Standing,
+    Status, TokenDigest, TokenId, UnixSeconds, wire,
 };
+use wire::change::Change;
 
 use crate::nodes::{NodeName, NodePattern};
 use crate::time::UnixMicros;
@@ -16,7 +17,9 @@ pub struct Agent {
     /// What people call it. Not unique.
     pub name: String,
     /// What was decided about it.
-    pub status: AgentStatus,
+    pub status: Status,
+    /// What becomes of its requests in flight while it is not active.
+    pub in_flight: InFlight,
     /// Its own key, if it registered one.
     pub public_key: Option<PublicKey>,
     /// When it was registered.
@@ -42,6 +45,8 @@ pub struct Token {
     pub digest: TokenDigest,
     /// Who it was issued to.
     pub agent_id: AgentId,
+    /// What it stands for.
+    pub grant: GrantIndex,
     /// When it was issued.
     pub issued_at: UnixMicros,
     /// It is expired from this second on.
@@ -124,10 +129,10 @@ pub struct NodeOutcome {
 /// What can be decided about an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatusAction {
-    /// Never again.
-    Revoke,
-    /// Not for now.
-    Suspend,
+    /// Never again; and what becomes of requests in flight.
+    Revoke(InFlight),
+    /// Not for now; and what becomes of requests in flight.
+    Suspend(InFlight),
     /// Again, if it was only suspended.
     Restore,
 }
@@ -172,18 +177,6 @@ pub struct StoredUpdate {
     pub delta: wire::Delta,
 }
 
-/// All authority at one position.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredSnapshot {
-    /// The position.
-    pub position: Position,
-    /// Every agent, whatever its status.
-    pub agents: Vec<wire::Agent>,
-    /// Every token that had not expired at the horizon that was asked for,
-    /// revoked ones included.
-    pub tokens: Vec<wire::Token>,
-}
-
 /// One row of the log of what was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -201,43 +194,61 @@ pub struct Event {
 }
 
 /// The stored and shown name of a status.
-pub const fn status_name(status: AgentStatus) -> &'static str {
+pub const fn status_name(status: Status) -> &'static str {
     match status {
-        AgentStatus::Active => "active",
-        AgentStatus::Suspended => "suspended",
-        AgentStatus::Revoked => "revoked",
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Revoked => "revoked",
     }
 }
 
 /// The status with this name.
-pub fn status_from_name(name: &str) -> Option<AgentStatus> {
-    [AgentStatus::Active, AgentStatus::Suspended, AgentStatus::Revoked]
+pub fn status_from_name(name: &str) -> Option<Status> {
+    [Status::Active, Status::Suspended, Status::Revoked]
         .into_iter()
         .find(|status| status_name(*status) == name)
 }
 
+/// The stored and shown name of what becomes of requests in flight.
+pub const fn in_flight_name(in_flight: InFlight) -> &'static str {
+    match in_flight {
+        InFlight::Abort => "abort",
+        InFlight::Drain => "drain",
+    }
+}
+
+/// What becomes of requests in flight, by its name.
+pub fn in_flight_from_name(name: &str) -> Option<InFlight> {
+    [InFlight::Abort, InFlight::Drain].into_iter().find(|it| in_flight_name(*it) == name)
+}
+
 impl Agent {
     /// The agent as the protocol carries it.
-    pub fn to_wire(&self) -> wire::Agent {
-        let status = match self.status {
-            AgentStatus::Active => wire::AgentStatus::Active,
-            AgentStatus::Suspended => wire::AgentStatus::Suspended,
-            AgentStatus::Revoked => wire::AgentStatus::Revoked,
-        };
-        wire::Agent { id: self.id.to_bytes().to_vec(), status: status.into() }
+    pub fn to_wire(&self) -> Change {
+        let standing = Standing { in_flight: self.in_flight, ..Standing::new(self.status) };
+        Change::Agent(wire::Agent {
+            id: self.id.to_bytes().to_vec(),
+            standing: Some(standing.into()),
+            principal_id: Vec::new(),
+        })
     }
+}
+
+/// A grant as the protocol carries it.
+pub(crate) fn grant_to_wire(index: GrantIndex, holder: AgentId) -> Change {
+    Change::Grant(wire::Grant { index: index.get(), agent_id: holder.to_bytes().to_vec() })
 }
 
 impl Token {
     /// The token as the protocol carries it.
-    pub fn to_wire(&self) -> wire::Token {
-        wire::Token {
+    pub fn to_wire(&self) -> Change {
+        Change::Token(wire::Token {
             digest: self.digest.0.to_vec(),
-            id: self.id.to_bytes().to_vec(),
-            agent_id: self.agent_id.to_bytes().to_vec(),
-            expires_unix_seconds: self.expires.0,
+            grant: self.grant.get(),
+            issued_unix_seconds: last_second(self.issued_at.seconds()),
+            expires_unix_seconds: last_second(self.expires),
             revoked: self.revoked_at.is_some(),
-        }
+        })
     }
 }
 
@@ -246,4 +257,9 @@ impl NodeRegistration {
     pub fn is_expired(&self, now: UnixMicros) -> bool {
         self.expires.is_some_and(|expires| expires <= now.seconds())
     }
+}
+
+/// The protocol counts seconds up to the year 2106.
+fn last_second(at: UnixSeconds) -> u64 {
+    at.0.min(u32::MAX.into())
 }

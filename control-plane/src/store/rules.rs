@@ -1,33 +1,32 @@
 //! What may follow what. Every store asks here, inside its transaction.
 
-use kya_core::{AgentId, AgentStatus};
+use kya_core::{InFlight, Status};
 
 use super::{Agent, StatusAction, StoreError};
 
-/// The status that `action` leads to, `None` when the agent already has it.
+/// What `action` leads to, `None` when it already is so. Of two decisions that
+/// lead to the same status, the second counts only if it is the stricter one.
 pub(super) fn next_status(
-    agent: AgentId,
-    current: AgentStatus,
+    agent: &Agent,
     action: StatusAction,
-) -> Result<Option<AgentStatus>, StoreError> {
-    use AgentStatus::{Active, Revoked, Suspended};
-    match (current, action) {
-        (Revoked, StatusAction::Revoke)
-        | (Suspended, StatusAction::Suspend)
-        | (Active, StatusAction::Restore) => Ok(None),
-        (Revoked, StatusAction::Suspend | StatusAction::Restore) => {
-            Err(StoreError::RevokedIsFinal(agent))
-        }
-        (Active | Suspended, StatusAction::Revoke) => Ok(Some(Revoked)),
-        (Active, StatusAction::Suspend) => Ok(Some(Suspended)),
-        (Suspended, StatusAction::Restore) => Ok(Some(Active)),
+) -> Result<Option<(Status, InFlight)>, StoreError> {
+    use Status::{Active, Revoked, Suspended};
+    let (status, in_flight) = match action {
+        StatusAction::Revoke(in_flight) => (Revoked, in_flight),
+        StatusAction::Suspend(in_flight) => (Suspended, in_flight),
+        StatusAction::Restore => (Active, InFlight::Abort),
+    };
+    if agent.status == Revoked && status != Revoked {
+        return Err(StoreError::RevokedIsFinal(agent.id));
     }
+    let changes = agent.status != status || agent.in_flight < in_flight;
+    Ok(changes.then_some((status, in_flight)))
 }
 
 /// Refuses to issue a token to an agent that may not act.
 pub(super) fn may_hold_a_new_token(agent: &Agent) -> Result<(), StoreError> {
     match agent.status {
-        AgentStatus::Active => Ok(()),
+        Status::Active => Ok(()),
         status => Err(StoreError::AgentNotActive { agent: agent.id, status }),
     }
 }
@@ -35,8 +34,8 @@ pub(super) fn may_hold_a_new_token(agent: &Agent) -> Result<(), StoreError> {
 /// The name of a change of status in the log of events.
 pub(super) const fn event_name(action: StatusAction) -> &'static str {
     match action {
-        StatusAction::Revoke => "agent.revoked",
-        StatusAction::Suspend => "agent.suspended",
+        StatusAction::Revoke(_) => "agent.revoked",
+        StatusAction::Suspend(_) => "agent.suspended",
         StatusAction::Restore => "agent.restored",
     }
 }

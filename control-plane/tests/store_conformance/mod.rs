@@ -7,16 +7,23 @@ mod nodes;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kya_control_plane::store::StatusAction::{Restore, Revoke, Suspend};
+use kya_control_plane::store::StatusAction::Restore;
 use kya_control_plane::store::{
-    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
+    Agent, Cause, NewAgent, NewToken, Outcome, RECORDS_A_PAGE, StatusAction, Store, StoreError,
+    Token,
 };
 use kya_control_plane::time::{Clock, UnixMicros};
-use kya_core::{AgentId, AgentStatus, OpaqueToken, Position, Revision, TokenId, UnixSeconds};
+use kya_core::{
+    AgentId, InFlight, OpaqueToken, Position, Revision, Status, TokenId, UnixSeconds, wire,
+};
+use tokio::sync::mpsc;
 
 use crate::support::TestClock;
-use crate::support::proxy::Known;
+use crate::support::state::Known;
 pub use nodes::*;
+
+pub const REVOKE: StatusAction = StatusAction::Revoke(InFlight::Abort);
+pub const SUSPEND: StatusAction = StatusAction::Suspend(InFlight::Drain);
 
 /// A place where a store can be opened again and again.
 #[async_trait]
@@ -48,8 +55,10 @@ macro_rules! conformance {
             a_store_put_back_from_a_backup_is_at_a_later_position,
             time_of_commits_never_decreases,
             a_token_lasts_from_now_and_not_from_a_commit_in_the_future,
-            the_updates_lead_to_the_snapshot,
-            snapshots_forget_tokens_past_the_horizon,
+            a_stricter_decision_is_a_change_and_a_milder_one_is_none,
+            every_agent_has_one_grant_of_its_own,
+            the_updates_lead_to_the_records,
+            records_leave_out_tokens_past_the_horizon,
             pages_are_ordered_and_complete,
             a_node_is_registered_found_by_its_credential_and_revoked_once,
             a_node_registration_is_an_event_and_no_change_of_authority,
@@ -107,6 +116,21 @@ async fn issue(
     store.issue_token(NewToken { id, digest, agent_id: agent, ttl_seconds }, Cause::default()).await
 }
 
+/// All authority, and its position.
+async fn records(store: &dyn Store, horizon: u64) -> (Position, Vec<wire::Change>) {
+    let (pages, mut read) = mpsc::channel::<Vec<wire::Change>>(1);
+    let take = async {
+        let mut all = Vec::new();
+        while let Some(page) = read.recv().await {
+            assert!((1..=RECORDS_A_PAGE).contains(&page.len()));
+            all.extend(page);
+        }
+        all
+    };
+    let (position, all) = tokio::join!(store.records(UnixSeconds(horizon), pages), take);
+    (position.unwrap(), all)
+}
+
 async fn revision(store: &dyn Store) -> u64 {
     store.head().await.unwrap().position.revision.0
 }
@@ -131,14 +155,14 @@ pub async fn an_empty_store_is_at_revision_zero(fixture: impl Fixture) {
     assert_eq!(head.position.epoch, 7_000);
     assert!(store.updates_after(Revision(0), 10).await.unwrap().is_empty());
     assert_eq!(store.committed(Revision(0)).await.unwrap(), None);
-    assert_eq!(store.snapshot(UnixSeconds(0)).await.unwrap().position, head.position);
+    assert_eq!(records(&*store, 0).await.0, head.position);
 }
 
 pub async fn every_change_is_one_revision_one_update_and_one_event(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(7))).await;
     let agent = register(&*store).await;
     let token = issue(&*store, agent, 1, 60).await.unwrap().record.id;
-    for action in [Suspend, Restore, Revoke] {
+    for action in [SUSPEND, Restore, REVOKE] {
         assert!(decide(&*store, agent, action).await.unwrap().changed);
     }
     assert!(store.revoke_token(token, cause("leaked")).await.unwrap().changed);
@@ -146,7 +170,6 @@ pub async fn every_change_is_one_revision_one_update_and_one_event(fixture: impl
     let updates = store.updates_after(Revision(0), 100).await.unwrap();
     let revisions: Vec<_> = updates.iter().map(|u| u.committed.position.revision.0).collect();
     assert_eq!(revisions, [1, 2, 3, 4, 5, 6]);
-    assert!(updates.iter().all(|update| update.delta.changes.len() == 1));
     let events = store.events_after(0, 100).await.unwrap();
     let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
     let all = ["agent.registered", "token.issued", "agent.suspended", "agent.restored"];
@@ -170,7 +193,7 @@ pub async fn deciding_again_changes_nothing_and_tells_of_the_first_time(fixture:
     let fresh = decide(&*store, agent, Restore).await.unwrap();
     assert!(!fresh.changed, "a registered agent is active");
     assert_eq!(fresh.committed.position.revision, Revision(1));
-    for action in [Suspend, Revoke] {
+    for action in [SUSPEND, REVOKE] {
         clock.set(20);
         let first = decide(&*store, agent, action).await.unwrap();
         clock.set(30);
@@ -185,9 +208,9 @@ pub async fn deciding_again_changes_nothing_and_tells_of_the_first_time(fixture:
 pub async fn revocation_is_final(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     let agent = register(&*store).await;
-    let revoked = decide(&*store, agent, Revoke).await.unwrap().record;
+    let revoked = decide(&*store, agent, REVOKE).await.unwrap().record;
     assert_eq!(revoked.revoked_at, Some(UnixMicros(1_000_000)));
-    for action in [Suspend, Restore] {
+    for action in [SUSPEND, Restore] {
         let refused = decide(&*store, agent, action).await.unwrap_err();
         assert!(matches!(refused, StoreError::RevokedIsFinal(id) if id == agent), "{refused}");
     }
@@ -197,13 +220,13 @@ pub async fn revocation_is_final(fixture: impl Fixture) {
 pub async fn a_suspended_agent_can_be_restored(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     let agent = register(&*store).await;
-    let suspended = decide(&*store, agent, Suspend).await.unwrap().record;
-    assert_eq!(suspended.status, AgentStatus::Suspended);
+    let suspended = decide(&*store, agent, SUSPEND).await.unwrap().record;
+    assert_eq!(suspended.status, Status::Suspended);
     assert_eq!(suspended.status_reason.as_deref(), Some("because"));
     assert_eq!(suspended.incident_id.as_deref(), Some("INC-1"));
     let restore = store.decide_agent(agent, Restore, Cause::default());
     let restored = restore.await.unwrap().record;
-    assert_eq!(restored.status, AgentStatus::Active);
+    assert_eq!(restored.status, Status::Active);
     assert_eq!((restored.revoked_at, restored.status_reason), (None, None));
 }
 
@@ -211,11 +234,11 @@ pub async fn a_revocation_wins_whatever_comes_at_the_same_time(fixture: impl Fix
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     for n in 0..20 {
         let agent = register_as(&*store, n).await;
-        decide(&*store, agent, Suspend).await.unwrap();
+        decide(&*store, agent, SUSPEND).await.unwrap();
         let (revoked, _) =
-            tokio::join!(decide(&*store, agent, Revoke), decide(&*store, agent, Restore),);
+            tokio::join!(decide(&*store, agent, REVOKE), decide(&*store, agent, Restore),);
         assert!(revoked.unwrap().changed);
-        assert_eq!(store.agent(agent).await.unwrap().status, AgentStatus::Revoked);
+        assert_eq!(store.agent(agent).await.unwrap().status, Status::Revoked);
     }
 }
 
@@ -244,7 +267,7 @@ pub async fn tokens_are_issued_to_active_agents_only(fixture: impl Fixture) {
     let agent = register(&*store).await;
     let token = issue(&*store, agent, 1, 60).await.unwrap().record;
     assert_eq!((token.expires, token.issued_at), (UnixSeconds(160), UnixMicros(100_000_000)));
-    for action in [Suspend, Revoke] {
+    for action in [SUSPEND, REVOKE] {
         decide(&*store, agent, action).await.unwrap();
         let refused = issue(&*store, agent, 2, 60).await.unwrap_err();
         assert!(matches!(refused, StoreError::AgentNotActive { .. }), "{refused}");
@@ -273,7 +296,7 @@ pub async fn what_does_not_exist_is_named(fixture: impl Fixture) {
     let (agent, token) = (agent_id(1), TokenId::from_bytes([1; 16]));
     for error in [
         store.agent(agent).await.unwrap_err(),
-        decide(&*store, agent, Revoke).await.unwrap_err(),
+        decide(&*store, agent, REVOKE).await.unwrap_err(),
         issue(&*store, agent, 1, 60).await.unwrap_err(),
     ] {
         assert_eq!(error.to_string(), format!("there is no agent {agent}"));
@@ -286,7 +309,7 @@ pub async fn a_refused_change_leaves_no_trace(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(1))).await;
     let agent = register(&*store).await;
     issue(&*store, agent, 1, 60).await.unwrap();
-    decide(&*store, agent, Revoke).await.unwrap();
+    decide(&*store, agent, REVOKE).await.unwrap();
     let before = everything(&*store).await;
     assert!(decide(&*store, agent, Restore).await.is_err());
     assert!(issue(&*store, agent, 2, 60).await.is_err());
@@ -310,10 +333,10 @@ pub async fn a_reopened_store_has_lost_nothing(fixture: impl Fixture) {
         match step {
             0 => drop(register(&*store).await),
             1 => drop(issue(&*store, agent, 1, 60).await.unwrap()),
-            2 => drop(decide(&*store, agent, Suspend).await.unwrap()),
+            2 => drop(decide(&*store, agent, SUSPEND).await.unwrap()),
             3 => drop(decide(&*store, agent, Restore).await.unwrap()),
             4 => drop(store.revoke_token(token, cause("leaked")).await.unwrap()),
-            _ => drop(decide(&*store, agent, Revoke).await.unwrap()),
+            _ => drop(decide(&*store, agent, REVOKE).await.unwrap()),
         }
         let before = everything(&*store).await;
         let reopened = fixture.open(Arc::new(TestClock::at(99))).await;
@@ -326,7 +349,7 @@ pub async fn every_opening_begins_a_later_epoch(fixture: impl Fixture) {
     let clock = Arc::new(TestClock::at(50));
     let store = fixture.open(clock.clone()).await;
     let agent = register(&*store).await;
-    let first = decide(&*store, agent, Revoke).await.unwrap().committed;
+    let first = decide(&*store, agent, REVOKE).await.unwrap().committed;
     assert_eq!((first.position.epoch, first.position.revision), (50_000, Revision(2)));
     store.close().await;
     // Later, at the same time, and with a clock that was set back.
@@ -336,10 +359,10 @@ pub async fn every_opening_begins_a_later_epoch(fixture: impl Fixture) {
         let head = store.head().await.unwrap();
         assert_eq!(head.position, Position { epoch, revision: Revision(2) });
         assert_eq!(head.at, first.at, "opening is no commit");
-        assert_eq!(store.snapshot(UnixSeconds(0)).await.unwrap().position, head.position);
+        assert_eq!(records(&*store, 0).await.0, head.position);
         // What was committed before keeps its epoch.
         assert_eq!(store.committed(Revision(2)).await.unwrap(), Some(first));
-        assert_eq!(decide(&*store, agent, Revoke).await.unwrap().committed, first);
+        assert_eq!(decide(&*store, agent, REVOKE).await.unwrap().committed, first);
         store.close().await;
     }
     let store = fixture.open(clock).await;
@@ -360,15 +383,15 @@ pub async fn a_store_put_back_from_a_backup_is_at_a_later_position(fixture: impl
 
     clock.set(60);
     let store = fixture.open(clock.clone()).await;
-    let lost = decide(&*store, agents[0], Revoke).await.unwrap().committed;
+    let lost = decide(&*store, agents[0], REVOKE).await.unwrap().committed;
     store.close().await;
     fixture.put_back().await;
 
     clock.set(70);
     let store = fixture.open(clock.clone()).await;
-    assert_eq!(store.agent(agents[0]).await.unwrap().status, AgentStatus::Active);
+    assert_eq!(store.agent(agents[0]).await.unwrap().status, Status::Active);
     assert!(store.head().await.unwrap().position > lost.position);
-    let again = decide(&*store, agents[1], Revoke).await.unwrap().committed;
+    let again = decide(&*store, agents[1], REVOKE).await.unwrap().committed;
     assert_eq!(again.position.revision, lost.position.revision);
     assert!(again.position > lost.position, "{again:?} after {lost:?}");
 }
@@ -389,36 +412,37 @@ pub async fn time_of_commits_never_decreases(fixture: impl Fixture) {
     let store = fixture.open(clock.clone()).await;
     let agent = register(&*store).await;
     clock.set(40);
-    let back = decide(&*store, agent, Suspend).await.unwrap();
+    let back = decide(&*store, agent, SUSPEND).await.unwrap();
     assert_eq!(back.committed.at, UnixMicros(100_000_000));
     assert_eq!(back.record.status_changed_at, back.committed.at);
     let reopened = fixture.open(clock.clone()).await;
     let still = decide(&*reopened, agent, Restore).await.unwrap();
     assert_eq!(still.committed.at, UnixMicros(100_000_000));
     clock.set(101);
-    let forth = decide(&*reopened, agent, Revoke).await.unwrap();
+    let forth = decide(&*reopened, agent, REVOKE).await.unwrap();
     assert_eq!(forth.committed.at, UnixMicros(101_000_000));
 }
 
-pub async fn the_updates_lead_to_the_snapshot(fixture: impl Fixture) {
+pub async fn the_updates_lead_to_the_records(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(100))).await;
     for n in 1..=9 {
         let agent = register_as(&*store, u64::from(n)).await;
         let token = issue(&*store, agent, n, 60).await.unwrap().record.id;
         match n % 3 {
-            0 => drop(decide(&*store, agent, Revoke).await.unwrap()),
-            1 => drop(decide(&*store, agent, Suspend).await.unwrap()),
+            0 => drop(decide(&*store, agent, REVOKE).await.unwrap()),
+            1 => drop(decide(&*store, agent, SUSPEND).await.unwrap()),
             _ => drop(store.revoke_token(token, cause("leaked")).await.unwrap()),
         }
     }
-    let snapshot = store.snapshot(UnixSeconds(0)).await.unwrap();
-    assert_eq!(snapshot.position.revision, Revision(27));
+    let (position, records) = records(&*store, 0).await;
+    assert_eq!(position.revision, Revision(27));
     let updates = store.updates_after(Revision(0), 100).await.unwrap();
     let replayed = Known::replay(updates.into_iter().flat_map(|update| update.delta.changes));
-    assert_eq!(Known::snapshot(snapshot.agents, snapshot.tokens), replayed);
+    assert_eq!((replayed.agents.len(), replayed.grants.len(), replayed.tokens.len()), (9, 9, 9));
+    assert_eq!(Known::replay(records), replayed);
 }
 
-pub async fn snapshots_forget_tokens_past_the_horizon(fixture: impl Fixture) {
+pub async fn records_leave_out_tokens_past_the_horizon(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(100))).await;
     let agent = register(&*store).await;
     for (n, ttl) in [(1, 10), (2, 20), (3, 30)] {
@@ -427,14 +451,60 @@ pub async fn snapshots_forget_tokens_past_the_horizon(fixture: impl Fixture) {
     store.revoke_token(TokenId::from_bytes([3; 16]), cause("leaked")).await.unwrap();
     let tokens = |horizon| {
         let store = Arc::clone(&store);
-        async move { store.snapshot(UnixSeconds(horizon)).await.unwrap().tokens }
+        async move { Known::replay(records(&*store, horizon).await.1).tokens }
     };
     assert_eq!(tokens(109).await.len(), 3);
     assert_eq!(tokens(110).await.len(), 2);
     let last = tokens(120).await;
     assert_eq!(last.len(), 1);
-    assert!(last[0].revoked, "a revoked token is still told");
+    let told = last.values().next().unwrap();
+    assert!(told.revoked, "a revoked token is still told");
+    assert_eq!((told.issued, told.expires), (UnixSeconds(100), UnixSeconds(130)));
     assert_eq!(tokens(130).await.len(), 0);
+}
+
+pub async fn every_agent_has_one_grant_of_its_own(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let agents = [register_as(&*store, 1).await, register_as(&*store, 2).await];
+    let tokens = [
+        issue(&*store, agents[0], 1, 60).await.unwrap().record,
+        issue(&*store, agents[0], 2, 60).await.unwrap().record,
+        issue(&*store, agents[1], 3, 60).await.unwrap().record,
+    ];
+    assert_eq!(tokens[0].grant, tokens[1].grant);
+    assert_ne!(tokens[0].grant, tokens[2].grant);
+    let known = Known::replay(records(&*store, 0).await.1);
+    let holders: Vec<_> = tokens.iter().map(|token| known.grants[&token.grant.get()]).collect();
+    assert_eq!(holders, [agents[0], agents[0], agents[1]]);
+    // The grant comes in the same revision as its agent.
+    let updates = store.updates_after(Revision(0), 2).await.unwrap();
+    assert!(updates.iter().all(|update| update.delta.changes.len() == 2));
+    // A refused registration leaves none behind.
+    let twice = NewAgent { id: agents[0], name: "twin".to_owned(), public_key: None };
+    assert!(store.register_agent(twice, Cause::default()).await.is_err());
+    assert_eq!(Known::replay(records(&*store, 0).await.1).grants.len(), 2);
+}
+
+pub async fn a_stricter_decision_is_a_change_and_a_milder_one_is_none(fixture: impl Fixture) {
+    use InFlight::{Abort, Drain};
+    let clock = Arc::new(TestClock::at(10));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    for action in [StatusAction::Suspend, StatusAction::Revoke] {
+        clock.set(20);
+        let drained = decide(&*store, agent, action(Drain)).await.unwrap();
+        assert!(drained.changed && drained.record.in_flight == Drain);
+        clock.set(30);
+        let aborted = decide(&*store, agent, action(Abort)).await.unwrap();
+        assert!(aborted.changed && aborted.record.in_flight == Abort);
+        assert_eq!(aborted.record.revoked_at, drained.record.revoked_at, "revoked since then");
+        let again = decide(&*store, agent, action(Drain)).await.unwrap();
+        assert_eq!((again.changed, again.record), (false, aborted.record));
+    }
+    let known = Known::replay(records(&*store, 0).await.1);
+    let standing = known.agents[&agent].standing;
+    assert_eq!((standing.status, standing.in_flight), (Status::Revoked, Abort));
+    assert_eq!(revision(&*store).await, 5);
 }
 
 pub async fn pages_are_ordered_and_complete(fixture: impl Fixture) {
@@ -442,7 +512,7 @@ pub async fn pages_are_ordered_and_complete(fixture: impl Fixture) {
     for n in [5, 3, 9, 1, 7] {
         let agent = register_as(&*store, n).await;
         if n > 4 {
-            decide(&*store, agent, Suspend).await.unwrap();
+            decide(&*store, agent, SUSPEND).await.unwrap();
         }
     }
     let mut seen = Vec::new();
@@ -454,7 +524,7 @@ pub async fn pages_are_ordered_and_complete(fixture: impl Fixture) {
         }
     }
     assert_eq!(seen, [1, 3, 5, 7, 9].map(agent_id));
-    let suspended = store.agents(Some(AgentStatus::Suspended), Some(agent_id(5)), 9).await.unwrap();
+    let suspended = store.agents(Some(Status::Suspended), Some(agent_id(5)), 9).await.unwrap();
     assert_eq!(suspended.iter().map(|agent| agent.id).collect::<Vec<_>>(), [7, 9].map(agent_id));
 
     for (n, holder) in [(4, 1), (2, 3), (6, 1)] {

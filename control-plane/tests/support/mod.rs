@@ -5,6 +5,7 @@
 pub mod api;
 pub mod certificates;
 pub mod proxy;
+pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 pub use api::Api;
 pub use proxy::TestProxy;
-use proxy::channel;
+use proxy::{channel, hello};
 
 /// Long enough for anything that does happen on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -55,7 +56,7 @@ impl ControlPlane {
         Self::start_in(self.dir, Limits::default()).await
     }
 
-    /// A proxy whose first snapshot has been checked and applied.
+    /// A proxy whose first manifest has been checked and applied.
     pub async fn proxy(&self, node_id: &str) -> TestProxy {
         let mut proxy = self.silent_proxy(node_id).await;
         proxy.next().await;
@@ -65,7 +66,8 @@ impl ControlPlane {
     /// A proxy that has said Hello and read nothing.
     pub async fn silent_proxy(&self, node_id: &str) -> TestProxy {
         let channel = channel(self.server.grpc_addr).await;
-        TestProxy::connect_over(channel, &self.credential, self.server.public_key, node_id).await
+        TestProxy::connect_over(channel, &self.credential, self.server.public_key, hello(node_id))
+            .await
     }
 }
 

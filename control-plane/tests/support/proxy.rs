@@ -1,7 +1,7 @@
 //! A proxy of the tests: speaks the protocol with the generated client, and
 //! believes and applies updates with the code of the filter.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue};
 use hyper_util::rt::TokioIo;
 use kya_control_plane::rpc::enforcement_client::EnforcementClient;
-use kya_core::wire::{self, ProxyMessage, proxy_message::Message};
-use kya_core::{Authority, Body, Nonce, Position, PublicKey, VerifiedUpdate, Verifier};
-use prost::Message as _;
+use kya_core::wire::control_message::Message as Said;
+use kya_core::wire::{self, ControlMessage, ProxyMessage, proxy_message::Message};
+use kya_core::{Body, Manifest, Nonce, Position, PublicKey, VerifiedUpdate, Verifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,21 +20,17 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 use super::PATIENCE;
-
-/// What a proxy knows, in a form that can be compared.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Known {
-    pub agents: BTreeMap<Vec<u8>, wire::Agent>,
-    pub tokens: BTreeMap<Vec<u8>, wire::Token>,
-}
+use super::state::{Known, State};
 
 pub struct TestProxy {
     pub say: mpsc::Sender<ProxyMessage>,
-    pub known: Known,
-    hear: Streaming<wire::SignedUpdate>,
-    verifier: Verifier,
-    authority: Authority,
+    pub state: State,
+    pub verifier: Verifier,
+    hear: Streaming<ControlMessage>,
     asked: Vec<Nonce>,
+    /// Deltas that came between chunks, and are not applied yet.
+    waiting: VecDeque<VerifiedUpdate>,
+    credential: String,
 }
 
 pub async fn channel(address: SocketAddr) -> Channel {
@@ -69,7 +65,7 @@ where
 }
 
 /// The two directions of a stream.
-pub type Opened = (mpsc::Sender<ProxyMessage>, Streaming<wire::SignedUpdate>);
+pub type Opened = (mpsc::Sender<ProxyMessage>, Streaming<ControlMessage>);
 
 /// Opens a stream and says nothing yet.
 pub async fn open(channel: Channel, credential: &str) -> Opened {
@@ -96,6 +92,8 @@ pub fn hello(node_id: &str) -> wire::Hello {
         node_cluster: "payments".to_owned(),
         filter_version: "0.1.0".to_owned(),
         nonce: vec![1; 32],
+        have: None,
+        configuration_hash: vec![0xc0; 32],
     }
 }
 
@@ -103,57 +101,109 @@ pub fn message(message: Message) -> ProxyMessage {
     ProxyMessage { message: Some(message) }
 }
 
+pub fn want(image: [u8; 32], indexes: impl IntoIterator<Item = u32>) -> ProxyMessage {
+    let indexes = indexes.into_iter().collect();
+    message(Message::Chunks(wire::ChunkRequest { image: image.to_vec(), indexes }))
+}
+
 impl TestProxy {
     pub async fn connect_over(
         channel: Channel,
         credential: &str,
         key: PublicKey,
-        node_id: &str,
+        hello: wire::Hello,
     ) -> Self {
         let (say, hear) = open(channel, credential).await;
-        say.send(message(Message::Hello(hello(node_id)))).await.unwrap();
-        Self {
-            say,
-            known: Known::default(),
-            hear,
-            verifier: Verifier::new([key]),
-            authority: Authority::default(),
-            asked: vec![Nonce([1; 32])],
-        }
+        let asked = vec![Nonce(hello.nonce.as_slice().try_into().unwrap())];
+        say.send(message(Message::Hello(hello))).await.unwrap();
+        let (verifier, waiting) = (Verifier::new([key]), VecDeque::new());
+        let credential = credential.to_owned();
+        Self { say, state: State::default(), verifier, hear, asked, waiting, credential }
+    }
+
+    /// The same proxy on another stream, with what it knows.
+    pub async fn reconnect(self, channel: Channel, mut hello: wire::Hello) -> Self {
+        hello.have = Some(self.position().into());
+        hello.nonce = vec![2; 32];
+        let (say, hear) = open(channel, &self.credential).await;
+        say.send(message(Message::Hello(hello))).await.unwrap();
+        Self { say, hear, asked: vec![Nonce([2; 32])], ..self }
     }
 
     /// The next message, as it came.
-    pub async fn hear(&mut self) -> Result<Option<wire::SignedUpdate>, Status> {
-        tokio::time::timeout(PATIENCE, self.hear.message()).await.expect("a message in time")
+    pub async fn hear(&mut self) -> Result<Option<Said>, Status> {
+        let heard = tokio::time::timeout(PATIENCE, self.hear.message()).await;
+        let heard = heard.expect("a message in time")?;
+        Ok(heard.map(|control| control.message.expect("a message of a known kind")))
     }
 
-    /// The next message, verified and applied as a filter does.
+    /// The next message, verified if it is signed.
+    pub async fn hear_verified(&mut self) -> Result<VerifiedUpdate, wire::Chunks> {
+        match self.hear().await.unwrap().expect("a message and not the end") {
+            Said::Signed(signed) => Ok(self.verifier.verify_signed(&signed).unwrap()),
+            Said::Chunks(chunks) => Err(chunks),
+        }
+    }
+
+    /// The next signed message that is no mere sign of life, verified and applied
+    /// as a filter does: with the chunks of a manifest.
     pub async fn next(&mut self) -> VerifiedUpdate {
-        let signed = self.hear().await.unwrap().expect("a message and not the end");
-        let update = self.verifier.verify(&signed.encode_to_vec()).unwrap();
-        if let Body::Snapshot { nonce, .. } = update.body() {
-            assert_eq!(*nonce, self.asked.remove(0), "answers in the order of the questions");
-        }
-        // This refuses a delta that does not follow without a gap. A snapshot at
-        // the same position repeats what is known.
-        if Some(update.position()) != self.authority.position()
-            || matches!(update.body(), Body::Delta { .. })
-        {
-            self.authority.apply(&update).unwrap();
-        }
-        match wire::Update::decode(&*signed.payload).unwrap().body.unwrap() {
-            wire::update::Body::Snapshot(snapshot) => {
-                self.known = Known::snapshot(snapshot.agents, snapshot.tokens);
+        loop {
+            let update = match self.waiting.pop_front() {
+                Some(update) => update,
+                None => self.hear_verified().await.expect("nobody has asked for chunks"),
+            };
+            match update.body() {
+                Body::Heartbeat { nonce: None } => self.check_heartbeat(&update),
+                Body::Heartbeat { nonce: Some(nonce) } | Body::Manifest { nonce, .. } => {
+                    let asked = self.asked.remove(0);
+                    assert_eq!(*nonce, asked, "answers in the order of the questions");
+                    if let Body::Manifest { manifest, .. } = update.body() {
+                        self.fetch(update.position(), manifest).await;
+                    }
+                    return update;
+                }
+                _ => {
+                    self.state.apply(&update);
+                    return update;
+                }
             }
-            wire::update::Body::Delta(delta) => {
-                delta.changes.into_iter().for_each(|change| self.known.change(change));
+        }
+    }
+
+    /// A heartbeat comes after everything up to its position.
+    fn check_heartbeat(&self, update: &VerifiedUpdate) {
+        assert_eq!(Some(update.position()), self.state.authority.position());
+    }
+
+    async fn fetch(&mut self, at: Position, manifest: &Manifest) {
+        let missing = self.state.missing(manifest);
+        for some in missing.chunks(4096) {
+            self.say.send(want(manifest.image().0, some.iter().copied())).await.unwrap();
+        }
+        let mut fresh = HashMap::new();
+        while fresh.len() < missing.len() {
+            match self.hear_verified().await {
+                Ok(update) => self.waiting.push_back(update),
+                Err(chunks) => {
+                    assert_eq!(chunks.image, manifest.image().0);
+                    assert!(!chunks.chunks.is_empty(), "the image is gone");
+                    for chunk in chunks.chunks {
+                        assert!(manifest.fits(chunk.index, &chunk.content));
+                        fresh.insert(chunk.index, chunk.content);
+                    }
+                }
             }
         }
-        update
+        self.state.rebase(at, manifest, fresh);
     }
 
     pub fn position(&self) -> Position {
-        self.authority.position().expect("a snapshot before")
+        self.state.authority.position().expect("a manifest before")
+    }
+
+    pub fn known(&self) -> &Known {
+        &self.state.known
     }
 
     /// Reads until this revision is applied.
@@ -170,6 +220,12 @@ impl TestProxy {
         self.say.send(message(Message::Resync(resync))).await.unwrap();
     }
 
+    pub async fn probe(&mut self, nonce: [u8; 32]) {
+        self.asked.push(Nonce(nonce));
+        let probe = wire::Probe { nonce: nonce.to_vec() };
+        self.say.send(message(Message::Probe(probe))).await.unwrap();
+    }
+
     /// Reports that each of these slots has applied what this proxy has.
     pub async fn report(&self, slots: &[u32], complete: bool) {
         let Position { epoch, revision } = self.position();
@@ -178,50 +234,18 @@ impl TestProxy {
     }
 
     pub async fn say_workers(&self, workers: Vec<wire::WorkerState>, complete: bool) {
-        let report = wire::WorkerReport { workers, complete };
+        let report = wire::WorkerReport { workers, complete, clock_ahead_millis: 0 };
         self.say.send(message(Message::Workers(report))).await.unwrap();
     }
 }
 
 pub fn worker(slot: u32, epoch: u64, revision: u64) -> wire::WorkerState {
-    let instance = 0xabc0 + u64::from(slot);
     wire::WorkerState {
         slot,
-        instance,
+        instance: 0xabc0 + u64::from(slot),
         epoch,
         revision,
         applied_unix_nanos: 1_770_302_843_891_123_456,
-    }
-}
-
-impl Known {
-    fn agent(&mut self, agent: wire::Agent) {
-        self.agents.insert(agent.id.clone(), agent);
-    }
-
-    fn token(&mut self, token: wire::Token) {
-        self.tokens.insert(token.id.clone(), token);
-    }
-
-    fn change(&mut self, change: wire::Change) {
-        match change.change.expect("a change of a known kind") {
-            wire::change::Change::Agent(agent) => self.agent(agent),
-            wire::change::Change::Token(token) => self.token(token),
-        }
-    }
-
-    /// Applies changes as a proxy does.
-    pub fn replay(changes: impl IntoIterator<Item = wire::Change>) -> Self {
-        let mut known = Self::default();
-        changes.into_iter().for_each(|change| known.change(change));
-        known
-    }
-
-    /// What a snapshot says.
-    pub fn snapshot(agents: Vec<wire::Agent>, tokens: Vec<wire::Token>) -> Self {
-        let mut known = Self::default();
-        agents.into_iter().for_each(|agent| known.agent(agent));
-        tokens.into_iter().for_each(|token| known.token(token));
-        known
+        ..Default::default()
     }
 }

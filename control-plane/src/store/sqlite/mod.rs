@@ -2,6 +2,7 @@
 
 mod nodes;
 mod read;
+mod records;
 mod rows;
 mod write;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, AgentStatus, NodeCredentialDigest, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, NodeCredentialDigest, Position, Revision, Status, TokenId, UnixSeconds};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -20,7 +21,7 @@ use sqlx::sqlite::{
 
 use super::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
-    Outcome, StatusAction, Store, StoreError, StoredSnapshot, StoredUpdate, Token,
+    Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate, Token,
 };
 use crate::nodes::NodeName;
 use crate::time::Clock;
@@ -116,7 +117,7 @@ impl Store for SqliteStore {
 
     async fn agents(
         &self,
-        status: Option<AgentStatus>,
+        status: Option<Status>,
         after: Option<AgentId>,
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError> {
@@ -132,12 +133,13 @@ impl Store for SqliteStore {
         read::tokens(&mut *self.readers.acquire().await?, holder, after, limit).await
     }
 
-    async fn snapshot(&self, horizon: UnixSeconds) -> Result<StoredSnapshot, StoreError> {
-        // One transaction, so that position, agents and tokens belong together.
+    async fn records(&self, horizon: UnixSeconds, pages: Pages) -> Result<Position, StoreError> {
+        // One transaction, so that position and records belong together.
         let mut transaction = self.readers.begin().await?;
-        let snapshot = read::snapshot(&mut transaction, horizon).await?;
+        let position = read::head(&mut transaction).await?.position;
+        records::send(&mut transaction, horizon, &pages).await?;
         transaction.commit().await?;
-        Ok(snapshot)
+        Ok(position)
     }
 
     async fn updates_after(

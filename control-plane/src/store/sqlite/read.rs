@@ -1,13 +1,11 @@
 //! Reading. Every function runs on the connection that it is given, so that the
 //! caller decides what belongs to one transaction.
 
-use kya_core::{AgentId, AgentStatus, Revision, TokenId, UnixSeconds};
+use kya_core::{AgentId, GrantIndex, Revision, Status, TokenId};
 use sqlx::SqliteConnection;
 
 use super::rows::{self, signed};
-use crate::store::{
-    Agent, Committed, Event, StoreError, StoredSnapshot, StoredUpdate, Token, status_name,
-};
+use crate::store::{Agent, Committed, Event, StoreError, StoredUpdate, Token, status_name};
 
 pub(super) async fn head(db: &mut SqliteConnection) -> Result<Committed, StoreError> {
     let row = sqlx::query("SELECT epoch, revision, committed_us FROM head").fetch_one(db).await?;
@@ -32,7 +30,7 @@ pub(super) async fn token(db: &mut SqliteConnection, id: TokenId) -> Result<Toke
 
 pub(super) async fn agents(
     db: &mut SqliteConnection,
-    status: Option<AgentStatus>,
+    status: Option<Status>,
     after: Option<AgentId>,
     limit: u32,
 ) -> Result<Vec<Agent>, StoreError> {
@@ -68,27 +66,17 @@ pub(super) async fn tokens(
     found.iter().map(rows::token).collect()
 }
 
-pub(super) async fn snapshot(
+/// The one grant of an agent.
+pub(super) async fn grant(
     db: &mut SqliteConnection,
-    horizon: UnixSeconds,
-) -> Result<StoredSnapshot, StoreError> {
-    let position = head(db).await?.position;
-    let agents = sqlx::query("SELECT * FROM agents").fetch_all(&mut *db).await?;
-    let tokens = sqlx::query("SELECT * FROM tokens WHERE expires_s > ?")
-        .bind(signed(horizon.0))
-        .fetch_all(db)
+    holder: AgentId,
+) -> Result<GrantIndex, StoreError> {
+    let row = sqlx::query("SELECT grant_index, agent_id FROM grants WHERE agent_id = ? LIMIT 1")
+        .bind(holder.to_bytes().to_vec())
+        .fetch_optional(db)
         .await?;
-    Ok(StoredSnapshot {
-        position,
-        agents: agents
-            .iter()
-            .map(|row| rows::agent(row).map(|agent| agent.to_wire()))
-            .collect::<Result<_, _>>()?,
-        tokens: tokens
-            .iter()
-            .map(|row| rows::token(row).map(|token| token.to_wire()))
-            .collect::<Result<_, _>>()?,
-    })
+    let none = || StoreError::Corrupt(format!("{holder} has no grant"));
+    rows::grant(&row.ok_or_else(none)?).map(|(index, _)| index)
 }
 
 pub(super) async fn updates_after(

@@ -1,7 +1,8 @@
 //! Rows to records.
 
 use kya_core::{
-    AgentId, NodeCredentialDigest, Position, Revision, TokenDigest, TokenId, UnixSeconds, wire,
+    AgentId, GrantIndex, NodeCredentialDigest, Position, Revision, TokenDigest, TokenId,
+    UnixSeconds, wire,
 };
 use prost::Message;
 use sqlx::Row;
@@ -10,17 +11,19 @@ use sqlx::sqlite::SqliteRow;
 use crate::nodes::{NodeName, NodePattern};
 use crate::store::{
     Agent, Cause, Committed, Event, NodeRegistration, StoreError, StoredUpdate, Token,
-    status_from_name,
+    in_flight_from_name, status_from_name,
 };
 use crate::time::UnixMicros;
 
 pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
     let status: &str = row.try_get("status")?;
+    let in_flight: &str = row.try_get("in_flight")?;
     let public_key: Option<&str> = row.try_get("public_key")?;
     Ok(Agent {
         id: agent_id(row, "id")?,
         name: row.try_get("name")?,
         status: status_from_name(status).ok_or_else(|| corrupt("status", status))?,
+        in_flight: in_flight_from_name(in_flight).ok_or_else(|| corrupt("in_flight", in_flight))?,
         public_key: public_key
             .map(str::parse)
             .transpose()
@@ -40,6 +43,7 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
         id: TokenId::from_slice(row.try_get("id")?).map_err(|error| corrupt("id", error))?,
         digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
         agent_id: agent_id(row, "agent_id")?,
+        grant: grant(row)?.0,
         issued_at: micros(row, "issued_us")?,
         expires: UnixSeconds(unsigned(row, "expires_s")?),
         revoked_at: optional_micros(row, "revoked_us")?,
@@ -60,6 +64,13 @@ pub(super) fn node(row: &SqliteRow) -> Result<NodeRegistration, StoreError> {
         revoked_reason: row.try_get("revoked_reason")?,
         incident_id: row.try_get("incident_id")?,
     })
+}
+
+/// Needs `grant_index` and `agent_id`.
+pub(super) fn grant(row: &SqliteRow) -> Result<(GrantIndex, AgentId), StoreError> {
+    let index = unsigned(row, "grant_index")?;
+    let known = u32::try_from(index).ok().and_then(GrantIndex::new);
+    Ok((known.ok_or_else(|| corrupt("grant_index", index))?, agent_id(row, "agent_id")?))
 }
 
 /// Needs `epoch`, `revision` and the column named `at`.

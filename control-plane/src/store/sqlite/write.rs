@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use kya_core::{AgentId, AgentStatus, Position, Revision, TokenId, UnixSeconds, wire};
+use kya_core::{
+    AgentId, GrantIndex, InFlight, Position, Revision, Status, TokenId, UnixSeconds, wire,
+};
 use prost::Message;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -11,9 +13,10 @@ use wire::change::Change;
 
 use super::read;
 use super::rows::signed;
+use crate::store::model::grant_to_wire;
 use crate::store::{
-    Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token, rules,
-    status_name,
+    Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token,
+    in_flight_name, rules, status_name,
 };
 use crate::throttle::Throttle;
 use crate::time::{Clock, UnixMicros};
@@ -97,14 +100,15 @@ impl Write {
     /// Writes update, event and head beside the change itself, and commits.
     async fn commit(
         mut self,
-        change: Change,
+        changes: Vec<Change>,
         action: &str,
         subject: String,
         cause: Cause,
     ) -> Result<Committed, StoreError> {
         let committed = self.committed;
         let (epoch, revision, at) = columns(committed);
-        let delta = wire::Delta { changes: vec![wire::Change { change: Some(change) }] };
+        let change = |change| wire::Change { change: Some(change) };
+        let delta = wire::Delta { changes: changes.into_iter().map(change).collect() };
         sqlx::query(
             "INSERT INTO updates (revision, epoch, committed_us, delta) VALUES (?, ?, ?, ?)",
         )
@@ -197,7 +201,8 @@ pub(super) async fn register_agent(
     let agent = Agent {
         id: new.id,
         name: new.name,
-        status: AgentStatus::Active,
+        status: Status::Active,
+        in_flight: InFlight::Abort,
         public_key: new.public_key,
         created_at: write.committed.at,
         revoked_at: None,
@@ -220,8 +225,15 @@ pub(super) async fn register_agent(
     .bind(revision)
     .execute(write.db())
     .await?;
-    let change = Change::Agent(agent.to_wire());
-    let committed = write.commit(change, "agent.registered", agent.id.to_string(), cause).await?;
+    let granted = sqlx::query("INSERT INTO grants (agent_id) VALUES (?)")
+        .bind(agent.id.to_bytes().to_vec())
+        .execute(write.db())
+        .await?
+        .last_insert_rowid();
+    let grant = u32::try_from(granted).ok().and_then(GrantIndex::new);
+    let grant = grant.ok_or_else(|| StoreError::Corrupt(format!("a grant of index {granted}")))?;
+    let changes = vec![agent.to_wire(), grant_to_wire(grant, agent.id)];
+    let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
 
@@ -232,14 +244,16 @@ pub(super) async fn decide_agent(
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
     let before = read::agent(write.db(), id).await?;
-    let Some(status) = rules::next_status(id, before.status, action)? else {
+    let Some((status, in_flight)) = rules::next_status(&before, action)? else {
         let revision = before.revision;
         return write.unchanged(before, revision).await;
     };
     let Committed { position, at } = write.committed;
     let agent = Agent {
         status,
-        revoked_at: (status == AgentStatus::Revoked).then_some(at),
+        in_flight,
+        // Once revoked, since then revoked.
+        revoked_at: before.revoked_at.or((status == Status::Revoked).then_some(at)),
         status_changed_at: at,
         status_reason: cause.reason.clone(),
         incident_id: cause.incident_id.clone(),
@@ -247,10 +261,11 @@ pub(super) async fn decide_agent(
         ..before
     };
     sqlx::query(
-        "UPDATE agents SET status = ?, revoked_us = ?, status_changed_us = ?, status_reason = ?,
-         incident_id = ?, revision = ? WHERE id = ?",
+        "UPDATE agents SET status = ?, in_flight = ?, revoked_us = ?, status_changed_us = ?,
+         status_reason = ?, incident_id = ?, revision = ? WHERE id = ?",
     )
     .bind(status_name(agent.status))
+    .bind(in_flight_name(agent.in_flight))
     .bind(agent.revoked_at.map(|at| signed(at.0)))
     .bind(signed(at.0))
     .bind(&agent.status_reason)
@@ -259,8 +274,8 @@ pub(super) async fn decide_agent(
     .bind(id.to_bytes().to_vec())
     .execute(write.db())
     .await?;
-    let change = Change::Agent(agent.to_wire());
-    let committed = write.commit(change, rules::event_name(action), id.to_string(), cause).await?;
+    let changes = vec![agent.to_wire()];
+    let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
 
@@ -270,11 +285,13 @@ pub(super) async fn issue_token(
     cause: Cause,
 ) -> Result<Outcome<Token>, StoreError> {
     rules::may_hold_a_new_token(&read::agent(write.db(), new.agent_id).await?)?;
+    let grant = read::grant(write.db(), new.agent_id).await?;
     let Committed { position, at } = write.committed;
     let token = Token {
         id: new.id,
         digest: new.digest,
         agent_id: new.agent_id,
+        grant,
         issued_at: at,
         // From the clock that the proxies' clocks agree with, and not from `at`:
         // one commit in a wrong future must not make every later token outlive
@@ -284,19 +301,20 @@ pub(super) async fn issue_token(
         revision: position.revision,
     };
     sqlx::query(
-        "INSERT INTO tokens (id, digest, agent_id, issued_us, expires_s, revision)
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tokens (id, digest, agent_id, grant_index, issued_us, expires_s, revision)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(token.id.to_bytes().to_vec())
     .bind(token.digest.0.to_vec())
     .bind(token.agent_id.to_bytes().to_vec())
+    .bind(grant.get())
     .bind(signed(at.0))
     .bind(signed(token.expires.0))
     .bind(signed(position.revision.0))
     .execute(write.db())
     .await?;
-    let change = Change::Token(token.to_wire());
-    let committed = write.commit(change, "token.issued", token.id.to_string(), cause).await?;
+    let changes = vec![token.to_wire()];
+    let committed = write.commit(changes, "token.issued", token.id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
 }
 
@@ -318,8 +336,8 @@ pub(super) async fn revoke_token(
         .bind(id.to_bytes().to_vec())
         .execute(write.db())
         .await?;
-    let change = Change::Token(token.to_wire());
-    let committed = write.commit(change, "token.revoked", id.to_string(), cause).await?;
+    let changes = vec![token.to_wire()];
+    let committed = write.commit(changes, "token.revoked", id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
 }
 

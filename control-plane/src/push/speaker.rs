@@ -1,0 +1,192 @@
+//! What is said on one stream: the answer to its Hello, then every revision in
+//! order, heartbeats, and answers.
+
+use std::future::pending;
+use std::pin::Pin;
+
+use kya_core::wire::SignedUpdate;
+use kya_core::{Nonce, Position, Revision};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep_until};
+use tonic::Status;
+
+use super::Push;
+use super::hello::Greeting;
+use super::manifests::SigningPlace;
+use super::outbound::Lanes;
+use super::publisher::Confirmed;
+
+/// Deltas taken from the ring at a time.
+const BATCH: usize = 64;
+
+/// Questions of a proxy, each asked after everything that was committed by then
+/// had been published.
+pub(super) struct Questions {
+    /// Each wants a manifest.
+    pub(super) resyncs: mpsc::Receiver<Nonce>,
+    /// Each wants a heartbeat.
+    pub(super) probes: mpsc::Receiver<Nonce>,
+}
+
+/// Says it all.
+pub(super) struct Speaker<'a> {
+    push: &'a Push,
+    lanes: &'a Lanes,
+    questions: Questions,
+    /// Revision of the last message.
+    cursor: Revision,
+}
+
+/// What it takes to send a manifest.
+struct Places {
+    waiting: OwnedSemaphorePermit,
+    signing: SigningPlace,
+}
+
+/// A manifest that waits for its turn.
+type Turn<'a> = Pin<Box<dyn Future<Output = Result<(Nonce, Places), Status>> + Send + 'a>>;
+
+impl<'a> Speaker<'a> {
+    pub(super) fn new(push: &'a Push, lanes: &'a Lanes, questions: Questions) -> Self {
+        Self { push, lanes, questions, cursor: Revision::default() }
+    }
+
+    /// Runs until the transport is gone.
+    pub(super) async fn speak(&mut self, greeting: &Greeting) -> Result<(), Status> {
+        let mut newest = self.push.ring.subscribe();
+        let mut beats = self.push.pulse.subscribe();
+        self.greet(greeting).await?;
+        let mut next_manifest = Instant::now() + self.push.limits.manifest_interval;
+        let mut turn: Option<Turn<'a>> = None;
+        loop {
+            newest.borrow_and_update();
+            self.deltas().await?;
+            tokio::select! {
+                changed = newest.changed() => if changed.is_err() { return Ok(()) },
+                changed = beats.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    let beat = *beats.borrow_and_update();
+                    self.heartbeat(beat).await?;
+                }
+                Some(nonce) = self.questions.probes.recv() => self.answer(nonce).await?,
+                Some(nonce) = self.questions.resyncs.recv(), if turn.is_none() => {
+                    turn = Some(Box::pin(self.turn(nonce, next_manifest)));
+                }
+                granted = turn_comes(&mut turn) => {
+                    turn = None;
+                    let (nonce, places) = granted?;
+                    self.manifest(nonce, places).await?;
+                    next_manifest = Instant::now() + self.push.limits.manifest_interval;
+                }
+                () = self.lanes.closed() => return Ok(()),
+            }
+        }
+    }
+
+    /// Answers the Hello, so that everything after the position of the answer is
+    /// what comes next.
+    async fn greet(&mut self, greeting: &Greeting) -> Result<(), Status> {
+        // Where keys were rotated, the chain of `Keys` updates that leads to the
+        // one that signs now is to be sent here, before anything else.
+        match greeting.have.filter(|have| self.push.ring.has_all_after(*have)) {
+            Some(have) => {
+                self.cursor = have.revision;
+                // It speaks of the newest, and what leads there follows: whoever
+                // keeps that back does not make the proxy take what it has for
+                // the newest.
+                self.answer_at(self.push.published(), greeting.nonce).await
+            }
+            None => {
+                let (_, places) = self.turn(greeting.nonce, Instant::now()).await?;
+                self.manifest(greeting.nonce, places).await?;
+                // A manifest does not say that there is nothing newer.
+                let confirmed = self.push.confirmed();
+                self.heartbeat(confirmed).await
+            }
+        }
+    }
+
+    /// Waits for everything that a manifest needs. Meanwhile deltas are sent.
+    fn turn(
+        &self,
+        nonce: Nonce,
+        not_before: Instant,
+    ) -> impl Future<Output = Result<(Nonce, Places), Status>> + Send + use<'a> {
+        let (push, lanes) = (self.push, self.lanes);
+        async move {
+            sleep_until(not_before).await;
+            let waiting = lanes.place().await?;
+            let signing = push.manifests.place().await?;
+            Ok((nonce, Places { waiting, signing }))
+        }
+    }
+
+    async fn manifest(&mut self, nonce: Nonce, places: Places) -> Result<(), Status> {
+        let (position, manifest) = self.push.manifests.answer(nonce, places.signing).await?;
+        self.lanes.manifest(manifest, places.waiting).await?;
+        self.push.metrics.sent_manifest();
+        self.cursor = position.revision;
+        Ok(())
+    }
+
+    /// Sends everything after the cursor that is published.
+    async fn deltas(&mut self) -> Result<(), Status> {
+        loop {
+            let updates = self.push.ring.after(self.cursor, BATCH).map_err(|_| {
+                let behind = self.push.published().revision.0.saturating_sub(self.cursor.0);
+                Status::aborted(format!(
+                    "the proxy is {behind} revisions behind, more than are kept; connect again for a manifest"
+                ))
+            })?;
+            if updates.is_empty() {
+                return Ok(());
+            }
+            for (revision, update) in updates {
+                self.lanes.signed(SignedUpdate::clone(&update)).await?;
+                self.push.metrics.sent_delta();
+                self.cursor = revision;
+            }
+        }
+    }
+
+    /// Answers a probe: everything that was committed before it is sent first.
+    async fn answer(&mut self, nonce: Nonce) -> Result<(), Status> {
+        self.deltas().await?;
+        self.answer_at(self.position(), nonce).await
+    }
+
+    async fn answer_at(&self, position: Position, nonce: Nonce) -> Result<(), Status> {
+        // Whoever asked has waited until the store was looked at once more.
+        let at = self.push.confirmed().map(|confirmed| confirmed.at).unwrap_or_default();
+        self.lanes.signed(self.push.signing.answer(position, at.millis(), nonce)).await?;
+        self.push.metrics.sent_heartbeat();
+        Ok(())
+    }
+
+    async fn heartbeat(&mut self, beat: Option<Confirmed>) -> Result<(), Status> {
+        let Some(beat) = beat else { return Ok(()) };
+        self.lanes.check()?;
+        self.deltas().await?;
+        let position = self.position();
+        // What the beat says it may say only after what was committed before it.
+        if position >= beat.position {
+            let heartbeat = self.push.pulse.heartbeat(beat, position);
+            self.lanes.signed(SignedUpdate::clone(&heartbeat)).await?;
+            self.push.metrics.sent_heartbeat();
+        }
+        Ok(())
+    }
+
+    fn position(&self) -> Position {
+        Position { revision: self.cursor, ..self.push.published() }
+    }
+}
+
+async fn turn_comes<'a>(turn: &mut Option<Turn<'a>>) -> Result<(Nonce, Places), Status> {
+    match turn {
+        Some(turn) => turn.as_mut().await,
+        None => pending().await,
+    }
+}
