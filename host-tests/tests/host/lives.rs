@@ -240,6 +240,17 @@ fn an_answer_after_the_response_has_begun_is_a_reset() {
 }
 
 #[test]
+fn an_answer_that_is_still_held_has_no_upstream_behind_it() {
+    let mut proxy = phases();
+    let request = proxy.begin(0, &[("z", b"x"), ("c", b"1")]);
+    proxy.tick(WORKER);
+    assert_eq!(proxy.state(&request), RequestState::Streaming, "its headers have gone");
+    assert!(!proxy.upstream_sends(&request, b"12", true));
+    assert_eq!(said(&proxy), "h i abcde c");
+    assert_eq!(proxy.finish(request).local_response().unwrap().status, 418);
+}
+
+#[test]
 fn a_reset_ends_a_request_wherever_it_is() {
     for (headers, answered) in [
         (&[("h", &b"1"[..]), ("z", b"r")][..], false),
