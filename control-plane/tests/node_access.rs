@@ -80,7 +80,7 @@ async fn without_a_credential_of_this_control_plane_nobody_is_let_in() {
         "kya_node_refusals_total{reason=\"malformed\"} 13",
         "kya_node_refusals_total{reason=\"missing\"} 1",
         "kya_node_refusals_total{reason=\"unknown\"} 1",
-        "kya_snapshots_sent_total 0",
+        "kya_manifests_sent_total 0",
     ] {
         assert!(metrics.contains(line), "no {line} in\n{metrics}");
     }
@@ -162,13 +162,23 @@ async fn no_stream_that_opens_while_its_registration_is_revoked_stays_open() {
     }
 }
 
+/// How a stream ends, after what is still said on it.
+async fn end(proxy: &mut TestProxy) -> Status {
+    loop {
+        match proxy.hear().await {
+            Ok(said) => assert!(said.is_some(), "the stream ended without a status"),
+            Err(status) => return status,
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_expiry_ends_the_stream() {
     let plane = ControlPlane::start().await;
     let body = json!({ "name": "short", "ttl_seconds": 2 });
     let credential = plane.api.register_node(body).await;
     let mut short = proxy(&plane, &credential, "short").await;
-    let status = short.hear().await.unwrap_err();
+    let status = end(&mut short).await;
     assert_eq!(status.code(), Code::Unauthenticated);
     assert!(status.message().starts_with("the node registration short expired at 20"), "{status}");
     let again = refusal(&plane, &[format!("Bearer {credential}").as_bytes()]).await;

@@ -252,6 +252,7 @@ impl Nodes {
             }
         }
         let mut open = self.open();
+        open.forget_pulls_of(key);
         let Some(node) = open.nodes.get_mut(&key) else { return Ok(Taken::default()) };
         let kept = match report.complete {
             true => 0,
@@ -320,6 +321,18 @@ impl Connected {
 }
 
 impl Open {
+    /// A pull that was under way while the stream opened has entered the proxy a
+    /// second time: on the stream nobody had named a worker yet.
+    fn forget_pulls_of(&mut self, stream: Key) {
+        let Some(node) = self.nodes.get(&stream) else { return };
+        if node.proxy.transport == Transport::Stream {
+            let node_id = node.proxy.node_id.clone();
+            self.nodes.retain(|_, other| {
+                other.proxy.transport == Transport::Stream || other.proxy.node_id != node_id
+            });
+        }
+    }
+
     fn enter(&mut self, proxy: Proxy, last_seen: (Instant, UnixMicros)) -> Key {
         let key = Key(self.next);
         self.next = self.next.wrapping_add(1);

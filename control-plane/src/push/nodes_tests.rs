@@ -150,6 +150,19 @@ fn a_proxy_that_left_is_named_until_it_is_back() {
 }
 
 #[test]
+fn a_pull_that_overtakes_the_first_report_of_a_stream_does_not_make_two_of_a_proxy() {
+    let nodes = nodes();
+    let stream = connect(&nodes);
+    let report = wire::WorkerReport { workers: vec![state(0, 7, 5)], ..Default::default() };
+    let pulled = nodes.pulled(proxy("sidecar", Transport::Pull), &report).unwrap();
+    assert_ne!(pulled, stream.key());
+    assert_eq!(nodes.count().0, 2);
+    say(&stream, vec![state(0, 7, 5)], true).unwrap();
+    assert_eq!(nodes.count(), (1, 1));
+    assert_eq!(nodes.pulled(proxy("sidecar", Transport::Pull), &report), Ok(stream.key()));
+}
+
+#[test]
 fn a_proxy_that_has_named_no_worker_keeps_a_kill_incomplete() {
     let nodes = nodes();
     let reporting = connect(&nodes);

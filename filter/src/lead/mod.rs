@@ -318,14 +318,17 @@ impl Leader {
             have: self.intake.have(),
             chunks: if streams { None } else { self.intake.request(now) },
             manifest: self.intake.wants_manifest,
-            workers: wire::WorkerReport {
-                clock_ahead_millis: self.intake.clock_ahead_millis(),
-                ..self.roster.report(self.intake.position())
-            },
+            // The stream has said it.
+            workers: if streams { Default::default() } else { self.report_of_all() },
         };
         if let Err(error) = self.pull.begin(plugin, wanted, now) {
             self.pull_failed(plugin, &format!("it could not be sent ({error})"));
         }
+    }
+
+    fn report_of_all(&self) -> wire::WorkerReport {
+        let clock_ahead_millis = self.intake.clock_ahead_millis();
+        wire::WorkerReport { clock_ahead_millis, ..self.roster.report(self.intake.position()) }
     }
 
     fn stream_is_proven(&self) -> bool {
