@@ -258,6 +258,11 @@ impl Authority {
             _ => Standing { not_before: standing.not_before, ..Standing::ACTIVE },
         };
         let tells = |standing: &Standing| kept(standing) != Standing::ACTIVE;
+        let capabilities = self.capabilities.iter().map(|(id, actions)| {
+            let actions = actions.iter().filter(|(_, standing)| tells(standing));
+            let kept = actions.map(|(action, standing)| (action.clone(), kept(standing)));
+            (*id, kept.collect::<BTreeMap<_, _>>())
+        });
         let principals = self.principals.iter().filter(|(_, standing)| tells(standing));
         let agents = self.agents.iter().filter(|(_, agent)| tells(&agent.standing));
         let mut fresh = Self {
@@ -266,6 +271,7 @@ impl Authority {
             agents: agents
                 .map(|(id, agent)| (*id, Agent { standing: kept(&agent.standing), ..*agent }))
                 .collect(),
+            capabilities: capabilities.filter(|(_, actions)| !actions.is_empty()).collect(),
             tokens: self.tokens.clone(),
             ..Self::default()
         };

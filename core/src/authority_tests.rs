@@ -105,6 +105,35 @@ fn a_revocation_is_remembered_even_while_a_base_does_not_know_the_agent() {
 }
 
 #[test]
+fn what_was_decided_of_a_capability_outlives_a_base_that_does_not_know_it() {
+    let capability = |status: OnWire, not_before_unix_seconds| {
+        let standing = wire::Standing { not_before_unix_seconds, ..Default::default() };
+        let standing = Some(wire::Standing { status: status.into(), ..standing });
+        let action = if status == OnWire::Revoked { "pay" } else { "read" };
+        Wire::Capability(wire::Capability {
+            agent_id: vec![1; 16],
+            action: action.into(),
+            standing,
+        })
+    };
+    let mut authority = synced();
+    let decided = [capability(OnWire::Revoked, 0), capability(OnWire::Active, 500)];
+    authority.apply(&delta(1, 6, decided)).unwrap();
+    let records = checked([active(1), Wire::Grant(grant(1))]);
+    let authority = authority.reloaded(at(2, 1), records).unwrap();
+    let entry = TokenEntry {
+        grant: GrantIndex::new(1).unwrap(),
+        issued: UnixSeconds(500),
+        expires: UnixSeconds(1_000),
+        revoked: false,
+    };
+    let denied = |action| authority.check(&entry, Some(action)).unwrap_err().reason;
+    assert_eq!(denied("pay"), DenyReason::CapabilityRevoked);
+    assert_eq!(denied("read"), DenyReason::TokenSuperseded);
+    assert_eq!(authority.check(&entry, Some("write")), Ok(agent_id(1)));
+}
+
+#[test]
 fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
     let mut authority = synced();
     let standing = |status: OnWire, not_before_unix_seconds| {

@@ -156,9 +156,9 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-/// Longest body that is taken of the response to an HTTP call: a snapshot of
-/// 4 MiB and what surrounds it. A longer one counts as no response.
-pub const MAX_BODY: usize = (4 << 20) + (64 << 10);
+/// Longest body that is taken of the response to an HTTP call: the largest
+/// manifest has 4.2 MiB. A longer one counts as no response.
+pub const MAX_BODY: usize = 5 << 20;
 
 /// Most requests to resume, answer or reset in one callback of a VM. Envoy does
 /// each when the callback is over, inside of what the one before it caused: at

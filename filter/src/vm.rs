@@ -312,7 +312,7 @@ impl<H: Host> Vm<H> {
     /// Carries out what has changed: on requests in flight, and on those that wait.
     fn enforce(&mut self) {
         cut::condemn(&mut self.live, &self.worker.take_news());
-        let ended = cut::cut(&self.plugin, &self.worker, &mut self.live);
+        let ended = cut::cut(&self.plugin, &mut self.worker, &mut self.live);
         self.cut = self.cut.saturating_add(ended);
         if !self.introspections.is_idle() {
             let now = clock::monotonic(&self.plugin.host);

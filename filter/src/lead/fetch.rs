@@ -72,6 +72,11 @@ impl Fetch {
         self.missing.is_empty()
     }
 
+    /// How many chunks are missing.
+    pub fn missing(&self) -> usize {
+        self.missing.len()
+    }
+
     /// Which image it is of.
     pub fn image(&self) -> ImageId {
         self.image

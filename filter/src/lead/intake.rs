@@ -163,6 +163,11 @@ impl Intake {
         self.fetch.as_mut()?.request(now)
     }
 
+    /// How far it has come: another value after something was accepted.
+    pub fn progress(&self) -> (Option<Position>, Option<Head>, usize) {
+        (self.position, self.head, self.fetch.as_ref().map_or(0, Fetch::missing))
+    }
+
     /// Whether chunks are missing.
     pub fn is_fetching(&self) -> bool {
         self.fetch.is_some()

@@ -146,6 +146,7 @@ impl Leader {
             }
         };
         let mut news = false;
+        let before = self.intake.progress();
         for message in messages {
             match self.take(plugin, message, &mut pulled) {
                 Some(more) => news |= more,
@@ -162,8 +163,9 @@ impl Leader {
             self.pull.ended(true, false);
         } else {
             self.intake.forget_request();
+            // The rest comes at once, as long as anything comes.
             let more = self.intake.is_fetching() || self.intake.have() < self.intake.position();
-            self.pull.ended(true, more && news);
+            self.pull.ended(true, more && self.intake.progress() != before);
         }
         self.ask(plugin, now);
         news

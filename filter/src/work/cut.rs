@@ -32,13 +32,13 @@ pub fn condemn(live: &mut Live, news: &News) {
 /// Ends as many of the condemned requests as one callback may, unless what denies
 /// them says that they may end by themselves, or nothing denies them. Returns how
 /// many were ended.
-pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live) -> u64 {
+pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) -> u64 {
     let mut done = 0u64;
     // Nothing is known while the state cannot be read: nothing is ended then.
     let Some(position) = worker.authority().position() else { return 0 };
     for (context, request) in live.due() {
         let Subject { fingerprint, token } = request.subject;
-        let token = worker.authority().token(fingerprint).unwrap_or(token);
+        let token = worker.token(plugin, fingerprint).unwrap_or(token);
         match worker.authority().check(&token, None) {
             Err(stop) if stop.in_flight == Ending::Abort => {
                 let (reason, agent_id) = (stop.reason, stop.agent_id);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kya_core::{
     Authority, Body, Change, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
-    Request, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
+    Request, TokenEntry, TokenTable, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
 };
 
 use crate::cache::records::Head;
@@ -147,6 +147,18 @@ impl Worker {
         self.freshness.age(clock::monotonic(&plugin.host)).unwrap_or(u64::MAX)
     }
 
+    /// What the state says of a token now; `None` if it does not know it, or that
+    /// cannot be read.
+    pub fn token<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        fingerprint: Fingerprint,
+    ) -> Option<TokenEntry> {
+        self.authority
+            .token(fingerprint)
+            .or_else(|| Tokens::of(self.base.as_mut(), plugin).find(fingerprint).ok().flatten())
+    }
+
     /// What changed since this was asked last.
     pub fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
@@ -253,8 +265,10 @@ impl Worker {
         after != before || (rebased && !self.wants_base(&head))
     }
 
-    /// Reads how fresh the state is, and what the workers are asked to show.
+    /// Reads which keys count, how fresh the state is, and what the workers are
+    /// asked to show.
     pub fn refresh<H: Host>(&mut self, plugin: &Plugin<H>) {
+        self.learn_keys(plugin);
         self.read_fresh(plugin);
         self.read_challenge(plugin);
     }
