@@ -7,19 +7,25 @@ mod host_tests;
 mod proxy;
 mod requests;
 mod vm;
+mod world;
+
+use std::sync::OnceLock;
 
 use kya_core::wire::{self, change::Change as Wire};
 use kya_core::{AgentId, NodeCredential, OpaqueToken, Revision, Signer, Standing as Decided};
+use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
-pub(crate) use control_plane::ControlPlane;
+pub(crate) use control_plane::{ControlPlane, sealed};
 pub(crate) use host::MemoryHost;
 pub(crate) use proxy::{HttpCall, Proxy};
 pub(crate) use requests::{Exchange, Standing};
 pub(crate) use vm::TestVm;
+pub(crate) use world::{Link, World};
 
 pub(crate) fn config() -> Config {
-    configured(|_| {})
+    static USUAL: OnceLock<Config> = OnceLock::new();
+    USUAL.get_or_init(|| configured(|_| {})).clone()
 }
 
 /// The usual configuration after a change.
@@ -43,7 +49,16 @@ pub(crate) fn agent_id(n: u8) -> AgentId {
 }
 
 pub(crate) fn token(n: u8) -> OpaqueToken {
-    OpaqueToken::from_random([n; 32])
+    // Writing one is slow where nothing is optimised.
+    static WRITTEN: OnceLock<Vec<OpaqueToken>> = OnceLock::new();
+    let write = |n| OpaqueToken::from_random([n; 32]);
+    let written = WRITTEN.get_or_init(|| (0..16).map(write).collect());
+    written.get(usize::from(n)).cloned().unwrap_or_else(|| write(n))
+}
+
+/// The headers of a request with this token.
+pub(crate) fn bearer(token: &OpaqueToken) -> String {
+    format!("Bearer {}", token.reveal())
 }
 
 /// Agent `n` with this status.
@@ -64,9 +79,27 @@ pub(crate) fn grant(n: u8) -> Wire {
 
 /// Token `n`, held by agent `n`.
 pub(crate) fn held(n: u8) -> wire::Token {
+    held_by(n, n)
+}
+
+/// Token `n`, held by agent `holder`.
+pub(crate) fn held_by(n: u8, holder: u8) -> wire::Token {
     wire::Token {
         digest: token(n).digest().0.into(),
-        grant: n.into(),
+        grant: holder.into(),
+        issued_unix_seconds: 100,
+        expires_unix_seconds: 1_000_000,
+        revoked: false,
+    }
+}
+
+/// One of any number of tokens of agent 9.
+pub(crate) fn filler(n: u32) -> wire::Token {
+    let mut digest = Sha256::digest(n.to_le_bytes()).to_vec();
+    digest[16..].fill(0);
+    wire::Token {
+        digest,
+        grant: 9,
         issued_unix_seconds: 100,
         expires_unix_seconds: 1_000_000,
         revoked: false,

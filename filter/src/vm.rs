@@ -304,7 +304,7 @@ impl<H: Host> Vm<H> {
     /// Carries out what has changed: on requests in flight, and on those that wait.
     fn enforce(&mut self) {
         let news = self.worker.take_news();
-        let ended = cut::cut(&self.plugin, &self.worker, &mut self.live, &news);
+        let ended = cut::cut(&self.plugin, &mut self.worker, &mut self.live, &news);
         self.cut = self.cut.saturating_add(ended);
         if !self.introspections.is_idle() {
             let now = clock::monotonic(&self.plugin.host);
@@ -394,5 +394,5 @@ impl<H: Host> Vm<H> {
 }
 
 #[cfg(test)]
-#[path = "vm_tests.rs"]
-pub(crate) mod tests;
+#[path = "vm_tests/mod.rs"]
+mod tests;

@@ -7,7 +7,10 @@ use kya_core::wire::{
     self, Status, change::Change as Wire, control_message::Message as Control,
     proxy_message::Message, update::Body,
 };
-use kya_core::{Image, Position, PublishedImage, Revision, Signer, sign_update};
+use kya_core::{
+    Authority, Credential, Decision, Image, Moment, OpaqueToken, Position, PublishedImage, Request,
+    Revision, Signer, UnixMillis, UnixSeconds, decide, records, sign_update,
+};
 use prost::Message as _;
 
 use super::{HttpCall, agent, grant, held, signer};
@@ -22,6 +25,10 @@ pub(crate) struct ControlPlane {
     deltas: BTreeMap<u64, wire::SignedUpdate>,
     images: Vec<PublishedImage>,
     keys: Vec<wire::SignedUpdate>,
+    /// Most chunks of one message.
+    pub(crate) chunks_a_message: usize,
+    /// Most chunks of one pull.
+    pub(crate) chunks_a_pull: usize,
 }
 
 impl ControlPlane {
@@ -34,6 +41,8 @@ impl ControlPlane {
             deltas: BTreeMap::new(),
             images: Vec::new(),
             keys: Vec::new(),
+            chunks_a_message: 256,
+            chunks_a_pull: 256,
         };
         for n in [1, 2] {
             let records = [agent(n, Status::Active), grant(n), Wire::Token(held(n))];
@@ -42,7 +51,9 @@ impl ControlPlane {
         plane
     }
 
-    fn record(&mut self, record: Wire) {
+    /// A record takes the place of what was said before, without a revision of
+    /// its own.
+    pub(crate) fn record(&mut self, record: Wire) {
         self.image.apply(&wire::Change { change: Some(record) }).unwrap();
     }
 
@@ -70,10 +81,41 @@ impl ControlPlane {
         delta
     }
 
-    /// A new history begins, as after a backup was put back.
-    pub(crate) fn begin_epoch(&mut self, position: Position) {
+    /// A new history begins, as after a backup was put back: the records are
+    /// those of a new control plane.
+    pub(crate) fn restore_backup(&mut self, position: Position) {
+        let fresh = Self::new();
+        self.image = fresh.image;
         self.position = position;
         self.deltas.clear();
+    }
+
+    /// Deltas that lead here are not kept any more.
+    pub(crate) fn forget_deltas(&mut self) {
+        self.deltas.clear();
+    }
+
+    /// The delta that leads to a revision.
+    pub(crate) fn delta(&self, revision: u64) -> wire::SignedUpdate {
+        self.deltas[&revision].clone()
+    }
+
+    /// Tokens that expired before `horizon` leave the image.
+    pub(crate) fn forget_expired(&mut self, horizon: u64) {
+        self.image.forget_expired(UnixSeconds(horizon), 0, usize::MAX);
+    }
+
+    /// What it decides itself.
+    pub(crate) fn decide(&mut self, token: &OpaqueToken, seconds: u64) -> Decision {
+        let published = self.image.publish();
+        let chunks = published.manifest().records();
+        let records = chunks.flat_map(|index| records(published.chunk(index).unwrap()).unwrap());
+        let authority = Authority::default().reloaded(self.position, records).unwrap();
+        let credential = Credential::Opaque(token.digest());
+        let request = Request { credential, action: None };
+        let now = UnixMillis(seconds * 1_000);
+        let moment = Moment { now, state_age: 0, max_staleness: None };
+        decide(&authority, &mut &self.image, &request, &moment)
     }
 
     pub(crate) fn manifest(&mut self, nonce: &[u8]) -> wire::SignedUpdate {
@@ -81,6 +123,11 @@ impl ControlPlane {
         let manifest = image.manifest().to_wire(nonce);
         self.images.push(image);
         self.sign(Body::Manifest(manifest))
+    }
+
+    /// The image that was described last.
+    pub(crate) fn published(&self) -> PublishedImage {
+        self.images.last().expect("a manifest").clone()
     }
 
     pub(crate) fn heartbeat(&self, nonce: &[u8]) -> wire::SignedUpdate {
@@ -116,7 +163,16 @@ impl ControlPlane {
                 vec![sealed(manifest), sealed(self.heartbeat(b""))]
             }
             Message::Probe(probe) => vec![sealed(self.heartbeat(&probe.nonce))],
-            Message::Chunks(request) => vec![chunked(self.chunks(request))],
+            Message::Chunks(request) => {
+                let all = self.chunks(request);
+                let parts = all.chunks.chunks(self.chunks_a_message.max(1));
+                let part = |chunks: &[wire::Chunk]| {
+                    let (image, chunks) = (all.image.clone(), chunks.to_vec());
+                    chunked(wire::Chunks { image, chunks })
+                };
+                let parts: Vec<_> = parts.map(part).collect();
+                if parts.is_empty() { vec![chunked(all)] } else { parts }
+            }
             Message::Workers(_) => vec![],
         }
     }
@@ -170,7 +226,9 @@ impl ControlPlane {
         let messages = match &request.chunks {
             Some(chunks) => {
                 let proof = sealed(self.heartbeat(&hello.nonce));
-                vec![proof, chunked(self.chunks(chunks))]
+                let mut chunks = self.chunks(chunks);
+                chunks.chunks.truncate(self.chunks_a_pull);
+                vec![proof, chunked(chunks)]
             }
             None => self.greet(hello, request.manifest),
         };
@@ -182,6 +240,6 @@ pub(crate) fn sealed(signed: wire::SignedUpdate) -> wire::ControlMessage {
     wire::ControlMessage { message: Some(Control::Signed(signed)) }
 }
 
-fn chunked(chunks: wire::Chunks) -> wire::ControlMessage {
+pub(crate) fn chunked(chunks: wire::Chunks) -> wire::ControlMessage {
     wire::ControlMessage { message: Some(Control::Chunks(chunks)) }
 }

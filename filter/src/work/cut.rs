@@ -24,21 +24,16 @@ pub type Live = InFlight<AgentId, Subject>;
 
 /// Ends every live request that the news deny, unless what denies it says that it
 /// may end by itself. Returns how many were ended.
-pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &Worker, live: &mut Live, news: &News) -> u64 {
+pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live, news: &News) -> u64 {
     let mut done = 0u64;
     for context in touched(live, news) {
         let Some(request) = live.get(context) else { continue };
-        let Subject { fingerprint, token } = request.subject;
-        let authority = worker.authority();
-        // Nothing is known while the state cannot be read: nothing is ended.
-        let Some(position) = authority.position() else { continue };
-        let token = authority.token(fingerprint).unwrap_or(token);
-        let Err(stop) = authority.check(&token, None) else { continue };
+        let Some(stop) = worker.stop(plugin, &request.subject) else { continue };
         if stop.in_flight == Ending::Drain {
             continue;
         }
-        let denial =
-            Denial { reason: stop.reason, agent_id: stop.agent_id, position: Some(position) };
+        let (reason, agent_id) = (stop.reason, stop.agent_id);
+        let denial = Denial { reason, agent_id, position: worker.position() };
         let outcome = answer(plugin, live, context, &denial);
         plugin.metrics.cut(&plugin.host, outcome);
         done = done.saturating_add(u64::from(outcome != Cut::Failed));
@@ -74,20 +69,25 @@ fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
         News::Changes(changes) => changes,
     };
     let mut touched = BTreeSet::new();
+    let mut revoked = BTreeSet::new();
     for change in changes {
         match change {
             Change::Fleet(_) | Change::Principal(..) => return all(),
             Change::Agent(id, _) | Change::Capability(id, ..) => {
                 touched.extend(live.of(*id).map(|(context, _)| context));
             }
-            Change::Token(fingerprint, entry) if entry.revoked => {
-                let with = |context: &(ContextId, super::in_flight::Live<AgentId, Subject>)| {
-                    context.1.subject.fingerprint == *fingerprint
-                };
-                touched.extend(live.iter().filter(with).map(|(context, _)| context));
+            Change::Token(fingerprint, entry) => {
+                if entry.revoked {
+                    revoked.insert(*fingerprint);
+                }
             }
-            Change::Token(..) | Change::Grant(..) => {}
+            Change::Grant(..) => {}
         }
+    }
+    // One pass over what is in flight, however many tokens there are.
+    if !revoked.is_empty() {
+        let by_them = live.iter().filter(|(_, it)| revoked.contains(&it.subject.fingerprint));
+        touched.extend(by_them.map(|(context, _)| context));
     }
     touched
 }
