@@ -45,7 +45,9 @@ pub mod table;
 #[cfg(feature = "testing")]
 #[allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "only tests run it, and are to fail"
 )]

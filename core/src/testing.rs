@@ -2,16 +2,19 @@
 //! protocol asks, and the test decides what of that arrives, and when.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use prost::Message as _;
+use sha2::{Digest as _, Sha256};
 
 use crate::wire::{
     self, Status, change::Change, control_message::Message as Control, proxy_message::Message,
     update::Body,
 };
 use crate::{
-    AgentId, Image, OpaqueToken, Position, PublishedImage, Revision, Signer, Standing, TokenDigest,
-    TokenTable, sign_update,
+    AgentId, Authority, Credential, Decision, Image, Moment, OpaqueToken, Position, PublishedImage,
+    Request, Revision, Signer, Standing, TokenDigest, TokenTable, UnixMillis, UnixSeconds, decide,
+    records, sign_update,
 };
 
 /// The key by which it signs at first.
@@ -26,7 +29,16 @@ pub fn agent_id(n: u8) -> AgentId {
 
 /// Token `n`, as an agent sends it.
 pub fn token(n: u8) -> OpaqueToken {
-    OpaqueToken::from_random([n; 32])
+    // Writing one is slow where nothing is optimised.
+    static WRITTEN: OnceLock<Vec<OpaqueToken>> = OnceLock::new();
+    let write = |n| OpaqueToken::from_random([n; 32]);
+    let written = WRITTEN.get_or_init(|| (0..16).map(write).collect());
+    written.get(usize::from(n)).cloned().unwrap_or_else(|| write(n))
+}
+
+/// The value of the `authorization` header of a request with this token.
+pub fn bearer(token: &OpaqueToken) -> String {
+    format!("Bearer {}", token.reveal())
 }
 
 /// Agent `n` with this status.
@@ -45,11 +57,28 @@ pub fn grant(n: u8) -> Change {
     Change::Grant(wire::Grant { index: n.into(), agent_id: agent_id(n).to_bytes().into() })
 }
 
-/// What is known of token `n`, which agent `n` holds until second 1 000 000.
+/// Token `n`, held by agent `n` until second 1 000 000.
 pub fn held(n: u8) -> wire::Token {
+    held_by(n, n)
+}
+
+/// Token `n`, held by agent `holder` until second 1 000 000.
+pub fn held_by(n: u8, holder: u8) -> wire::Token {
+    wire::Token { digest: token(n).digest().0.into(), ..of_grant(holder) }
+}
+
+/// One of any number of tokens of agent 9.
+pub fn filler(n: u32) -> wire::Token {
+    let mut digest = Sha256::digest(n.to_le_bytes()).to_vec();
+    digest.truncate(16);
+    digest.resize(32, 0);
+    wire::Token { digest, ..of_grant(9) }
+}
+
+fn of_grant(holder: u8) -> wire::Token {
     wire::Token {
-        digest: token(n).digest().0.into(),
-        grant: n.into(),
+        digest: vec![],
+        grant: holder.into(),
         issued_unix_seconds: 100,
         expires_unix_seconds: 1_000_000,
         revoked: false,
@@ -70,6 +99,10 @@ pub struct ControlPlane {
     deltas: BTreeMap<u64, wire::SignedUpdate>,
     images: Vec<PublishedImage>,
     keys: Vec<wire::SignedUpdate>,
+    /// Most chunks of one message.
+    pub chunks_a_message: usize,
+    /// Most chunks of one pull.
+    pub chunks_a_pull: usize,
 }
 
 impl ControlPlane {
@@ -84,6 +117,8 @@ impl ControlPlane {
             deltas: BTreeMap::new(),
             images: Vec::new(),
             keys: Vec::new(),
+            chunks_a_message: 256,
+            chunks_a_pull: 256,
         };
         for n in [1, 2] {
             let records = [agent(n, Status::Active), grant(n), Change::Token(held(n))];
@@ -92,7 +127,9 @@ impl ControlPlane {
         plane
     }
 
-    fn record(&mut self, record: Change) {
+    /// A record takes the place of what was said before, without a revision of
+    /// its own.
+    pub fn record(&mut self, record: Change) {
         self.image.apply(&wire::Change { change: Some(record) }).unwrap();
     }
 
@@ -121,10 +158,41 @@ impl ControlPlane {
         delta
     }
 
-    /// A new history begins, as after a backup was put back.
-    pub fn begin_epoch(&mut self, position: Position) {
+    /// A new history begins, as after a backup was put back: the records are
+    /// those of a new control plane.
+    pub fn restore_backup(&mut self, position: Position) {
+        let fresh = Self::new();
+        self.image = fresh.image;
         self.position = position;
         self.deltas.clear();
+    }
+
+    /// Deltas that lead here are not kept any more.
+    pub fn forget_deltas(&mut self) {
+        self.deltas.clear();
+    }
+
+    /// The delta that leads to a revision.
+    pub fn delta(&self, revision: u64) -> wire::SignedUpdate {
+        self.deltas[&revision].clone()
+    }
+
+    /// Tokens that expired before `horizon` leave the image.
+    pub fn forget_expired(&mut self, horizon: u64) {
+        self.image.forget_expired(UnixSeconds(horizon), 0, usize::MAX);
+    }
+
+    /// What it decides itself.
+    pub fn decide(&mut self, token: &OpaqueToken, seconds: u64) -> Decision {
+        let published = self.image.publish();
+        let chunks = published.manifest().records();
+        let records = chunks.flat_map(|index| records(published.chunk(index).unwrap()).unwrap());
+        let authority = Authority::default().reloaded(self.position, records).unwrap();
+        let credential = Credential::Opaque(token.digest());
+        let request = Request { credential, action: None };
+        let now = UnixMillis(seconds * 1_000);
+        let moment = Moment { now, state_age: 0, max_staleness: None };
+        decide(&authority, &mut &self.image, &request, &moment)
     }
 
     /// A manifest of what it knows now.
@@ -133,6 +201,11 @@ impl ControlPlane {
         let manifest = image.manifest().to_wire(nonce);
         self.images.push(image);
         self.sign(Body::Manifest(manifest))
+    }
+
+    /// The image that was described last.
+    pub fn published(&self) -> PublishedImage {
+        self.images.last().expect("a manifest").clone()
     }
 
     /// A heartbeat.
@@ -170,7 +243,16 @@ impl ControlPlane {
                 vec![sealed(manifest), sealed(self.heartbeat(b""))]
             }
             Message::Probe(probe) => vec![sealed(self.heartbeat(&probe.nonce))],
-            Message::Chunks(request) => vec![chunked(self.chunks(request))],
+            Message::Chunks(request) => {
+                let all = self.chunks(request);
+                let parts = all.chunks.chunks(self.chunks_a_message.max(1));
+                let part = |chunks: &[wire::Chunk]| {
+                    let (image, chunks) = (all.image.clone(), chunks.to_vec());
+                    chunked(wire::Chunks { image, chunks })
+                };
+                let parts: Vec<_> = parts.map(part).collect();
+                if parts.is_empty() { vec![chunked(all)] } else { parts }
+            }
             Message::Workers(_) => vec![],
         }
     }
@@ -224,7 +306,9 @@ impl ControlPlane {
         let messages = match &request.chunks {
             Some(chunks) => {
                 let proof = sealed(self.heartbeat(&hello.nonce));
-                vec![proof, chunked(self.chunks(chunks))]
+                let mut chunks = self.chunks(chunks);
+                chunks.chunks.truncate(self.chunks_a_pull);
+                vec![proof, chunked(chunks)]
             }
             None => self.greet(hello, request.manifest),
         };
@@ -237,6 +321,7 @@ pub fn sealed(signed: wire::SignedUpdate) -> wire::ControlMessage {
     wire::ControlMessage { message: Some(Control::Signed(signed)) }
 }
 
-fn chunked(chunks: wire::Chunks) -> wire::ControlMessage {
+/// Chunks as a message.
+pub fn chunked(chunks: wire::Chunks) -> wire::ControlMessage {
     wire::ControlMessage { message: Some(Control::Chunks(chunks)) }
 }

@@ -6,8 +6,13 @@ mod host_tests;
 mod proxy;
 mod requests;
 mod vm;
+mod world;
 
-use kya_core::testing::signer;
+use std::sync::OnceLock;
+
+pub(crate) use kya_core::testing::{
+    ControlPlane, agent, agent_id, bearer, filler, grant, held_by, sealed, signer, standing, token,
+};
 use kya_core::{NodeCredential, Revision};
 
 use crate::config::Config;
@@ -15,9 +20,11 @@ pub(crate) use host::MemoryHost;
 pub(crate) use proxy::{HttpCall, Proxy};
 pub(crate) use requests::{Exchange, Standing};
 pub(crate) use vm::TestVm;
+pub(crate) use world::{Link, World};
 
 pub(crate) fn config() -> Config {
-    configured(|_| {})
+    static USUAL: OnceLock<Config> = OnceLock::new();
+    USUAL.get_or_init(|| configured(|_| {})).clone()
 }
 
 /// The usual configuration after a change.

@@ -413,5 +413,5 @@ impl<H: Host> Vm<H> {
 }
 
 #[cfg(test)]
-#[path = "vm_tests.rs"]
-pub(crate) mod tests;
+#[path = "vm_tests/mod.rs"]
+mod tests;

@@ -111,11 +111,12 @@ mod tests {
     /// Two manifests of one chunk of tokens, which differ in it.
     fn manifests() -> [kya_core::PublishedImage; 2] {
         let mut image = Image::new();
-        let empty = image.publish();
-        let token = wire::Token { digest: token(1).digest().0.into(), ..Default::default() };
-        let change = Some(wire::change::Change::Token(token));
-        image.apply(&wire::Change { change }).unwrap();
-        [empty, image.publish()]
+        [1, 2].map(|n| {
+            let token = wire::Token { digest: token(n).digest().0.into(), ..Default::default() };
+            let change = Some(wire::change::Change::Token(token));
+            image.apply(&wire::Change { change }).unwrap();
+            image.publish()
+        })
     }
 
     #[test]

@@ -215,9 +215,11 @@ impl Intake {
             Body::Keys { .. } => Ok(self.learn(plugin, &update, signed)),
             Body::Manifest { nonce, manifest } => {
                 let anchor = self.anchored(plugin, channel, *nonce, &update, now)?;
-                self.accept_manifest(plugin, &update, manifest, signed, now)
-                    .inspect(|_| channel.prove())
-                    .inspect(|_| self.note_anchor(anchor, now))
+                self.accept_manifest(plugin, &update, manifest, signed, now).inspect(|_| {
+                    channel.prove();
+                    self.note_anchor(anchor, now);
+                    self.wants_probe = false;
+                })
             }
             Body::Heartbeat { nonce: Some(nonce) } => {
                 let first = !channel.is_proven();
@@ -225,7 +227,10 @@ impl Intake {
                 channel.prove();
                 self.note_anchor(anchor, now);
                 // Where it answers a greeting, what is missing follows.
-                self.accept_heartbeat(plugin, &update, signed, first, now)
+                let outcome = self.accept_heartbeat(plugin, &update, signed, first, now);
+                // An answer is no reason to ask again.
+                self.wants_probe = false;
+                outcome
             }
             _ if !channel.is_proven() => Err(unproven()),
             Body::Heartbeat { nonce: None } => {
@@ -290,7 +295,6 @@ impl Intake {
 
     fn note_anchor(&mut self, anchor: Anchor, now: Monotonic) {
         self.freshness.anchored(anchor, now);
-        self.wants_probe = false;
     }
 
     fn learn<H: Host>(

@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 use crate::request::Flow;
-use crate::testing::{self, Exchange, Proxy, TestVm, agent_id, token};
+use crate::testing::{self, Exchange, Proxy, TestVm, World, agent_id, token};
 use kya_core::{DenyReason, OpaqueToken};
 use proptest::prelude::*;
 
@@ -19,14 +19,14 @@ fn config() -> Config {
 
 /// A worker that finds the state that others have fetched: they follow the same
 /// control plane by the same keys.
-fn worker(proxy: &Proxy) -> TestVm {
-    drop(crate::vm::tests::synced(proxy, 2));
-    TestVm::with(proxy, config())
+fn worker() -> (TestVm, Proxy) {
+    let proxy = World::synced(1).proxy;
+    (TestVm::with(&proxy, config()), proxy)
 }
 
 fn ask(headers: &[(&str, &str)]) -> (Flow, Exchange, Proxy) {
-    let proxy = Proxy::new();
-    let (flow, exchange) = worker(&proxy).request(headers);
+    let (mut vm, proxy) = worker();
+    let (flow, exchange) = vm.request(headers);
     (flow, exchange, proxy)
 }
 
@@ -84,9 +84,8 @@ fn a_second_credential_anywhere_is_denied() {
 
 #[test]
 fn a_header_that_is_no_source_by_the_configuration_is_no_credential() {
-    let proxy = Proxy::new();
-    let mut vms = crate::vm::tests::synced(&proxy, 2);
-    let (_, exchange) = vms[1].request(&[("x-api-key", token(1).reveal())]);
+    let mut world = World::synced(1);
+    let (_, exchange) = world.vms[1].request(&[("x-api-key", token(1).reveal())]);
     assert!(exchange.response.unwrap().2.contains("token_missing"));
 }
 
@@ -205,8 +204,7 @@ fn no_trick_makes_another_path_exempt() {
 
 #[test]
 fn an_exempt_request_that_cannot_be_cleaned_is_not_forwarded() {
-    let proxy = Proxy::new();
-    let mut vm = worker(&proxy);
+    let (mut vm, proxy) = worker();
     proxy.refuse("remove_request_header");
     let (flow, exchange) = vm.request(&[(":path", "/healthz"), ("x-kya-agent-id", "agt_forged")]);
     assert_eq!((flow, exchange.response.unwrap().0), (Flow::Stop, 503));

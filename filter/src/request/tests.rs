@@ -1,5 +1,6 @@
 use super::*;
-use crate::testing::{Proxy, TestVm, agent_id, token};
+use crate::testing::{Proxy, TestVm, World, agent_id, token};
+use kya_core::Position;
 use kya_core::headers::AGENT_ID;
 
 fn denial(reason: DenyReason) -> Denial {
@@ -10,8 +11,13 @@ fn denial(reason: DenyReason) -> Denial {
 fn the_token_is_401_its_holder_is_403_and_the_gate_is_503() {
     for reason in DenyReason::ALL {
         let expected = match reason.name() {
-            "internal" | "unsynced" => 503,
-            "agent_revoked" | "agent_suspended" => 403,
+            "internal" | "unsynced" | "stale" => 503,
+            "fleet_halted"
+            | "principal_suspended"
+            | "principal_revoked"
+            | "agent_suspended"
+            | "agent_revoked"
+            | "capability_revoked" => 403,
             _ => 401,
         };
         assert_eq!(denial(reason).status(), expected, "{reason:?}");
@@ -67,15 +73,14 @@ fn a_request_that_the_proxy_does_not_show_is_denied() {
 #[test]
 fn an_agent_that_cannot_be_named_is_not_forwarded() {
     for refused in ["remove_request_header", "add_request_header"] {
-        let proxy = Proxy::new();
-        let mut vms = crate::vm::tests::synced(&proxy, 2);
-        proxy.refuse(refused);
+        let mut world = World::synced(1);
+        world.proxy.refuse(refused);
         let authorization = format!("Bearer {}", token(1).reveal());
         let headers = [("authorization", authorization.as_str()), (AGENT_ID, "agt_forged")];
-        let (flow, exchange) = vms[1].request(&headers);
+        let (flow, exchange) = world.vms[1].request(&headers);
         assert_eq!(flow, Flow::Stop, "{refused}");
         assert_eq!(exchange.response.unwrap().0, 503);
-        assert_eq!(proxy.metric("kya.decision.allow"), 0);
+        assert_eq!(world.proxy.metric("kya.decision.allow"), 0);
     }
 }
 

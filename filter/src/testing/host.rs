@@ -7,7 +7,7 @@ use std::rc::Rc;
 use kya_core::wire;
 use prost::Message;
 
-use super::proxy::{Call, HttpCall, OpenStream, State};
+use super::proxy::{Call, HttpCall, OpenStream, Queue, State};
 use super::requests::{Exchange, Requests};
 use crate::host::{
     CallId, ContextId, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused, SharedValue,
@@ -79,7 +79,19 @@ impl MemoryHost {
         call.answered = true;
     }
 
+    /// Number of the VM that sees this.
+    pub(crate) fn vm(&self) -> usize {
+        self.vm
+    }
+
+    /// Whether something is in a queue that wakes this VM.
+    pub(crate) fn has_mail(&self) -> bool {
+        let queues = self.state.queues.borrow();
+        queues.iter().any(|queue| queue.owner == self.vm && !queue.messages.is_empty())
+    }
+
     fn check(&self, call: &'static str) -> Result<(), Refused> {
+        assert!(!self.state.forbidden.borrow().contains(call), "the proxy does not survive {call}");
         if self.state.refusing.borrow().contains(call) { Err(INTERNAL_FAILURE) } else { Ok(()) }
     }
 }
@@ -139,25 +151,30 @@ impl Host for MemoryHost {
     }
 
     fn register_queue(&self, name: &str) -> Result<QueueId, Refused> {
+        self.check("register_queue")?;
         let mut queues = self.state.queues.borrow_mut();
-        let index = queues.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
-            queues.push((name.to_owned(), VecDeque::new()));
+        let index = queues.iter().position(|queue| queue.name == name).unwrap_or_else(|| {
+            let (name, messages) = (name.to_owned(), VecDeque::new());
+            queues.push(Queue { name, owner: self.vm, messages });
             queues.len() - 1
         });
+        queues[index].owner = self.vm;
         Ok(QueueId(index as u32))
     }
 
     fn enqueue(&self, queue: QueueId, message: &[u8]) -> Result<(), Refused> {
+        self.check("enqueue")?;
         let mut queues = self.state.queues.borrow_mut();
-        let (_, queue) = queues.get_mut(queue.0 as usize).ok_or(NOT_FOUND)?;
-        queue.push_back(message.to_vec());
+        let queue = queues.get_mut(queue.0 as usize).ok_or(NOT_FOUND)?;
+        queue.messages.push_back(message.to_vec());
         Ok(())
     }
 
     fn dequeue(&self, queue: QueueId) -> Result<Option<Vec<u8>>, Refused> {
+        self.check("dequeue")?;
         let mut queues = self.state.queues.borrow_mut();
-        let (_, queue) = queues.get_mut(queue.0 as usize).ok_or(NOT_FOUND)?;
-        Ok(queue.pop_front())
+        let queue = queues.get_mut(queue.0 as usize).ok_or(NOT_FOUND)?;
+        Ok(queue.messages.pop_front())
     }
 
     fn open_stream(
@@ -169,7 +186,8 @@ impl Host for MemoryHost {
     ) -> Result<StreamId, Refused> {
         self.check("open_stream")?;
         let mut streams = self.state.streams.borrow_mut();
-        streams.push(OpenStream { metadata: owned(metadata).collect(), ..OpenStream::default() });
+        let (owner, metadata) = (self.vm, owned(metadata).collect());
+        streams.push(OpenStream { owner, metadata, ..OpenStream::default() });
         Ok(StreamId(streams.len() as u32))
     }
 
@@ -181,7 +199,7 @@ impl Host for MemoryHost {
     }
 
     fn reset_stream(&self, stream: StreamId) {
-        self.state.streams.borrow_mut()[stream.0 as usize - 1].reset = true;
+        self.state.streams.borrow_mut()[stream.0 as usize - 1].over = true;
     }
 
     fn http_call(

@@ -19,7 +19,7 @@ pub(super) struct State {
     pub(super) wall: Cell<u64>,
     pub(super) monotonic: Cell<u64>,
     pub(super) data: RefCell<BTreeMap<String, (Vec<u8>, u32)>>,
-    pub(super) queues: RefCell<Vec<(String, VecDeque<Vec<u8>>)>>,
+    pub(super) queues: RefCell<Vec<Queue>>,
     pub(super) streams: RefCell<Vec<OpenStream>>,
     pub(super) calls: RefCell<Vec<Call>>,
     pub(super) metrics: RefCell<Vec<(String, u64)>>,
@@ -27,14 +27,25 @@ pub(super) struct State {
     pub(super) randomness: Cell<u64>,
     /// Calls that the proxy refuses from now on.
     pub(super) refusing: RefCell<BTreeSet<&'static str>>,
+    /// Calls that crash it from now on.
+    pub(super) forbidden: RefCell<BTreeSet<&'static str>>,
     pub(super) vms: Cell<usize>,
+}
+
+/// A shared queue, and the VM that it wakes.
+pub(super) struct Queue {
+    pub(super) name: String,
+    pub(super) owner: usize,
+    pub(super) messages: VecDeque<Vec<u8>>,
 }
 
 #[derive(Default)]
 pub(super) struct OpenStream {
+    pub(super) owner: usize,
     pub(super) metadata: Vec<(String, String)>,
     pub(super) sent: Vec<wire::ProxyMessage>,
-    pub(super) reset: bool,
+    /// It was reset from this side, or ended.
+    pub(super) over: bool,
 }
 
 /// An HTTP call, from when it is made.
@@ -93,6 +104,24 @@ impl Proxy {
         self.0.refusing.borrow_mut().remove(call);
     }
 
+    /// From now on this call is one that the proxy does not survive.
+    pub(crate) fn forbid(&self, call: &'static str) {
+        self.0.forbidden.borrow_mut().insert(call);
+    }
+
+    /// Writes shared data as another plugin of the same VM scope can.
+    pub(crate) fn meddle(&self, key: &str, value: &[u8]) {
+        let mut data = self.0.data.borrow_mut();
+        let cas = data.get(key).map_or(1, |(_, cas)| cas + 1);
+        data.insert(key.to_owned(), (value.to_vec(), cas));
+    }
+
+    /// What shared data holds, by key.
+    pub(crate) fn data(&self) -> BTreeMap<String, Vec<u8>> {
+        let data = self.0.data.borrow();
+        data.iter().map(|(key, (bytes, _))| (key.clone(), bytes.clone())).collect()
+    }
+
     pub(crate) fn set_environment(&self, name: &str, value: &str) {
         self.0.environment.borrow_mut().insert(name.into(), value.into());
     }
@@ -104,9 +133,30 @@ impl Proxy {
     /// The stream that was opened last, if it still is.
     pub(crate) fn stream(&self) -> Option<StreamId> {
         let streams = self.0.streams.borrow();
-        let last = streams.last().filter(|stream| !stream.reset)?;
-        let _ = last;
+        streams.last().filter(|stream| !stream.over)?;
         Some(StreamId(streams.len() as u32))
+    }
+
+    /// How many streams were ever opened.
+    pub(crate) fn streams_opened(&self) -> usize {
+        self.0.streams.borrow().len()
+    }
+
+    /// The VM that opened a stream, if the stream is still open.
+    pub(crate) fn owner_of(&self, stream: StreamId) -> Option<usize> {
+        let streams = self.0.streams.borrow();
+        streams.get(stream.0 as usize - 1).filter(|stream| !stream.over).map(|it| it.owner)
+    }
+
+    /// The connection of every stream is gone. Returns those that were open.
+    pub(crate) fn end_streams(&self) -> Vec<(StreamId, usize)> {
+        let mut streams = self.0.streams.borrow_mut();
+        let open = streams.iter_mut().enumerate().filter(|(_, stream)| !stream.over);
+        open.map(|(index, stream)| {
+            stream.over = true;
+            (StreamId(index as u32 + 1), stream.owner)
+        })
+        .collect()
     }
 
     /// The initial metadata of the stream that was opened last.
@@ -117,19 +167,12 @@ impl Proxy {
     /// Takes what was sent on every stream that is still open.
     pub(crate) fn take_all_sent(&self) -> Vec<(StreamId, wire::proxy_message::Message)> {
         let mut streams = self.0.streams.borrow_mut();
-        let open = streams.iter_mut().enumerate().filter(|(_, stream)| !stream.reset);
+        let open = streams.iter_mut().enumerate().filter(|(_, stream)| !stream.over);
         open.flat_map(|(index, stream)| {
             let id = StreamId(index as u32 + 1);
             std::mem::take(&mut stream.sent).into_iter().map(move |sent| (id, sent))
         })
         .filter_map(|(id, sent)| Some((id, sent.message?)))
         .collect()
-    }
-
-    /// Takes what was sent on the stream that was opened last.
-    pub(crate) fn take_sent(&self) -> Vec<wire::proxy_message::Message> {
-        let mut streams = self.0.streams.borrow_mut();
-        let Some(stream) = streams.last_mut() else { return Vec::new() };
-        std::mem::take(&mut stream.sent).into_iter().filter_map(|sent| sent.message).collect()
     }
 }

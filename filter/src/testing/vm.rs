@@ -1,6 +1,9 @@
 //! One VM under test, and what the proxy calls it about.
 
-use super::{Exchange, HttpCall, MemoryHost, Proxy, config, token};
+use kya_core::OpaqueToken;
+
+use super::{Exchange, HttpCall, MemoryHost, Proxy, bearer, config, token};
+use crate::config::Config;
 use crate::host::{CallId, ContextId, HttpResponse};
 use crate::request::Flow;
 use crate::vm::Vm;
@@ -13,8 +16,12 @@ pub(crate) struct TestVm {
 
 impl TestVm {
     pub(crate) fn new(proxy: &Proxy) -> Self {
+        Self::with(proxy, config())
+    }
+
+    pub(crate) fn with(proxy: &Proxy, config: Config) -> Self {
         let host = proxy.host();
-        Self { vm: Vm::new(host.clone(), config()).unwrap(), host }
+        Self { vm: Vm::new(host.clone(), config).unwrap(), host }
     }
 
     /// A request arrives, and stays live until [`end`](Self::end).
@@ -23,6 +30,11 @@ impl TestVm {
         let flow = self.vm.request(context);
         self.host.decided(flow);
         (context, flow)
+    }
+
+    /// A request with this token arrives, and stays live until [`end`](Self::end).
+    pub(crate) fn begin_with(&mut self, token: &OpaqueToken) -> (ContextId, Flow) {
+        self.begin(&[("authorization", &bearer(token))])
     }
 
     /// What has become of a live request.
@@ -66,8 +78,18 @@ impl TestVm {
 
     /// The status of the answer to a request with token `n`; 200 if forwarded.
     pub(crate) fn status_of(&mut self, n: u8) -> u32 {
-        let value = format!("Bearer {}", token(n).reveal());
-        match self.request(&[("authorization", &value)]) {
+        self.status_with(&token(n))
+    }
+
+    /// The status of the answer to a request with this token; 200 if forwarded.
+    pub(crate) fn status_with(&mut self, token: &OpaqueToken) -> u32 {
+        let (context, flow) = self.begin_with(token);
+        let exchange = self.exchange(context);
+        self.settle();
+        if flow == Flow::Continue {
+            self.end(context);
+        }
+        match (flow, exchange) {
             (Flow::Continue, Exchange { response: None, .. }) => 200,
             (Flow::Stop, Exchange { response: Some((status, ..)), .. }) => status,
             other => panic!("neither forwarded nor answered: {other:?}"),

@@ -34,20 +34,16 @@ pub fn condemn(live: &mut Live, news: &News) {
 /// many were ended.
 pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) -> u64 {
     let mut done = 0u64;
-    // Nothing is known while the state cannot be read: nothing is ended then.
-    let Some(position) = worker.authority().position() else { return 0 };
     for (context, request) in live.due() {
-        let Subject { fingerprint, token } = request.subject;
-        let token = worker.token(plugin, fingerprint).unwrap_or(token);
-        match worker.authority().check(&token, None) {
-            Err(stop) if stop.in_flight == Ending::Abort => {
+        match worker.stop(plugin, &request.subject) {
+            Some(stop) if stop.in_flight == Ending::Abort => {
                 let (reason, agent_id) = (stop.reason, stop.agent_id);
-                let denial = Denial { reason, agent_id, position: Some(position) };
+                let denial = Denial { reason, agent_id, position: worker.position() };
                 let outcome = answer(plugin, live, context, &denial);
                 plugin.metrics.cut(&plugin.host, outcome);
                 done = done.saturating_add(u64::from(outcome != Cut::Failed));
             }
-            Err(_) | Ok(_) => live.pardon(context),
+            Some(_) | None => live.pardon(context),
         }
     }
     done
@@ -81,18 +77,25 @@ fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
         News::Changes(changes) => changes,
     };
     let mut touched = BTreeSet::new();
+    let mut revoked = BTreeSet::new();
     for change in changes {
         match change {
             Change::Fleet(_) | Change::Principal(..) => return all(),
             Change::Agent(id, _) | Change::Capability(id, ..) => {
                 touched.extend(live.of(*id).map(|(context, _)| context));
             }
-            Change::Token(fingerprint, entry) if entry.revoked => {
-                let of_it = live.iter().filter(|(_, it)| it.subject.fingerprint == *fingerprint);
-                touched.extend(of_it.map(|(context, _)| context));
+            Change::Token(fingerprint, entry) => {
+                if entry.revoked {
+                    revoked.insert(*fingerprint);
+                }
             }
-            Change::Token(..) | Change::Grant(..) => {}
+            Change::Grant(..) => {}
         }
+    }
+    // One pass over what is in flight, however many tokens there are.
+    if !revoked.is_empty() {
+        let by_them = live.iter().filter(|(_, it)| revoked.contains(&it.subject.fingerprint));
+        touched.extend(by_them.map(|(context, _)| context));
     }
     touched
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kya_core::{
     Authority, Body, Change, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
-    Request, TokenEntry, TokenTable, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
+    Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
 };
 
 use crate::cache::records::Head;
@@ -23,6 +23,7 @@ use crate::config::FailMode;
 use crate::host::{Host, LogLevel, Refused};
 use crate::vm::Plugin;
 use base::{Base, Tokens};
+use cut::Subject;
 pub use slot::{SLOT_EXPIRY_NANOS, SlotHolder};
 
 /// Tokens are kept for so long after they expired, to be denied as expired.
@@ -147,18 +148,6 @@ impl Worker {
         self.freshness.age(clock::monotonic(&plugin.host)).unwrap_or(u64::MAX)
     }
 
-    /// What the state says of a token now; `None` if it does not know it, or that
-    /// cannot be read.
-    pub fn token<H: Host>(
-        &mut self,
-        plugin: &Plugin<H>,
-        fingerprint: Fingerprint,
-    ) -> Option<TokenEntry> {
-        self.authority
-            .token(fingerprint)
-            .or_else(|| Tokens::of(self.base.as_mut(), plugin).find(fingerprint).ok().flatten())
-    }
-
     /// What changed since this was asked last.
     pub fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
@@ -171,7 +160,13 @@ impl Worker {
         plugin: &Plugin<H>,
         request: &Request<'_>,
     ) -> Result<Decided, Refused> {
-        let moment = self.moment(plugin)?;
+        let mut moment = self.moment(plugin)?;
+        if moment.state_age > millis(plugin.config.max_staleness) {
+            // A VM that has just begun has not been told, nor one whose ticks
+            // are late.
+            self.read_fresh(plugin);
+            moment = self.moment(plugin)?;
+        }
         let mut decision = self.decide_at(plugin, request, &moment);
         if is_unsynced(&decision) && self.position().is_some() && self.sync(plugin, Look::Always) {
             decision = self.decide_at(plugin, request, &moment);
@@ -191,6 +186,20 @@ impl Worker {
         let mut tokens = Tokens::of(self.base.as_mut(), plugin);
         let authority = if closed { &self.nothing } else { &self.authority };
         decide(authority, &mut tokens, request, moment)
+    }
+
+    /// What stops a request in flight, if anything does, by the newest verified
+    /// state: also while a newer one is known that cannot be read, since what is
+    /// stopped stays so until something says otherwise.
+    pub fn stop<H: Host>(&mut self, plugin: &Plugin<H>, subject: &Subject) -> Option<Stop> {
+        self.position()?;
+        let Subject { fingerprint, token } = *subject;
+        // The base may say what no delta did that came by here.
+        let known = self
+            .authority
+            .token(fingerprint)
+            .or_else(|| Tokens::of(self.base.as_mut(), plugin).find(fingerprint).ok().flatten());
+        self.authority.check(&known.unwrap_or(token), None).err()
     }
 
     /// The time to decide at is the later of the proxy's clock and what the
