@@ -159,7 +159,13 @@ impl Worker {
         plugin: &Plugin<H>,
         request: &Request<'_>,
     ) -> Result<Decided, Refused> {
-        let moment = self.moment(plugin)?;
+        let mut moment = self.moment(plugin)?;
+        // The newest heartbeat may not have been read yet: a VM that has just
+        // begun serves requests before its first tick.
+        if moment.max_staleness.is_some_and(|limit| moment.state_age > limit) {
+            self.read_fresh(plugin);
+            moment = self.moment(plugin)?;
+        }
         let mut decision = self.decide_at(plugin, request, &moment);
         if is_unsynced(&decision) && self.position().is_some() && self.sync(plugin, Look::Always) {
             decision = self.decide_at(plugin, request, &moment);
