@@ -220,7 +220,11 @@ impl Intake {
                 channel.prove();
                 self.note_anchor(anchor, now);
                 // Where it answers a greeting, what is missing follows.
-                self.accept_heartbeat(plugin, &update, signed, first, now)
+                let outcome = self.accept_heartbeat(plugin, &update, signed, first, now);
+                // It has just been answered how the clocks stand, even if that was
+                // within the millisecond of the heartbeat before it.
+                self.wants_probe = false;
+                outcome
             }
             _ if !channel.is_proven() => Err(unproven()),
             Body::Heartbeat { nonce: None } => {
