@@ -13,6 +13,12 @@ const NOT_FOUND: u32 = 1;
 const EMPTY: u32 = 7;
 const CAS_MISMATCH: u32 = 8;
 
+/// The compare-and-swap number with which Envoy writes whatever is there. To
+/// ngx_wasm_module it says that nothing is: what is there must be read first.
+const ANY: u32 = 0;
+/// Attempts at writing while other VMs do.
+const ATTEMPTS: usize = 8;
+
 const BAD_ARGUMENT: Refused = Refused(2);
 const PARSE_FAILURE: Refused = Refused(4);
 const UNIMPLEMENTED: Refused = Refused(12);
@@ -158,9 +164,15 @@ impl Host for Proxy {
     }
 
     fn set_shared_data(&self, key: &str, value: &[u8]) -> Result<(), Refused> {
-        check(unsafe {
-            proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), 0)
-        })
+        let mut cas = ANY;
+        for _ in 0..ATTEMPTS {
+            match self.swap_shared_data(key, value, cas) {
+                Ok(()) => return Ok(()),
+                Err(WriteError::Changed) => cas = self.shared_data(key)?.map_or(ANY, |it| it.cas),
+                Err(WriteError::Refused(refused)) => return Err(refused),
+            }
+        }
+        Err(Refused(CAS_MISMATCH))
     }
 
     fn swap_shared_data(&self, key: &str, value: &[u8], cas: u32) -> Result<(), WriteError> {

@@ -228,7 +228,8 @@ impl Intake {
                 self.note_anchor(anchor, now);
                 // Where it answers a greeting, what is missing follows.
                 let outcome = self.accept_heartbeat(plugin, &update, signed, first, now);
-                // An answer is no reason to ask again.
+                // It has just been answered how the clocks stand, even if that was
+                // within the millisecond of the heartbeat before it.
                 self.wants_probe = false;
                 outcome
             }

@@ -161,9 +161,9 @@ impl Worker {
         request: &Request<'_>,
     ) -> Result<Decided, Refused> {
         let mut moment = self.moment(plugin)?;
-        if moment.state_age > millis(plugin.config.max_staleness) {
-            // A VM that has just begun has not been told, nor one whose ticks
-            // are late.
+        // The newest heartbeat may not have been read yet: a VM that has just
+        // begun serves requests before its first tick.
+        if moment.max_staleness.is_some_and(|limit| moment.state_age > limit) {
             self.read_fresh(plugin);
             moment = self.moment(plugin)?;
         }

@@ -3,8 +3,8 @@
 use kya_core::OpaqueToken;
 use serde_json::Value;
 
-use super::agent_id;
 use crate::http::Outcome;
+use kya_core::testing::agent_id;
 
 /// The `authorization` value that presents a token.
 pub fn bearer(token: &OpaqueToken) -> Vec<u8> {

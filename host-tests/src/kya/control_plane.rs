@@ -1,111 +1,134 @@
 //! A control plane that keeps everything in memory and sends nothing by itself.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use kya_core::wire::{
-    Agent, AgentStatus, Change, Delta, SignedUpdate, Snapshot, Token, Update, change, update,
-};
-use kya_core::{AgentId, OpaqueToken, PublicKey, Signer, TokenDigest, sign_update};
+use kya_core::wire::change::Change;
+use kya_core::wire::{SignedUpdate, Standing, Status, Token, Update, update};
+use kya_core::{MAX_CHANGES, OpaqueToken, Position, PublicKey, Signer, sign_update, testing};
 use prost::Message;
+use serde_json::{Value, json};
 
 /// When tokens expire that were issued without saying so: in the year 2100.
 const FAR_FUTURE: u64 = 4_102_444_800;
+/// The credential of the node that a sidecar of the tests is.
+pub const NODE_CREDENTIAL: &str = "nc_1fJjkkpe9PiTw9KSulA8Ghct30vZz4HpdQ5c5b9cPF12qZorm";
 
-/// The agent that tests call `n`.
-pub fn agent_id(n: u8) -> AgentId {
-    AgentId::from_bytes([n; 16])
-}
-
-/// Authority, and the key that signs it. Each change is one revision of epoch 1,
-/// counted from 1.
+/// [`testing::ControlPlane`] in the words of the tests. At first agents 1 and 2
+/// are active, at revision 5 of epoch 1; each change is one revision.
+#[derive(Debug)]
 pub struct ControlPlane {
-    signer: Signer,
-    epoch: u64,
-    agents: BTreeMap<u8, AgentStatus>,
-    tokens: Vec<Token>,
-    /// What each revision changed; the first is revision 1.
-    changes: Vec<change::Change>,
+    plane: testing::ControlPlane,
+    /// By revision, those of this epoch.
+    deltas: BTreeMap<u64, SignedUpdate>,
+    /// What was issued here, by its digest.
+    issued: BTreeMap<Vec<u8>, Token>,
 }
 
 impl Default for ControlPlane {
     fn default() -> Self {
-        Self::with_seed([1; 32])
+        let known = [1, 2].map(testing::held);
+        let issued = known.into_iter().map(|token| (token.digest.clone(), token)).collect();
+        Self { plane: testing::ControlPlane::new(), deltas: BTreeMap::new(), issued }
+    }
+}
+
+impl Deref for ControlPlane {
+    type Target = testing::ControlPlane;
+
+    fn deref(&self) -> &Self::Target {
+        &self.plane
+    }
+}
+
+impl DerefMut for ControlPlane {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.plane
     }
 }
 
 impl ControlPlane {
-    /// An empty registry with a key of its own.
-    pub fn with_seed(seed: [u8; 32]) -> Self {
-        Self {
-            signer: Signer::from_seed(seed),
-            epoch: 1,
-            agents: BTreeMap::new(),
-            tokens: Vec::new(),
-            changes: Vec::new(),
-        }
-    }
-
-    /// A registry in which agent 1 is active, and a token of it.
+    /// A control plane, and a token of agent 1.
     pub fn with_an_agent() -> (Self, OpaqueToken) {
+        (Self::default(), testing::token(1))
+    }
+
+    /// One that signs with a key of its own.
+    pub fn with_seed(seed: [u8; 32]) -> Self {
         let mut control = Self::default();
-        control.agent(1);
-        let token = control.issue_token(1);
-        (control, token)
+        control.plane.signer = Signer::from_seed(seed);
+        control
     }
 
-    /// The same authority, signed by another key.
-    pub fn impostor(&self) -> Self {
-        Self {
-            signer: Signer::from_seed([66; 32]),
-            epoch: self.epoch,
-            agents: self.agents.clone(),
-            tokens: self.tokens.clone(),
-            changes: self.changes.clone(),
-        }
-    }
-
-    /// The key to pin.
+    /// The key that signs now.
     pub fn public_key(&self) -> PublicKey {
-        self.signer.public_key()
+        self.plane.signer.public_key()
     }
 
     /// The least configuration of a filter that follows this control plane.
-    pub fn plugin_configuration(&self) -> String {
-        serde_json::json!({
+    pub fn configuration(&self) -> Value {
+        json!({
             "control_plane_cluster": "kya_control_plane",
+            "pull_cluster": "kya_pull",
             "update_keys": [self.public_key().to_string()],
+            "node_credential": NODE_CREDENTIAL,
         })
-        .to_string()
+    }
+
+    /// The same for a proxy without gRPC.
+    pub fn pulling_configuration(&self) -> Value {
+        let mut configuration = self.configuration();
+        configuration["transport"] = json!("http");
+        configuration
     }
 
     /// Newest revision.
     pub fn revision(&self) -> u64 {
-        u64::try_from(self.changes.len()).expect("a count of changes")
+        self.plane.position.revision.0
+    }
+
+    /// Commits one change.
+    pub fn change(&mut self, record: Change) {
+        self.commit([record]);
+    }
+
+    /// Commits changes as one revision, and returns the delta.
+    pub fn commit(&mut self, records: impl IntoIterator<Item = Change>) -> SignedUpdate {
+        let delta = self.plane.commit(records);
+        self.deltas.insert(self.revision(), delta.clone());
+        delta
     }
 
     /// Starts a new epoch at the present state, as a restored backup does.
     pub fn next_epoch(&mut self) {
-        self.epoch += 1;
+        let Position { epoch, revision } = self.plane.position;
+        self.plane.begin_epoch(Position { epoch: epoch + 1, revision });
+        self.deltas.clear();
     }
 
-    /// Registers agent `n`.
-    pub fn agent(&mut self, n: u8) {
-        self.set_agent(n, AgentStatus::Active);
+    /// Registers agent `n`, with its grant.
+    pub fn register(&mut self, n: u8) {
+        self.commit([testing::agent(n, Status::Active), testing::grant(n)]);
     }
 
     /// Revokes agent `n`.
     pub fn revoke(&mut self, n: u8) {
-        self.set_agent(n, AgentStatus::Revoked);
+        self.change(testing::agent(n, Status::Revoked));
     }
 
     /// Suspends agent `n`.
     pub fn suspend(&mut self, n: u8) {
-        self.set_agent(n, AgentStatus::Suspended);
+        self.change(testing::agent(n, Status::Suspended));
     }
 
     /// Restores agent `n`.
     pub fn restore(&mut self, n: u8) {
-        self.set_agent(n, AgentStatus::Active);
+        self.change(testing::agent(n, Status::Active));
+    }
+
+    /// Gives agent `n` this standing.
+    pub fn stand(&mut self, n: u8, standing: Standing) {
+        self.change(testing::standing(n, standing));
     }
 
     /// Issues a token that does not expire while a test runs.
@@ -115,61 +138,65 @@ impl ControlPlane {
 
     /// Issues a token that is expired from this second on.
     pub fn issue_token_until(&mut self, agent: u8, expires_unix_seconds: u64) -> OpaqueToken {
-        let n = u8::try_from(self.tokens.len() + 1).expect("fewer than 255 tokens");
-        let token = OpaqueToken::from_random([n; 32]);
-        let record = Token {
-            digest: token.digest().0.to_vec(),
-            id: vec![n; 16],
-            agent_id: vec![agent; 16],
-            expires_unix_seconds,
-            revoked: false,
-        };
-        self.tokens.push(record.clone());
-        self.changes.push(change::Change::Token(record));
+        let (token, record) = self.next_token(agent, expires_unix_seconds);
+        self.change(Change::Token(record));
         token
     }
 
+    /// Issues many tokens in few revisions.
+    pub fn issue_tokens(&mut self, agent: u8, count: usize) -> Vec<OpaqueToken> {
+        let all: Vec<_> = (0..count).map(|_| self.next_token(agent, FAR_FUTURE)).collect();
+        let (tokens, records): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        for batch in records.chunks(MAX_CHANGES) {
+            self.commit(batch.iter().cloned().map(Change::Token));
+        }
+        tokens
+    }
+
     /// Revokes one token.
-    pub fn revoke_token(&mut self, token: &OpaqueToken) {
-        let TokenDigest(digest) = token.digest();
-        let record = self.tokens.iter_mut().find(|record| record.digest == digest);
-        let record = record.expect("a token that was issued here");
-        record.revoked = true;
-        self.changes.push(change::Change::Token(record.clone()));
-    }
-
-    /// The signed snapshot of the present state, in answer to a nonce.
-    pub fn snapshot(&self, nonce: &[u8]) -> SignedUpdate {
-        let agents = self.agents.iter().map(|(n, status)| agent(*n, *status)).collect();
-        let snapshot = Snapshot { nonce: nonce.to_vec(), agents, tokens: self.tokens.clone() };
-        self.sign(self.revision(), update::Body::Snapshot(snapshot))
-    }
-
-    /// The signed delta of one revision.
     ///
     /// # Panics
-    /// When there is no such revision.
-    pub fn delta(&self, revision: u64) -> SignedUpdate {
-        let at = usize::try_from(revision).expect("a revision").checked_sub(1);
-        let change = at.and_then(|at| self.changes.get(at)).expect("a revision that exists");
-        let changes = vec![Change { change: Some(change.clone()) }];
-        self.sign(revision, update::Body::Delta(Delta { changes }))
+    /// When it was not issued here.
+    pub fn revoke_token(&mut self, token: &OpaqueToken) {
+        let record = self.issued.get_mut(token.digest().0.as_slice());
+        let record = record.expect("a token that was issued here");
+        record.revoked = true;
+        let record = record.clone();
+        self.change(Change::Token(record));
     }
 
-    /// Signs a body as this control plane, whatever it says.
-    pub fn sign(&self, revision: u64, body: update::Body) -> SignedUpdate {
-        let update = Update { epoch: self.epoch, revision, unix_millis: 0, body: Some(body) };
-        sign_update(&self.signer, &update)
+    /// The signed delta of one revision of this epoch, if there is one.
+    pub fn delta(&self, revision: u64) -> Option<SignedUpdate> {
+        self.deltas.get(&revision).cloned()
     }
 
-    fn set_agent(&mut self, n: u8, status: AgentStatus) {
-        self.agents.insert(n, status);
-        self.changes.push(change::Change::Agent(agent(n, status)));
+    /// Signs a body at another revision of this epoch.
+    pub fn sign_as(&self, revision: u64, body: update::Body) -> SignedUpdate {
+        let position = Position { revision: kya_core::Revision(revision), ..self.plane.position };
+        self.plane.sign_at(position, body)
+    }
+
+    fn next_token(&mut self, agent: u8, expires_unix_seconds: u64) -> (OpaqueToken, Token) {
+        let mut secret = [0xa5; 32];
+        let (number, _) = secret.split_at_mut(8);
+        number.copy_from_slice(&self.issued.len().to_le_bytes());
+        let token = OpaqueToken::from_random(secret);
+        let record = Token {
+            digest: token.digest().0.to_vec(),
+            grant: agent.into(),
+            issued_unix_seconds: self.plane.unix_millis / 1_000,
+            expires_unix_seconds,
+            revoked: false,
+        };
+        self.issued.insert(record.digest.clone(), record.clone());
+        (token, record)
     }
 }
 
-fn agent(n: u8, status: AgentStatus) -> Agent {
-    Agent { id: vec![n; 16], status: status.into() }
+/// What was signed, signed by a key that nobody has pinned.
+pub fn forged(signed: &SignedUpdate) -> SignedUpdate {
+    let update = Update::decode(signed.payload.as_slice()).expect("a payload of ours");
+    sign_update(&Signer::from_seed([66; 32]), &update)
 }
 
 /// The update with its payload decoded, changed and encoded again, under the

@@ -3,10 +3,12 @@
 
 mod answers;
 mod control_plane;
+mod feeds;
 mod filter;
 mod sidecar;
 
 pub use answers::{Denial, assert_allowed, assert_denied, bearer};
-pub use control_plane::{ControlPlane, agent_id, altered};
+pub use control_plane::{ControlPlane, NODE_CREDENTIAL, altered, forged};
 pub use filter::filter;
+pub use kya_core::testing::{agent_id, token};
 pub use sidecar::Sidecar;

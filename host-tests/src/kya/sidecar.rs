@@ -1,13 +1,17 @@
-//! A proxy that runs the filter, and the control plane's end of its stream.
+//! A proxy that runs the filter, and the control plane's end of what it opens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kya_core::OpaqueToken;
-use kya_core::wire::{Hello, ProxyMessage, SignedUpdate, WorkerState, proxy_message};
-use prost::Message;
+use kya_core::testing::sealed;
+use kya_core::wire::{ControlMessage, Hello, PullRequest, SignedUpdate, WorkerState};
+use kya_core::wire::{WorkerReport, proxy_message::Message};
+use prost::Message as _;
 
+use super::feeds::Feeds;
 use super::{ControlPlane, bearer, filter};
+use crate::callouts::HttpCall;
 use crate::grpc::StreamKey;
 use crate::http::Outcome;
 use crate::proxy::{Proxy, ProxyBuilder, StartError};
@@ -16,17 +20,31 @@ use crate::vm::VmName;
 /// Virtual time within which a filter must do what it does regularly.
 const PATIENCE: Duration = Duration::from_secs(30);
 const STEP: Duration = Duration::from_millis(50);
+/// The control plane says so often that it is there.
+const BEAT_NANOS: u64 = 1_000_000_000;
+/// What its clock shows when a proxy starts: that of the proxy does, too.
+const START_MILLIS: u64 = 1_000_000;
+/// More answers than this at one instant are a loop.
+const MAX_ANSWERS: usize = 1_000;
 
 /// A sidecar: the simulated proxy, and what its filter told the control plane.
+///
+/// Nothing is answered by itself: [`serve`](Self::serve) answers what was said so
+/// far, and [`run`](Self::run) does that while time passes.
 pub struct Sidecar {
     /// The proxy, for whatever a test does to it directly.
     pub proxy: Proxy,
-    stream: Option<StreamKey>,
-    pushed: u64,
-    nonce: Vec<u8>,
-    hello: Option<Hello>,
-    resyncs: usize,
-    workers: BTreeMap<u32, WorkerState>,
+    /// Whether [`serve`](Self::serve) answers on streams.
+    pub serves_streams: bool,
+    /// Whether [`serve`](Self::serve) answers calls.
+    pub serves_calls: bool,
+    feeds: Feeds,
+    /// The report of the workers in the last pull.
+    pulled_report: Option<WorkerReport>,
+    paused: BTreeSet<VmName>,
+    /// The monotonic instants of the start and of the last heartbeat.
+    started: u64,
+    beaten: u64,
 }
 
 impl Sidecar {
@@ -38,6 +56,7 @@ impl Sidecar {
             .vm_id("kya")
             .plugin("kya", "kya")
             .node("sidecar-1", "payments")
+            .wall_clock(START_MILLIS * 1_000_000)
     }
 
     /// Starts a sidecar that follows `control` and has heard nothing from it.
@@ -50,7 +69,7 @@ impl Sidecar {
     /// # Errors
     /// [`StartError`], when the filter does not start.
     pub fn with(builder: ProxyBuilder, control: &ControlPlane) -> Result<Self, StartError> {
-        Self::configured(builder, control.plugin_configuration())
+        Self::configured(builder, control.configuration().to_string())
     }
 
     /// As [`with`](Self::with), with another configuration of the plugin.
@@ -61,78 +80,145 @@ impl Sidecar {
         builder: ProxyBuilder,
         plugin_configuration: impl AsRef<[u8]>,
     ) -> Result<Self, StartError> {
+        let proxy = builder.start(plugin_configuration)?;
+        let started = proxy.monotonic();
         Ok(Self {
-            proxy: builder.start(plugin_configuration)?,
-            stream: None,
-            pushed: 0,
-            nonce: Vec::new(),
-            hello: None,
-            resyncs: 0,
-            workers: BTreeMap::new(),
+            proxy,
+            serves_streams: true,
+            serves_calls: true,
+            feeds: Feeds::default(),
+            pulled_report: None,
+            paused: BTreeSet::new(),
+            started,
+            beaten: started,
         })
     }
 
     /// Starts a sidecar and brings it up to `control`.
-    pub fn synced(control: &ControlPlane, workers: usize) -> Self {
+    pub fn synced(control: &mut ControlPlane, workers: usize) -> Self {
         let mut sidecar = Self::start(control, workers);
         sidecar.sync(control);
         sidecar
     }
 
     /// Waits for a stream on which the filter said hello, and returns who holds
-    /// it.
+    /// it. Nothing is answered meanwhile.
     ///
     /// # Panics
     /// When none is opened in 30 s of virtual time.
     #[track_caller]
     pub fn connect(&mut self) -> VmName {
-        let before = self.stream;
-        let mut found = None;
-        let connected = self.proxy.advance_until(PATIENCE, STEP, |proxy| {
-            found = proxy.grpc_streams().into_iter().find(|stream| Some(stream.key) != before);
-            found.is_some()
-        });
+        let known = self.feeds.keys();
+        let fresh = |proxy: &Proxy| {
+            proxy.grpc_streams().into_iter().find(|stream| !known.contains(&stream.key))
+        };
+        let connected = self.proxy.advance_until(PATIENCE, STEP, |proxy| fresh(proxy).is_some());
         assert!(connected, "the filter opened no stream; its log: {:#?}", self.proxy.log());
-        let stream = found.expect("a stream was found");
-        self.stream = Some(stream.key);
-        self.hello = None;
-        self.workers.clear();
+        let stream = fresh(&self.proxy).expect("a stream was found");
         self.listen();
-        assert!(self.hello.is_some(), "the filter says hello as it opens a stream");
+        assert!(self.feeds.find(stream.key).is_some(), "it says hello as it opens a stream");
         stream.vm
     }
 
-    /// Connects and answers with the snapshot.
+    /// Connects and answers until the newest state is there.
     #[track_caller]
-    pub fn sync(&mut self, control: &ControlPlane) {
+    pub fn sync(&mut self, control: &mut ControlPlane) {
         self.connect();
-        self.answer(control);
+        self.serve(control);
+        assert_eq!(self.proxy.metric("kya.revision"), control.revision(), "it is synced");
     }
 
-    /// Sends the snapshot that the filter last asked for.
+    /// Answers everything that the filter has said, and lets every wake-up happen.
     #[track_caller]
-    pub fn answer(&mut self, control: &ControlPlane) {
-        self.listen();
-        self.deliver(&control.snapshot(&self.nonce));
-        self.pushed = control.revision();
-    }
-
-    /// Sends every delta that was not sent yet, in order.
-    #[track_caller]
-    pub fn push(&mut self, control: &ControlPlane) {
-        for revision in self.pushed + 1..=control.revision() {
-            self.deliver(&control.delta(revision));
+    pub fn serve(&mut self, control: &mut ControlPlane) {
+        for _ in 0..MAX_ANSWERS {
+            let calls = self.serves_calls && self.answer_calls(control);
+            let streams = self.serves_streams && self.answer_streams(control);
+            if !calls && !streams {
+                return;
+            }
         }
-        self.pushed = control.revision();
+        panic!("{MAX_ANSWERS} answers in a row: the filter asks without end");
     }
 
-    /// Sends one update and lets every wake-up happen.
+    /// Lets time pass while the control plane answers, pushes what it committed,
+    /// and says every second that it is there.
+    #[track_caller]
+    pub fn run(&mut self, control: &mut ControlPlane, duration: Duration) {
+        let mut left = duration;
+        while !left.is_zero() {
+            let step = left.min(STEP);
+            left -= step;
+            self.proxy.advance(step);
+            self.serve(control);
+            if self.serves_streams {
+                self.push(control);
+                self.beat_if_due(control);
+            }
+        }
+        self.serve(control);
+    }
+
+    /// [Runs](Self::run) until `done`.
+    ///
+    /// # Panics
+    /// When that takes more than 30 s of virtual time.
+    #[track_caller]
+    pub fn run_until(
+        &mut self,
+        control: &mut ControlPlane,
+        mut done: impl FnMut(&mut Self) -> bool,
+    ) {
+        let end = self.proxy.monotonic() + u64::try_from(PATIENCE.as_nanos()).expect("it fits");
+        while !done(self) {
+            let late = self.proxy.monotonic() > end;
+            assert!(!late, "it does not happen; the log: {:#?}", self.proxy.log());
+            self.run(control, STEP);
+        }
+    }
+
+    /// Sends every delta that was not sent yet on the streams that were greeted.
+    #[track_caller]
+    pub fn push(&mut self, control: &mut ControlPlane) {
+        self.set_clock(control);
+        for key in self.open_streams() {
+            let Some(pushed) = self.feeds.find(key).and_then(|feed| feed.pushed) else { continue };
+            for revision in pushed + 1..=control.revision() {
+                if let Some(delta) = control.delta(revision) {
+                    self.send_on(key, &sealed(delta));
+                }
+            }
+            self.served(key, control);
+        }
+    }
+
+    /// Everything that was committed and not sent yet is lost on its way.
+    pub fn lose(&mut self, control: &ControlPlane) {
+        self.feeds.keys().into_iter().for_each(|key| {
+            let feed = self.feeds.find(key).filter(|feed| feed.pushed.is_some());
+            feed.into_iter().for_each(|feed| feed.pushed = Some(control.revision()));
+        });
+    }
+
+    /// Says on every stream that was greeted that the control plane is there.
+    #[track_caller]
+    pub fn beat(&mut self, control: &mut ControlPlane) {
+        self.set_clock(control);
+        self.beaten = self.proxy.monotonic();
+        for key in self.open_streams() {
+            if self.feeds.find(key).is_some_and(|feed| feed.pushed.is_some()) {
+                self.send_on(key, &sealed(control.heartbeat(b"")));
+            }
+        }
+    }
+
+    /// Sends one update on the present stream and lets every wake-up happen.
     #[track_caller]
     pub fn deliver(&mut self, update: &SignedUpdate) {
-        self.deliver_bytes(&update.encode_to_vec());
+        self.deliver_bytes(&sealed(update.clone()).encode_to_vec());
     }
 
-    /// Sends bytes where an update would be, and lets every wake-up happen.
+    /// Sends bytes where a message would be, and lets every wake-up happen.
     #[track_caller]
     pub fn deliver_bytes(&mut self, bytes: &[u8]) {
         let stream = self.stream();
@@ -140,15 +226,22 @@ impl Sidecar {
         self.proxy.run_until_idle();
     }
 
-    /// The stream, whether it still is open or not.
-    #[track_caller]
-    pub fn stream(&self) -> StreamKey {
-        self.stream.expect("the sidecar has connected")
+    /// Takes what the filter has said and nobody has answered.
+    pub fn take_said(&mut self) -> Vec<Message> {
+        self.listen();
+        self.feeds.inbox.drain(..).map(|(_, message)| message).collect()
     }
 
-    /// True while the stream is open.
+    /// The stream that said hello last, whether it still is open or not.
+    #[track_caller]
+    pub fn stream(&self) -> StreamKey {
+        self.feeds.newest().expect("the sidecar has connected").key
+    }
+
+    /// True while that stream is open.
     pub fn connected(&self) -> bool {
-        self.proxy.grpc_streams().iter().any(|stream| Some(stream.key) == self.stream)
+        let newest = self.feeds.newest().map(|feed| feed.key);
+        self.proxy.grpc_streams().iter().any(|stream| Some(stream.key) == newest)
     }
 
     /// Ends the stream as a control plane that goes down does.
@@ -156,45 +249,68 @@ impl Sidecar {
         const UNAVAILABLE: u32 = 14;
         let stream = self.stream();
         self.proxy.close(stream, UNAVAILABLE);
+        self.proxy.run_until_idle();
     }
 
     /// The hello of the present stream.
     #[track_caller]
     pub fn hello(&self) -> &Hello {
-        self.hello.as_ref().expect("the sidecar has connected")
+        &self.feeds.newest().expect("the sidecar has connected").hello
     }
 
-    /// The nonce that the filter last sent.
+    /// The nonce with which the filter last asked for a manifest.
+    #[track_caller]
     pub fn nonce(&mut self) -> Vec<u8> {
         self.listen();
-        self.nonce.clone()
+        self.feeds.newest().expect("the sidecar has connected").nonce.clone()
     }
 
-    /// How often the filter asked for another snapshot.
+    /// How often the filter asked for another manifest.
     pub fn resyncs(&mut self) -> usize {
         self.listen();
-        self.resyncs
+        self.feeds.resyncs
     }
 
     /// What each worker slot has reported on the present stream.
     pub fn reported(&mut self) -> Vec<WorkerState> {
         self.listen();
-        self.workers.values().copied().collect()
+        self.feeds.newest().into_iter().flat_map(|feed| feed.workers.values().copied()).collect()
     }
 
-    /// Waits until exactly this many workers are reported, all at this revision.
+    /// What the last pull that was answered said of the workers.
+    pub fn pulled_report(&self) -> Vec<WorkerState> {
+        self.pulled_report.iter().flat_map(|report| report.workers.clone()).collect()
+    }
+
+    /// [Runs](Self::run) until exactly this many workers are reported, all at the
+    /// newest revision.
     #[track_caller]
-    pub fn await_reports(&mut self, workers: usize, revision: u64) {
-        let mut passed = Duration::ZERO;
-        loop {
-            let reported = self.reported();
-            if reported.len() == workers && reported.iter().all(|one| one.revision == revision) {
-                return;
-            }
-            assert!(passed < PATIENCE, "not {workers} at {revision}: {reported:#?}");
-            self.proxy.advance(STEP);
-            passed += STEP;
-        }
+    pub fn await_reports(&mut self, control: &mut ControlPlane, workers: usize) {
+        let newest = control.revision();
+        self.run_until(control, |sidecar| {
+            let reported = sidecar.reported();
+            reported.len() == workers && reported.iter().all(|one| one.revision == newest)
+        });
+    }
+
+    /// Holds a VM's thread up: it hears nothing, and takes no turn.
+    pub fn pause(&mut self, vm: VmName) {
+        self.proxy.pause(vm);
+        self.paused.insert(vm);
+    }
+
+    /// Lets a VM's thread go on.
+    pub fn resume(&mut self, vm: VmName) {
+        self.proxy.resume(vm);
+        self.paused.remove(&vm);
+    }
+
+    /// The calls that wait for an answer, of VMs that could hear one.
+    pub fn calls(&self) -> Vec<HttpCall> {
+        let calls = self.proxy.http_calls().into_iter();
+        calls
+            .filter(|call| !self.paused.contains(&call.vm) && !self.proxy.failed(call.vm))
+            .collect()
     }
 
     /// Sends a request with a token through this worker.
@@ -207,31 +323,83 @@ impl Sidecar {
         (0..self.proxy.workers()).map(|worker| self.ask(worker, token)).collect()
     }
 
+    /// The control plane's clock runs as fast as the monotonic one.
+    fn set_clock(&self, control: &mut ControlPlane) {
+        let since = self.proxy.monotonic() - self.started;
+        control.unix_millis = START_MILLIS + since / 1_000_000;
+    }
+
+    fn answer_streams(&mut self, control: &mut ControlPlane) -> bool {
+        self.listen();
+        let paused = self.paused_streams();
+        let at = self.feeds.inbox.iter().position(|(key, _)| !paused.contains(key));
+        let Some((key, message)) = at.and_then(|at| self.feeds.inbox.remove(at)) else {
+            return false;
+        };
+        self.push(control);
+        for answer in control.answer(&message) {
+            self.send_on(key, &answer);
+        }
+        if matches!(message, Message::Hello(_) | Message::Resync(_)) {
+            self.served(key, control);
+        }
+        true
+    }
+
+    fn answer_calls(&mut self, control: &mut ControlPlane) -> bool {
+        self.set_clock(control);
+        let Some(call) = self.calls().into_iter().next() else { return false };
+        let path = String::from_utf8_lossy(call.headers.get(":path").unwrap_or_default());
+        if let Ok(PullRequest { workers: Some(report), .. }) = PullRequest::decode(&*call.body)
+            && path.ends_with("/pull")
+        {
+            self.pulled_report = Some(report);
+        }
+        let body = control.respond(&path, &call.body);
+        self.proxy.answer_call(call.key, 200, &[], &body);
+        self.proxy.run_until_idle();
+        true
+    }
+
+    /// Everything up to the newest revision was sent on this stream.
+    fn served(&mut self, key: StreamKey, control: &ControlPlane) {
+        if let Some(feed) = self.feeds.find(key) {
+            feed.pushed = Some(control.revision());
+        }
+    }
+
+    fn beat_if_due(&mut self, control: &mut ControlPlane) {
+        if self.proxy.monotonic() - self.beaten >= BEAT_NANOS {
+            self.beat(control);
+        }
+    }
+
+    /// A stream that is over, or whose VM has failed, hears nothing.
+    fn send_on(&mut self, key: StreamKey, message: &ControlMessage) {
+        self.proxy.send(key, &message.encode_to_vec());
+        self.proxy.run_until_idle();
+    }
+
+    fn open_streams(&self) -> Vec<StreamKey> {
+        let open = self.proxy.grpc_streams().into_iter();
+        open.filter(|stream| !self.paused.contains(&stream.vm)).map(|stream| stream.key).collect()
+    }
+
+    fn paused_streams(&self) -> BTreeSet<StreamKey> {
+        let open = self.proxy.grpc_streams().into_iter();
+        open.filter(|stream| self.paused.contains(&stream.vm)).map(|stream| stream.key).collect()
+    }
+
     /// Reads what the filter sent.
     #[track_caller]
     fn listen(&mut self) {
-        let Some(stream) = self.stream else { return };
-        for bytes in self.proxy.take_sent(stream) {
-            let message = ProxyMessage::decode(bytes.as_slice()).expect("a ProxyMessage");
-            match message.message.expect("a message that the protocol knows") {
-                proxy_message::Message::Hello(hello) => {
-                    assert!(self.hello.is_none(), "a second Hello on one stream");
-                    self.nonce.clone_from(&hello.nonce);
-                    self.hello = Some(hello);
-                }
-                _ if self.hello.is_none() => panic!("a stream starts with a Hello"),
-                proxy_message::Message::Resync(resync) => {
-                    assert_ne!(self.nonce, resync.nonce, "a nonce was used twice");
-                    self.nonce = resync.nonce;
-                    self.resyncs += 1;
-                }
-                proxy_message::Message::Workers(report) => {
-                    if report.complete {
-                        self.workers.clear();
-                    }
-                    self.workers.extend(report.workers.into_iter().map(|one| (one.slot, one)));
-                }
-            }
+        let open = self.proxy.grpc_streams().into_iter().map(|stream| stream.key);
+        let keys: BTreeSet<_> = open.chain(self.feeds.keys()).collect();
+        let sent: BTreeMap<_, _> =
+            keys.into_iter().map(|key| (key, self.proxy.take_sent(key))).collect();
+        for (key, bytes) in sent.iter().flat_map(|(key, all)| all.iter().map(move |it| (*key, it)))
+        {
+            self.feeds.heard(key, bytes);
         }
     }
 }

@@ -10,7 +10,7 @@ const WORKERS: usize = 3;
 const NANOS: u64 = 1_000_000_000;
 
 #[test]
-fn before_the_first_snapshot_nothing_is_allowed() {
+fn before_the_first_manifest_nothing_is_allowed() {
     let (control, token) = ControlPlane::with_an_agent();
     let mut sidecar = Sidecar::start(&control, WORKERS);
     for outcome in sidecar.ask_all(&token) {
@@ -26,8 +26,8 @@ fn before_the_first_snapshot_nothing_is_allowed() {
 
 #[test]
 fn an_active_agent_is_allowed_and_named_to_the_upstream() {
-    let (control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     for outcome in sidecar.ask_all(&token) {
         assert_allowed(&outcome, 1);
         let headers = outcome.forwarded().unwrap();
@@ -38,8 +38,8 @@ fn an_active_agent_is_allowed_and_named_to_the_upstream() {
 
 #[test]
 fn a_name_that_the_client_claims_never_reaches_the_upstream() {
-    let (control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let bearer = bearer(&token);
     let other = agent_id(2).to_string();
     for claims in [
@@ -57,12 +57,12 @@ fn a_name_that_the_client_claims_never_reaches_the_upstream() {
 #[test]
 fn a_revocation_is_denied_on_every_worker_and_touches_no_other_agent() {
     let (mut control, token) = ControlPlane::with_an_agent();
-    control.agent(2);
+    control.register(2);
     let other = control.issue_token(2);
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     assert_allowed(&sidecar.ask(0, &token), 1);
     control.revoke(1);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_denied(&outcome, 403, "agent_revoked");
         let denial = Denial::of(&outcome);
@@ -80,14 +80,14 @@ fn a_revocation_is_denied_on_every_worker_and_touches_no_other_agent() {
 #[test]
 fn a_suspended_agent_is_denied_until_it_is_restored() {
     let (mut control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     control.suspend(1);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_denied(&outcome, 403, "agent_suspended");
     }
     control.restore(1);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_allowed(&outcome, 1);
     }
@@ -97,9 +97,9 @@ fn a_suspended_agent_is_denied_until_it_is_restored() {
 fn one_revoked_token_leaves_the_agents_other_tokens() {
     let (mut control, token) = ControlPlane::with_an_agent();
     let second = control.issue_token(1);
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     control.revoke_token(&token);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_denied(&outcome, 401, "token_revoked");
     }
@@ -109,14 +109,14 @@ fn one_revoked_token_leaves_the_agents_other_tokens() {
 }
 
 #[test]
-fn a_token_issued_after_the_snapshot_counts_at_once() {
+fn a_token_issued_after_the_manifest_counts_at_once() {
     let (mut control, _) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let token = control.issue_token(1);
     for outcome in sidecar.ask_all(&token) {
         assert_denied(&outcome, 401, "token_unknown");
     }
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_allowed(&outcome, 1);
     }
@@ -126,9 +126,9 @@ fn a_token_issued_after_the_snapshot_counts_at_once() {
 fn a_token_expires_by_the_proxys_own_clock_with_no_message_at_all() {
     let (mut control, _) = ControlPlane::with_an_agent();
     let mut sidecar = Sidecar::start(&control, WORKERS);
-    let expires = sidecar.proxy.now() / NANOS + 60;
+    let expires = sidecar.proxy.now() / NANOS + 30;
     let token = control.issue_token_until(1, expires);
-    sidecar.sync(&control);
+    sidecar.sync(&mut control);
     let left = |sidecar: &Sidecar| Duration::from_nanos(expires * NANOS - sidecar.proxy.now());
     let until = left(&sidecar) - Duration::from_millis(1);
     sidecar.proxy.advance(until);
@@ -141,8 +141,8 @@ fn a_token_expires_by_the_proxys_own_clock_with_no_message_at_all() {
 
 #[test]
 fn what_is_not_one_whole_token_is_malformed_and_never_unknown() {
-    let (control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let whole = token.reveal();
     let mut mistyped = whole.to_owned();
     let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
@@ -176,8 +176,8 @@ fn what_is_not_one_whole_token_is_malformed_and_never_unknown() {
 
 #[test]
 fn no_credential_is_told_the_scheme_and_no_error() {
-    let (control, _) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, _) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let outcome = sidecar.proxy.request(0, &[("proxy-authorization", b"Bearer x")]);
     assert_denied(&outcome, 401, "token_missing");
     assert_eq!(Denial::of(&outcome).challenge.unwrap(), r#"Bearer realm="kya""#);
@@ -185,8 +185,8 @@ fn no_credential_is_told_the_scheme_and_no_error() {
 
 #[test]
 fn two_credentials_are_a_denial_even_if_both_are_the_same_good_one() {
-    let (control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let good = bearer(&token);
     for second in [good.as_slice(), b"", b"Basic eDp5"] {
         for headers in [
@@ -200,8 +200,8 @@ fn two_credentials_are_a_denial_even_if_both_are_the_same_good_one() {
 
 #[test]
 fn a_well_formed_token_that_was_never_issued_is_unknown_and_says_nothing_more() {
-    let (control, _) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let (mut control, _) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let outcome = sidecar.ask(0, &OpaqueToken::from_random([200; 32]));
     assert_denied(&outcome, 401, "token_unknown");
     let problem = Denial::of(&outcome).problem;
@@ -213,14 +213,14 @@ fn a_well_formed_token_that_was_never_issued_is_unknown_and_says_nothing_more() 
 fn a_problem_has_the_fields_of_the_contract_and_no_token() {
     let (mut control, token) = ControlPlane::with_an_agent();
     control.revoke(1);
-    let mut sidecar = Sidecar::synced(&control, 1);
+    let mut sidecar = Sidecar::synced(&mut control, 1);
     let outcome = sidecar.ask(0, &token);
     let problem = Denial::of(&outcome).problem;
     assert_eq!(problem["type"], "urn:kya:problem:agent_revoked");
     assert_eq!(problem["reason"], "agent_revoked");
     assert_eq!(problem["status"], 403);
     assert_eq!(problem["agent_id"], agent_id(1).to_string());
-    assert_eq!(problem["revision"], 3);
+    assert_eq!(problem["revision"], control.revision());
     for text in ["title", "detail"] {
         assert!(problem[text].as_str().is_some_and(|text| !text.is_empty()), "{problem}");
     }

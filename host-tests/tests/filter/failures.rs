@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kya_core::OpaqueToken;
 use kya_core::wire::SignedUpdate;
-use kya_host_tests::kya::{ControlPlane, Sidecar, assert_denied};
+use kya_host_tests::kya::{ControlPlane, Sidecar, assert_denied, forged, token};
 use kya_host_tests::{FailurePolicy, Outcome, VmName};
 use prost::Message;
 
@@ -24,16 +24,16 @@ fn allowed(outcomes: &[Outcome]) -> bool {
 /// A sidecar in which agent 1 is revoked.
 fn revoked() -> (ControlPlane, OpaqueToken, Sidecar) {
     let (mut control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
-    sidecar.await_reports(WORKERS, 2);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
+    sidecar.await_reports(&mut control, WORKERS);
     control.revoke(1);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     (control, token, sidecar)
 }
 
 #[test]
 fn garbage_in_any_shared_key_never_allows_what_was_denied() {
-    let (_, token, mut sidecar) = revoked();
+    let (mut control, token, mut sidecar) = revoked();
     let data = sidecar.proxy.shared_data();
     let keys: Vec<_> = data.keys().map(<[u8]>::to_vec).collect();
     assert!(keys.len() > 3);
@@ -42,42 +42,41 @@ fn garbage_in_any_shared_key_never_allows_what_was_denied() {
             sidecar.proxy.overwrite_shared_data(&key, garbage);
             assert!(!allowed(&sidecar.ask_all(&token)), "{}", String::from_utf8_lossy(&key));
         }
-        sidecar.proxy.advance(Duration::from_secs(1));
+        sidecar.run(&mut control, Duration::from_secs(1));
         assert!(!allowed(&sidecar.ask_all(&token)), "{}", String::from_utf8_lossy(&key));
     }
 }
 
 #[test]
-fn an_old_snapshot_put_back_into_shared_data_brings_nobody_back() {
+fn an_old_state_put_back_into_shared_data_brings_nobody_back() {
     let (mut control, token) = ControlPlane::with_an_agent();
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let before = sidecar.proxy.shared_data();
     control.revoke(1);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     assert!(!allowed(&sidecar.ask_all(&token)));
     for key in before.keys() {
         let (old, _) = before.get(key).unwrap();
         sidecar.proxy.overwrite_shared_data(key, old);
     }
     assert!(!allowed(&sidecar.ask_all(&token)));
-    sidecar.proxy.advance(Duration::from_secs(1));
+    sidecar.run(&mut control, Duration::from_secs(1));
     assert!(!allowed(&sidecar.ask_all(&token)));
 }
 
 #[test]
-fn a_forged_snapshot_in_shared_data_is_not_believed_by_a_new_vm() {
+fn a_forged_manifest_in_shared_data_is_not_believed_by_a_new_vm() {
     let (mut control, token) = ControlPlane::with_an_agent();
+    let before = control.manifest(&[0; 32]);
     control.revoke(1);
-    let mut sidecar = Sidecar::synced(&control, WORKERS);
-    let genuine = control.snapshot(&[0; 32]);
-    let mut forger = control.impostor();
-    forger.restore(1);
-    let foreign = forger.snapshot(&[0; 32]);
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
+    let genuine = control.manifest(&[0; 32]);
+    let foreign = forged(&before);
     let disguised = SignedUpdate { key_id: genuine.key_id.clone(), ..foreign.clone() };
-    let swapped = SignedUpdate { payload: foreign.payload.clone(), ..genuine };
-    let [snapshot] = keys(&sidecar, "/snapshot").try_into().expect("one key for the snapshot");
+    let swapped = SignedUpdate { payload: before.payload, ..genuine };
+    let [manifest] = keys(&sidecar, "/manifest/a").try_into().expect("the first place");
     for forged in [foreign, disguised, swapped] {
-        sidecar.proxy.overwrite_shared_data(&snapshot, &forged.encode_to_vec());
+        sidecar.proxy.overwrite_shared_data(&manifest, &forged.encode_to_vec());
         sidecar.proxy.crash(VmName::Worker(0));
         sidecar.proxy.replace(VmName::Worker(0)).unwrap();
         assert_denied(&sidecar.ask(0, &token), 503, "unsynced");
@@ -85,34 +84,66 @@ fn a_forged_snapshot_in_shared_data_is_not_believed_by_a_new_vm() {
 }
 
 #[test]
+fn a_chunk_that_somebody_wrote_over_denies_until_the_leader_has_put_it_right() {
+    let (mut control, _) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
+    let token = token(2);
+    // A worker that has not looked the token up before reads the chunk anew.
+    let genuine = sidecar.proxy.shared_data();
+    let chunks: Vec<_> = keys(&sidecar, "").into_iter().filter(|key| is_chunk(key)).collect();
+    assert!(!chunks.is_empty());
+    for key in &chunks {
+        let (bytes, _) = genuine.get(key).unwrap();
+        let mut torn = bytes.to_vec();
+        // The last byte of an entry is the highest of its expiry.
+        if let Some(last) = torn.last_mut() {
+            *last ^= 0x80;
+        }
+        sidecar.proxy.overwrite_shared_data(key, &torn);
+    }
+    for outcome in sidecar.ask_all(&token) {
+        assert_denied(&outcome, 503, "unsynced");
+    }
+    sidecar.run(&mut control, Duration::from_secs(3));
+    assert!(allowed(&sidecar.ask_all(&token)));
+}
+
+/// A key that ends in `/c` and four characters holds a chunk.
+fn is_chunk(key: &[u8]) -> bool {
+    key.len() > 6 && key[key.len() - 6..].starts_with(b"/c")
+}
+
+#[test]
 fn a_head_that_promises_what_is_not_there_denies_until_something_newer_is_reached() {
     let (mut control, _, mut sidecar) = revoked();
-    control.agent(2);
+    control.register(2);
     let other = control.issue_token(2);
-    sidecar.push(&control);
+    sidecar.push(&mut control);
     let [head] = keys(&sidecar, "/head").try_into().expect("one key for the head");
     let data = sidecar.proxy.shared_data();
     let mut bytes = data.get(&head).unwrap().0.to_vec();
     // The revision, little-endian behind the layout and the epoch.
     bytes[9] += 100;
     sidecar.proxy.overwrite_shared_data(&head, &bytes);
+    // Nobody raised the signal: workers see it at their next tick.
+    sidecar.proxy.advance(Duration::from_millis(250));
     assert!(!allowed(&sidecar.ask_all(&other)));
-    control.agent(3);
-    sidecar.push(&control);
+    control.register(3);
+    sidecar.push(&mut control);
     assert!(!allowed(&sidecar.ask_all(&other)), "what was promised may have been a denial");
     control.next_epoch();
     sidecar.lose_stream();
-    sidecar.sync(&control);
+    sidecar.sync(&mut control);
     assert!(allowed(&sidecar.ask_all(&other)));
 }
 
 #[test]
 fn with_fail_reload_a_crashed_worker_is_back_with_its_next_request() {
-    let (control, token) = ControlPlane::with_an_agent();
+    let (mut control, token) = ControlPlane::with_an_agent();
     let builder = Sidecar::builder(WORKERS).failure_policy(FailurePolicy::FailReload);
     let mut sidecar = Sidecar::with(builder, &control).unwrap();
-    sidecar.sync(&control);
+    sidecar.sync(&mut control);
     sidecar.proxy.crash(VmName::Worker(0));
     assert!(sidecar.ask(0, &token).forwarded().is_some());
-    sidecar.await_reports(WORKERS, 2);
+    sidecar.await_reports(&mut control, WORKERS);
 }
