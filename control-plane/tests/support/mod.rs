@@ -3,7 +3,9 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod api;
+pub mod database;
 pub mod proxy;
+pub mod pull;
 pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,6 +58,14 @@ impl ControlPlane {
         let mut proxy = self.silent_proxy(node_id).await;
         proxy.next().await;
         proxy
+    }
+
+    /// The value of a counter or gauge.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.api.get("/metrics").await.expect(200);
+        let lines = metrics.as_str().unwrap().lines();
+        let values = lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.last().unwrap_or_else(|| panic!("there is no {name}"))
     }
 
     /// A proxy that has said Hello and read nothing.
