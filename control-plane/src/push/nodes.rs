@@ -91,9 +91,12 @@ pub(super) enum ReportError {
     TooManyWorkers(usize),
     #[error("slot {0} is in the report twice")]
     SlotTwice(u32),
-    #[error("{0} proxies pull and have named workers, which is as many as there may be")]
-    TooManyProxies(usize),
 }
+
+/// As many proxies pull as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} proxies pull and have named workers, which is as many as there may be")]
+pub(super) struct TooManyProxies(usize);
 
 /// What a report said that was new.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -168,7 +171,7 @@ impl Nodes {
         &self,
         proxy: Proxy,
         report: &wire::WorkerReport,
-    ) -> Result<Key, ReportError> {
+    ) -> Result<Key, TooManyProxies> {
         let now = self.now();
         let mut open = self.open();
         open.expire(now, self.patience);
@@ -195,7 +198,7 @@ impl Nodes {
         let pulls = |node: &&Node| node.proxy.transport == Transport::Pull;
         let pulling = open.nodes.values().filter(pulls).count();
         if pulling >= self.most_pulling {
-            return Err(ReportError::TooManyProxies(pulling));
+            return Err(TooManyProxies(pulling));
         }
         Ok(open.enter(proxy, now))
     }

@@ -13,7 +13,7 @@ use tonic::Status;
 use super::Push;
 use super::chunks::Wanted;
 use super::hello::{Greeting, Malformed};
-use super::nodes::{Proxy, Transport};
+use super::nodes::{Proxy, TooManyProxies, Transport};
 
 /// What the messages of one answer have together, about: the last one may make
 /// it more, and a manifest goes alone, however large.
@@ -34,6 +34,12 @@ pub(crate) enum Refusal {
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         Self::Unavailable(status.message().to_owned())
+    }
+}
+
+impl From<TooManyProxies> for Refusal {
+    fn from(error: TooManyProxies) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -62,8 +68,8 @@ impl Push {
     ) -> Result<Vec<ControlMessage>, Refusal> {
         // A proxy that names no worker only asks.
         if let Some(report) = request.workers.filter(|report| !report.workers.is_empty()) {
-            let key = self.nodes.pulled(self.pulling(peer, greeting), &report);
-            self.take_report(key.map_err(Malformed::from)?, &greeting.node_id, &report)?;
+            let key = self.nodes.pulled(self.pulling(peer, greeting), &report)?;
+            self.take_report(key, &greeting.node_id, &report)?;
         }
         self.confirm().await?;
         let resumes = greeting.have.filter(|have| self.ring.has_all_after(*have));
