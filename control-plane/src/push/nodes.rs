@@ -1,7 +1,7 @@
 //! The connected proxies, what each of their workers says it has applied, and
 //! the proxies that are connected no more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,12 +12,11 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::departed::{Departed, DepartedList};
+use super::worker::{Applied, Worker};
 use crate::time::{Clock, UnixMicros};
 
 /// Workers of one proxy.
 pub(super) const MAX_WORKERS: usize = 128;
-/// Positions remembered for each worker, newest last.
-const HISTORY: usize = 64;
 
 /// How a proxy is told what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,31 +56,6 @@ pub struct Node {
     pub workers: BTreeMap<u32, Worker>,
     /// When it last reported or pulled, or began, on both clocks.
     pub last_seen: (Instant, UnixMicros),
-}
-
-/// A worker of a proxy.
-#[derive(Debug, Clone)]
-pub struct Worker {
-    /// Random identity of the VM that holds the slot.
-    pub instance: u64,
-    /// The first 8 bytes of the nonce of the last challenge that it has read.
-    pub challenge: u64,
-    /// Age of the state that it decided by when it last reported.
-    pub state_age: Duration,
-    /// Requests that it has cut because their agent was stopped.
-    pub cut: u64,
-    history: VecDeque<Applied>,
-}
-
-/// A position that a worker has said it decides by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
-    /// The position.
-    pub position: Position,
-    /// When it applied it, by the proxy's clock, in nanoseconds since 1970.
-    pub applied_unix_nanos: u64,
-    /// When that was heard here, on the monotonic and on the wall clock.
-    pub arrived: (Instant, UnixMicros),
 }
 
 /// Why a report was not taken.
@@ -271,9 +245,7 @@ impl Nodes {
             if worker.instance != state.instance {
                 *worker = Worker::new(state.instance);
             }
-            worker.challenge = state.challenge;
-            worker.state_age = Duration::from_millis(state.state_age_millis);
-            worker.cut = state.cut;
+            worker.says(state);
             let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
             if position > newest {
                 taken.impossible.push((slot, position));
@@ -357,42 +329,6 @@ impl Drop for Connected {
         }
         drop(open);
         self.nodes.changed();
-    }
-}
-
-impl Worker {
-    fn new(instance: u64) -> Self {
-        let state_age = Duration::ZERO;
-        Self { instance, challenge: 0, state_age, cut: 0, history: VecDeque::new() }
-    }
-
-    /// True when it moved on from an earlier position.
-    fn applied(&mut self, applied: Applied) -> bool {
-        match self.history.back() {
-            Some(last) if last.position == applied.position => return false,
-            // It went back, so what it said before no longer holds.
-            Some(last) if last.position > applied.position => self.history.clear(),
-            _ => {}
-        }
-        let moved = !self.history.is_empty();
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(applied);
-        moved
-    }
-
-    /// What it decides by now. `None` if it has not said anything that can be.
-    pub fn newest(&self) -> Option<Applied> {
-        self.history.back().copied()
-    }
-
-    /// The first report by which it had applied `position`. A position in a later
-    /// epoch is a later one, whatever its revision.
-    pub(super) fn acknowledged(&self, position: Position) -> Option<Applied> {
-        let reached = |applied: &&Applied| applied.position >= position;
-        self.newest().as_ref().filter(reached)?;
-        self.history.iter().find(reached).copied()
     }
 }
 

@@ -64,8 +64,8 @@ impl ControlPlane {
     pub async fn metric(&self, name: &str) -> u64 {
         let metrics = self.api.get("/metrics").await.expect(200);
         let lines = metrics.as_str().unwrap().lines();
-        let values = lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        values.last().unwrap_or_else(|| panic!("there is no {name}"))
+        let mut values = lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().unwrap_or_else(|| panic!("there is no {name}"))
     }
 
     /// A proxy that has said Hello and read nothing.
