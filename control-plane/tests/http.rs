@@ -104,6 +104,41 @@ async fn a_restoration_needs_no_reason() {
 }
 
 #[tokio::test]
+async fn what_is_in_flight_is_aborted_by_a_revocation_and_drained_by_a_suspension() {
+    let plane = ControlPlane::start().await;
+    let mut proxy = plane.proxy("sidecar").await;
+    let (mut revision, abort, drain) = (0, json!("abort"), json!("drain"));
+    for (action, asked, said) in [
+        ("revoke", None, &abort),
+        ("suspend", None, &drain),
+        ("revoke", Some(&drain), &drain),
+        ("suspend", Some(&abort), &abort),
+    ] {
+        let agent = plane.api.register("payer").await;
+        let mut why = json!({ "reason": "a test" });
+        if let Some(asked) = asked {
+            why["in_flight"] = asked.clone();
+        }
+        let path = format!("/v1/agents/{agent}/{action}");
+        let change = plane.api.post(&path, why).await.expect(200);
+        assert_eq!(change["agent"]["in_flight"], *said, "{action} {asked:?}");
+        revision += 2;
+        proxy.catch_up(revision).await;
+        let standing = proxy.known().agents[&agent.parse().unwrap()].standing;
+        assert_eq!(standing.in_flight == kya_core::InFlight::Abort, *said == abort);
+    }
+    // What drains can be cut short, and what was cut is not taken back.
+    let agent = plane.api.register("payer").await;
+    for (in_flight, changed, said) in
+        [(&drain, true, &drain), (&abort, true, &abort), (&drain, false, &abort)]
+    {
+        let why = json!({ "reason": "a test", "in_flight": in_flight });
+        let change = plane.api.post(&format!("/v1/agents/{agent}/revoke"), why).await.expect(200);
+        assert_eq!((&change["changed"], &change["agent"]["in_flight"]), (&json!(changed), said));
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_shown_once_and_kept_nowhere() {
     let plane = ControlPlane::start().await;
     let agent = plane.api.register("payer").await;

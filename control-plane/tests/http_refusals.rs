@@ -17,6 +17,8 @@ async fn every_wrong_body_is_refused_with_the_field() {
     let token = plane.api.issue(&agent).await["token_id"].text();
     let agents = "/v1/agents";
     let revoke = &format!("/v1/agents/{agent}/revoke");
+    let restore = &format!("/v1/agents/{agent}/restore");
+    let revoke_token = &format!("/v1/tokens/{token}/revoke");
     let long = |n| "n".repeat(n);
     for (path, body, complaint) in [
         (agents, json!({}), "missing field `name`"),
@@ -35,6 +37,14 @@ async fn every_wrong_body_is_refused_with_the_field() {
         (revoke, json!({ "reason": long(257) }), "`reason`: must have at most 256 characters"),
         (revoke, json!({ "reason": "x", "incident_id": long(129) }), "`incident_id`: must have"),
         (revoke, json!({ "reason": "x", "incident": "y" }), "unknown field `incident`"),
+        (
+            revoke,
+            json!({ "reason": "x", "in_flight": "x" }),
+            "`in_flight`: `x` is none of abort, d",
+        ),
+        (revoke, json!({ "reason": "x", "in_flight": 1 }), "`in_flight`: invalid type: integer"),
+        (restore, json!({ "in_flight": "abort" }), "unknown field `in_flight`"),
+        (revoke_token, json!({ "reason": "x", "in_flight": "abort" }), "unknown field `in_flight`"),
         ("/v1/tokens", json!({}), "missing field `agent_id`"),
         ("/v1/tokens", json!({ "agent_id": token }), "`agent_id`: not an agent id: it must start"),
         ("/v1/tokens", json!({ "agent_id": agent.to_lowercase() }), "`agent_id`: not an agent id"),

@@ -5,12 +5,10 @@ mod support;
 use std::time::{Duration, Instant};
 
 use kya_control_plane::push::Limits;
-use kya_control_plane::time::{Clock, SystemClock};
 use kya_core::{AgentId, Body, DenyReason, Standing, Status, UnixMillis};
 use serde_json::json;
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use support::api::Text;
-use support::{ControlPlane, eventually};
+use support::{ControlPlane, database, eventually};
 
 #[tokio::test]
 async fn a_stream_begins_with_a_manifest_that_carries_its_nonce() {
@@ -151,28 +149,13 @@ async fn many_resyncs_are_all_answered_but_not_at_once_and_hold_up_no_delta() {
     assert!(before_delta < Some(6), "the delta waited for every manifest");
 }
 
-/// Commits an update of these bytes, of which the server is not told.
-async fn commit_behind_its_back(plane: &ControlPlane, delta: &[u8]) {
-    let options = SqliteConnectOptions::new().filename(plane.dir.path().join("kya.db"));
-    let database = SqlitePool::connect_with(options).await.unwrap();
-    let mut transaction = database.begin().await.unwrap();
-    let insert = "INSERT INTO updates (revision, epoch, committed_us, delta)
-                  SELECT revision + 1, epoch, ?, ? FROM head";
-    let insert = sqlx::query(insert).bind(SystemClock.now().0 as i64).bind(delta);
-    insert.execute(&mut *transaction).await.unwrap();
-    let head = "UPDATE head SET revision = revision + 1";
-    sqlx::query(head).execute(&mut *transaction).await.unwrap();
-    transaction.commit().await.unwrap();
-    database.close().await;
-}
-
 #[tokio::test]
 async fn a_commit_that_is_not_pushed_within_seconds_makes_it_unready() {
     let plane = ControlPlane::start().await;
     plane.api.register("payer").await;
     assert_eq!(plane.api.get("/readyz").await.expect(200), "ready");
     // The publisher cannot read it, and passes over nothing.
-    commit_behind_its_back(&plane, &[0xff]).await;
+    database::commit(plane.dir.path(), &[0xff]).await;
     eventually("it is unready", async || plane.api.get("/readyz").await.status == 503).await;
     let detail = plane.api.get("/readyz").await.problem(503, "unavailable");
     assert!(detail.starts_with("revision 2 was committed "), "{detail}");
@@ -182,7 +165,7 @@ async fn a_commit_that_is_not_pushed_within_seconds_makes_it_unready() {
 async fn a_commit_that_nobody_announced_is_pushed_too() {
     let plane = ControlPlane::start().await;
     let mut proxy = plane.proxy("sidecar").await;
-    commit_behind_its_back(&plane, &[]).await;
+    database::commit(plane.dir.path(), &[]).await;
     // Nobody gets an answer before the store was asked what is new.
     let early = plane.proxy("early").await;
     assert_eq!(early.position().revision.0, 1);

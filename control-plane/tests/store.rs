@@ -8,11 +8,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kya_control_plane::store::{Cause, SqliteStore, Store};
+use kya_control_plane::store::{Cause, RECORDS_A_PAGE, SqliteStore, Store};
 use kya_control_plane::time::Clock;
+use kya_core::{Standing, Status, UnixSeconds};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use store_conformance::{Fixture, REVOKE, conformance, register};
 use support::TestClock;
+use support::state::Known;
 
 struct Sqlite(tempfile::TempDir);
 
@@ -42,6 +44,12 @@ impl Fixture for Sqlite {
 }
 
 conformance!(Sqlite);
+
+/// A file that no store has opened.
+async fn raw_new(fixture: &Sqlite) -> SqlitePool {
+    let options = SqliteConnectOptions::new().filename(fixture.path()).create_if_missing(true);
+    SqlitePool::connect_with(options).await.unwrap()
+}
 
 /// What an intruder, or a bug, could try on the file.
 async fn raw(fixture: &Sqlite) -> SqlitePool {
@@ -76,6 +84,11 @@ async fn the_database_refuses_to_rewrite_history() {
          SELECT name, '*', randomblob(32), 1 FROM node_registrations",
         "INSERT OR REPLACE INTO node_registrations (name, node_id, digest, created_us)
          SELECT 'other', '*', digest, 1 FROM node_registrations",
+        "UPDATE agents SET in_flight = 'vanish'",
+        "UPDATE grants SET agent_id = x'00000000000000000000000000000000'",
+        "DELETE FROM grants",
+        "INSERT OR REPLACE INTO grants SELECT * FROM grants",
+        "INSERT INTO grants SELECT 2147483648, agent_id FROM grants",
     ] {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
@@ -96,11 +109,71 @@ async fn a_change_that_fails_half_way_leaves_no_trace() {
     assert!(store_conformance::decide(&*store, agent, REVOKE).await.is_err());
     assert_eq!(store.head().await.unwrap().position.revision.0, 1);
     assert_eq!(store.updates_after(kya_core::Revision(0), 10).await.unwrap().len(), 1);
-    assert_eq!(store.agent(agent).await.unwrap().status, kya_core::Status::Active);
+    assert_eq!(store.agent(agent).await.unwrap().status, Status::Active);
 
     sqlx::query("DROP TRIGGER broken").execute(&raw).await.unwrap();
     let revoked = store_conformance::decide(&*store, agent, REVOKE).await.unwrap();
     assert_eq!(revoked.committed.position.revision.0, 2);
+}
+
+#[tokio::test]
+async fn a_database_from_before_there_were_grants_gets_them() {
+    let fixture = Sqlite::new().await;
+    let database = raw_new(&fixture).await;
+    let mut first = sqlx::migrate!("migrations/sqlite");
+    first.migrations = first.migrations[..1].to_vec().into();
+    first.run(&database).await.unwrap();
+    for statement in [
+        "INSERT INTO head VALUES (1, 5, 4, 9000000)",
+        "INSERT INTO agents (id, name, status, created_us, revoked_us, status_changed_us, revision)
+         VALUES (zeroblob(16), 'kept', 'active', 1, NULL, 1, 1),
+                (randomblob(16), 'gone', 'revoked', 1, 2, 2, 2)",
+        "INSERT INTO tokens
+         VALUES (zeroblob(16), zeroblob(32), zeroblob(16), 3000000, 4000000000, NULL, 3),
+                (randomblob(16), randomblob(32), zeroblob(16), 3000000, 4000000000, 4, 4)",
+    ] {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    }
+    database.close().await;
+
+    let store = fixture.open(Arc::new(TestClock::at(10))).await;
+    let (position, records) = store_conformance::records(&*store, 0).await;
+    assert_eq!(position.revision.0, 4);
+    let known = Known::replay(records);
+    assert_eq!((known.agents.len(), known.grants.len(), known.tokens.len()), (2, 2, 2));
+    let standing = |id| known.agents[id].standing;
+    let (kept, gone) = (known.agents.keys().next().unwrap(), known.agents.keys().last().unwrap());
+    assert_eq!(standing(kept), Standing::new(Status::Active));
+    assert_eq!(standing(gone), Standing::new(Status::Revoked));
+    for token in known.tokens.values() {
+        assert_eq!(known.grants[&token.grant.get()], *kept);
+        assert_eq!((token.issued.0, token.expires.0), (3, 4_000_000_000));
+    }
+    assert_eq!(known.tokens.values().filter(|token| token.revoked).count(), 1);
+    // And it goes on: a new agent gets an index that nobody has.
+    register(&*store).await;
+    let known = Known::replay(store_conformance::records(&*store, 0).await.1);
+    assert_eq!(known.grants.len(), 3);
+}
+
+#[tokio::test]
+async fn many_records_come_in_pages() {
+    let fixture = Sqlite::new().await;
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    register(&*store).await;
+    let count = 2 * RECORDS_A_PAGE as u32 + 1;
+    support::database::add_tokens(fixture.0.path(), count).await;
+    let (_, records) = store_conformance::records(&*store, 0).await;
+    assert_eq!(Known::replay(records).tokens.len(), count as usize);
+    // Whoever takes no more ends it.
+    let (pages, mut read) = tokio::sync::mpsc::channel(1);
+    let first = async {
+        let page: Vec<_> = read.recv().await.unwrap();
+        drop(read);
+        page.len()
+    };
+    let (ended, first) = tokio::join!(store.records(UnixSeconds(0), pages), first);
+    assert!(ended.is_ok() && first < RECORDS_A_PAGE);
 }
 
 #[tokio::test]

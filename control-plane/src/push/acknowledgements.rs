@@ -14,7 +14,8 @@ use crate::store::Committed;
 pub struct Acknowledgements {
     /// The revision, and when it was committed.
     pub committed: Committed,
-    /// Proxies with an open stream.
+    /// Proxies with an open stream, or that pulled a short while ago and named
+    /// workers.
     pub proxies: usize,
     /// Those that have reported workers, all of which have acknowledged.
     pub proxies_acknowledged: usize,
@@ -61,6 +62,11 @@ impl Acknowledgements {
 
     /// True when every connected proxy says that it decides by nothing older: at
     /// least one is connected, each has named its workers, and none is pending.
+    ///
+    /// A proxy that pulls is connected from the first pull in which it names workers
+    /// until it has not pulled for 90 s ([`super::Limits::pull_patience`]). It can
+    /// acknowledge only in the pull after the one that brought the revision, so
+    /// that a kill is complete up to a minute later where proxies pull.
     ///
     /// It says nothing about a proxy that is not connected. One that has lost its
     /// connection goes on deciding by the last state that it received; those that

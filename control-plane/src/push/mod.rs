@@ -26,6 +26,7 @@ mod session;
 mod signing;
 mod speaker;
 mod timeline;
+mod worker;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,9 +52,10 @@ use timeline::Timeline;
 pub use acknowledgements::{Acknowledged, Acknowledgements, Pending};
 pub(crate) use connection::incoming;
 pub use departed::Departed;
-pub use nodes::{Applied, Node, Nodes, Proxy, Transport, Worker};
+pub use nodes::{Node, Nodes, Proxy, Transport};
 pub(crate) use pull::Refusal;
 pub(crate) use service::grpc_server;
+pub use worker::{Applied, Worker};
 
 /// Bounds of the push side. The defaults are what the server runs with.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The connected proxies, what each of their workers says it has applied, and
 //! the proxies that are connected no more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,13 +12,12 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::departed::{Departed, DepartedList};
+use super::worker::{Applied, Worker};
 use crate::nodes::NodeName;
 use crate::time::{Clock, UnixMicros};
 
 /// Workers of one proxy.
 pub(super) const MAX_WORKERS: usize = 128;
-/// Positions remembered for each worker, newest last.
-const HISTORY: usize = 64;
 
 /// How a proxy is told what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,31 +61,6 @@ pub struct Node {
     pub last_seen: (Instant, UnixMicros),
 }
 
-/// A worker of a proxy.
-#[derive(Debug, Clone)]
-pub struct Worker {
-    /// Random identity of the VM that holds the slot.
-    pub instance: u64,
-    /// The first 8 bytes of the nonce of the last challenge that it has read.
-    pub challenge: u64,
-    /// Age of the state that it decided by when it last reported.
-    pub state_age: Duration,
-    /// Requests that it has cut because their agent was stopped.
-    pub cut: u64,
-    history: VecDeque<Applied>,
-}
-
-/// A position that a worker has said it decides by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
-    /// The position.
-    pub position: Position,
-    /// When it applied it, by the proxy's clock, in nanoseconds since 1970.
-    pub applied_unix_nanos: u64,
-    /// When that was heard here, on the monotonic and on the wall clock.
-    pub arrived: (Instant, UnixMicros),
-}
-
 /// Why a report was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum ReportError {
@@ -94,9 +68,12 @@ pub(super) enum ReportError {
     TooManyWorkers(usize),
     #[error("slot {0} is in the report twice")]
     SlotTwice(u32),
-    #[error("{0} proxies pull and have named workers, which is as many as there may be")]
-    TooManyProxies(usize),
 }
+
+/// As many proxies pull as there may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} proxies pull and have named workers, which is as many as there may be")]
+pub(super) struct TooManyProxies(usize);
 
 /// What a report said that was new.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -171,7 +148,7 @@ impl Nodes {
         &self,
         proxy: Proxy,
         report: &wire::WorkerReport,
-    ) -> Result<Key, ReportError> {
+    ) -> Result<Key, TooManyProxies> {
         let now = self.now();
         let mut open = self.open();
         open.expire(now, self.patience);
@@ -198,7 +175,7 @@ impl Nodes {
         let pulls = |node: &&Node| node.proxy.transport == Transport::Pull;
         let pulling = open.nodes.values().filter(pulls).count();
         if pulling >= self.most_pulling {
-            return Err(ReportError::TooManyProxies(pulling));
+            return Err(TooManyProxies(pulling));
         }
         Ok(open.enter(proxy, now))
     }
@@ -272,9 +249,7 @@ impl Nodes {
             if worker.instance != state.instance {
                 *worker = Worker::new(state.instance);
             }
-            worker.challenge = state.challenge;
-            worker.state_age = Duration::from_millis(state.state_age_millis);
-            worker.cut = state.cut;
+            worker.says(state);
             let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
             if position > newest {
                 taken.impossible.push((slot, position));
@@ -370,42 +345,6 @@ impl Drop for Connected {
         }
         drop(open);
         self.nodes.changed();
-    }
-}
-
-impl Worker {
-    fn new(instance: u64) -> Self {
-        let state_age = Duration::ZERO;
-        Self { instance, challenge: 0, state_age, cut: 0, history: VecDeque::new() }
-    }
-
-    /// True when it moved on from an earlier position.
-    fn applied(&mut self, applied: Applied) -> bool {
-        match self.history.back() {
-            Some(last) if last.position == applied.position => return false,
-            // It went back, so what it said before no longer holds.
-            Some(last) if last.position > applied.position => self.history.clear(),
-            _ => {}
-        }
-        let moved = !self.history.is_empty();
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(applied);
-        moved
-    }
-
-    /// What it decides by now. `None` if it has not said anything that can be.
-    pub fn newest(&self) -> Option<Applied> {
-        self.history.back().copied()
-    }
-
-    /// The first report by which it had applied `position`. A position in a later
-    /// epoch is a later one, whatever its revision.
-    pub(super) fn acknowledged(&self, position: Position) -> Option<Applied> {
-        let reached = |applied: &&Applied| applied.position >= position;
-        self.newest().as_ref().filter(reached)?;
-        self.history.iter().find(reached).copied()
     }
 }
 

@@ -217,17 +217,6 @@ fn a_worker_that_reports_what_cannot_be_is_pending_and_the_others_count() {
 }
 
 #[test]
-fn what_is_remembered_of_a_worker_is_bounded() {
-    let nodes = nodes();
-    let connected = connect(&nodes);
-    for revision in 1..=200 {
-        say(&connected, vec![state(0, 7, revision)], true).unwrap();
-    }
-    assert_eq!(nodes.list().0[0].workers[&0].history.len(), HISTORY);
-    assert!(look(&nodes, 1).complete());
-}
-
-#[test]
 fn a_stream_finds_an_older_one_of_its_name_for_as_long_as_that_is_open() {
     let nodes = nodes();
     let (first, _other) = (connect_as(&nodes, "sidecar"), connect_as(&nodes, "another"));
@@ -237,4 +226,63 @@ fn a_stream_finds_an_older_one_of_its_name_for_as_long_as_that_is_open() {
     assert_eq!(first.older_namesake(), None, "only the newer one is to say so");
     drop(first);
     assert_eq!(second.older_namesake(), None);
+}
+
+fn report(instance: u64) -> wire::WorkerReport {
+    wire::WorkerReport {
+        workers: vec![state(0, instance, 5)],
+        complete: true,
+        clock_ahead_millis: 0,
+    }
+}
+
+fn pull(nodes: &Nodes, node_id: &str, instance: u64) -> Key {
+    let key = nodes.pulled(proxy(node_id, Transport::Pull), &report(instance)).unwrap();
+    nodes.report(key, &report(instance), position(1000), nodes.now()).unwrap();
+    key
+}
+
+/// Name and transport of every connected proxy.
+fn transports(nodes: &Nodes) -> Vec<(String, Transport)> {
+    let (all, _) = nodes.list();
+    all.into_iter().map(|node| (node.proxy.node_id, node.proxy.transport)).collect()
+}
+
+#[test]
+fn a_proxy_that_pulls_is_connected_for_a_while_and_then_named_as_gone() {
+    let nodes = nodes();
+    let key = pull(&nodes, "puller", 7);
+    assert_eq!(pull(&nodes, "puller", 8), key, "it is one, whatever its workers are");
+    assert!(look(&nodes, 5).complete());
+    let (now, wall) = nodes.list().0[0].last_seen;
+    nodes.open().expire((now + nodes.patience, wall), nodes.patience);
+    assert_eq!(transports(&nodes), [("puller".to_owned(), Transport::Pull)]);
+    let later = (now + nodes.patience + Duration::from_millis(1), wall);
+    nodes.open().expire(later, nodes.patience);
+    assert!(transports(&nodes).is_empty());
+    assert_eq!(look(&nodes, 5).disconnected[0].node_id, "puller");
+    assert!(!look(&nodes, 5).complete(), "nobody connected is no proof");
+    pull(&nodes, "puller", 7);
+    assert!(look(&nodes, 5).disconnected.is_empty());
+}
+
+#[test]
+fn a_proxy_is_not_there_twice_because_it_pulls_beside_its_stream() {
+    let nodes = nodes();
+    pull(&nodes, "sidecar", 7);
+    pull(&nodes, "other", 9);
+    let stream = connect(&nodes);
+    let (other, own) = (("other".to_owned(), Transport::Pull), "sidecar".to_owned());
+    assert_eq!(transports(&nodes), [other.clone(), (own.clone(), Transport::Stream)]);
+    say(&stream, vec![state(0, 7, 1)], true).unwrap();
+    assert_eq!(pull(&nodes, "sidecar", 7), stream.key, "the same worker");
+    assert_eq!(workers(&nodes), [(0, 9, 5), (0, 7, 5)]);
+    // Other workers, of the same name: until it is clear whose they are, both count.
+    assert_ne!(pull(&nodes, "sidecar", 8), stream.key);
+    let both = [other.clone(), (own.clone(), Transport::Stream), (own, Transport::Pull)];
+    assert_eq!(transports(&nodes), both);
+    drop(stream);
+    assert!(look(&nodes, 5).disconnected.is_empty(), "it still pulls");
+    let _stream = connect(&nodes);
+    assert_eq!(nodes.count(), (2, 1));
 }

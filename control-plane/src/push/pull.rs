@@ -12,7 +12,7 @@ use tonic::Status;
 use super::Push;
 use super::chunks::Wanted;
 use super::hello::{Greeting, Malformed};
-use super::nodes::{Proxy, Transport};
+use super::nodes::{Proxy, TooManyProxies, Transport};
 use crate::nodes::NodeName;
 
 /// What the messages of one answer have together, about: the last one may make
@@ -34,6 +34,12 @@ pub(crate) enum Refusal {
 impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         Self::Unavailable(status.message().to_owned())
+    }
+}
+
+impl From<TooManyProxies> for Refusal {
+    fn from(error: TooManyProxies) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 
@@ -64,8 +70,8 @@ impl Push {
     ) -> Result<Vec<ControlMessage>, Refusal> {
         // A proxy that names no worker only asks.
         if let Some(report) = request.workers.filter(|report| !report.workers.is_empty()) {
-            let key = self.nodes.pulled(proxy, &report);
-            self.take_report(key.map_err(Malformed::from)?, &greeting.node_id, &report)?;
+            let key = self.nodes.pulled(proxy, &report)?;
+            self.take_report(key, &greeting.node_id, &report)?;
         }
         self.confirm().await?;
         let resumes = greeting.have.filter(|have| self.ring.has_all_after(*have));

@@ -117,7 +117,7 @@ async fn issue(
 }
 
 /// All authority, and its position.
-async fn records(store: &dyn Store, horizon: u64) -> (Position, Vec<wire::Change>) {
+pub async fn records(store: &dyn Store, horizon: u64) -> (Position, Vec<wire::Change>) {
     let (pages, mut read) = mpsc::channel::<Vec<wire::Change>>(1);
     let take = async {
         let mut all = Vec::new();

@@ -4,7 +4,9 @@
 
 pub mod api;
 pub mod certificates;
+pub mod database;
 pub mod proxy;
+pub mod pull;
 pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,6 +63,14 @@ impl ControlPlane {
         let mut proxy = self.silent_proxy(node_id).await;
         proxy.next().await;
         proxy
+    }
+
+    /// The value of a counter or gauge.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.api.get("/metrics").await.expect(200);
+        let lines = metrics.as_str().unwrap().lines();
+        let mut values = lines.filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().unwrap_or_else(|| panic!("there is no {name}"))
     }
 
     /// A proxy that has said Hello and read nothing.
