@@ -55,11 +55,12 @@ impl Publisher {
         let mut ticks = interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // In this order, so that no number of wakes can keep heartbeats back.
             let ticked = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = self.wake.notified() => false,
                 _ = ticks.tick() => true,
+                () = self.wake.notified() => false,
             };
             match self.publish_committed().await {
                 Ok(confirmed) => {
