@@ -87,7 +87,11 @@ impl Lanes {
     /// taken. To be asked now and then: a lane that nobody reads may take long to
     /// be full.
     pub(super) fn check(&self) -> Result<(), Status> {
-        let (now, taken) = (Instant::now(), self.taken.load(Ordering::Relaxed));
+        self.check_at(Instant::now())
+    }
+
+    fn check_at(&self, now: Instant) -> Result<(), Status> {
+        let taken = self.taken.load(Ordering::Relaxed);
         let nothing_waits = self.signed.capacity() == self.signed.max_capacity()
             && self.chunks.capacity() == self.chunks.max_capacity();
         let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,17 +212,17 @@ mod tests {
 
     #[tokio::test]
     async fn one_message_that_nobody_takes_is_enough_to_notice() {
-        let patience = Duration::from_millis(30);
-        let (lanes, mut outbound) = lanes(64, patience);
-        tokio::time::sleep(patience * 2).await;
-        lanes.check().expect("nothing waits");
+        let (lanes, mut outbound) = lanes(64, Duration::from_secs(10));
+        let begin = Instant::now();
+        let check = |second| lanes.check_at(begin + Duration::from_secs(second));
+        check(60).expect("nothing waits");
         lanes.chunks(Chunks::default()).await.unwrap();
-        lanes.check().expect("it has only begun to wait");
-        tokio::time::sleep(patience * 2).await;
-        lanes.check().unwrap_err();
+        check(69).expect("it has not waited for long");
+        assert_eq!(check(70).unwrap_err().code(), tonic::Code::ResourceExhausted);
         // Something was taken, though something else waits.
         lanes.signed(update(1)).await.unwrap();
         next(&mut outbound).await.unwrap();
-        lanes.check().expect("it was read");
+        check(71).expect("it was read");
+        check(81).unwrap_err();
     }
 }
