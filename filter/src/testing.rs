@@ -16,7 +16,7 @@ use kya_core::{AgentId, NodeCredential, OpaqueToken, Revision, Signer, Standing 
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
-pub(crate) use control_plane::{ControlPlane, sealed};
+pub(crate) use control_plane::{ControlPlane, chunked, sealed};
 pub(crate) use host::MemoryHost;
 pub(crate) use proxy::{HttpCall, Proxy};
 pub(crate) use requests::{Exchange, Standing};
