@@ -156,9 +156,10 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-/// Longest body that is taken of the response to an HTTP call: a snapshot of
-/// 4 MiB and what surrounds it. A longer one counts as no response.
-pub const MAX_BODY: usize = (4 << 20) + (64 << 10);
+/// Longest body that is taken of the response to an HTTP call: the largest
+/// manifest (4.2 MiB, the hashes of 2^17 and 2^12 chunks) and what surrounds it. A
+/// longer one counts as no response.
+pub const MAX_BODY: usize = (4 << 20) + (256 << 10);
 
 /// A header as the proxy holds it: names in lower case, values in whatever
 /// bytes the peer sent.

@@ -8,9 +8,11 @@ use crate::testing::{Link, World, agent, revision};
 
 mod chunks;
 mod convergence;
+mod freshness;
 mod leadership;
 mod meddling;
 mod opening;
+mod pull;
 
 impl<H: Host> Vm<H> {
     pub(crate) fn worker(&self) -> &Worker {
