@@ -258,20 +258,21 @@ impl Authority {
             _ => Standing { not_before: standing.not_before, ..Standing::ACTIVE },
         };
         let tells = |standing: &Standing| kept(standing) != Standing::ACTIVE;
-        let capabilities = self.capabilities.iter().map(|(id, actions)| {
-            let actions = actions.iter().filter(|(_, standing)| tells(standing));
-            let kept = actions.map(|(action, standing)| (action.clone(), kept(standing)));
-            (*id, kept.collect::<BTreeMap<_, _>>())
-        });
         let principals = self.principals.iter().filter(|(_, standing)| tells(standing));
         let agents = self.agents.iter().filter(|(_, agent)| tells(&agent.standing));
+        let capabilities = self.capabilities.iter().filter_map(|(id, actions)| {
+            let actions = actions.iter().filter(|(_, standing)| tells(standing));
+            let kept: BTreeMap<_, _> =
+                actions.map(|(action, standing)| (action.clone(), kept(standing))).collect();
+            (!kept.is_empty()).then_some((*id, kept))
+        });
         let mut fresh = Self {
             fleet: kept(&self.fleet),
             principals: principals.map(|(id, standing)| (*id, kept(standing))).collect(),
             agents: agents
                 .map(|(id, agent)| (*id, Agent { standing: kept(&agent.standing), ..*agent }))
                 .collect(),
-            capabilities: capabilities.filter(|(_, actions)| !actions.is_empty()).collect(),
+            capabilities: capabilities.collect(),
             tokens: self.tokens.clone(),
             ..Self::default()
         };

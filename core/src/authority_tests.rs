@@ -134,6 +134,30 @@ fn what_was_decided_of_a_capability_outlives_a_base_that_does_not_know_it() {
 }
 
 #[test]
+fn a_capability_that_was_revoked_stays_so_in_a_base_that_does_not_say_it() {
+    let mut authority = synced();
+    let capability = |action: &str, status: OnWire| {
+        let standing = Some(wire::Standing { status: status.into(), ..Default::default() });
+        let (agent_id, action) = (vec![1; 16], action.to_owned());
+        Wire::Capability(wire::Capability { agent_id, action, standing })
+    };
+    let changes = [capability("pay", OnWire::Revoked), capability("read", OnWire::Suspended)];
+    authority.apply(&delta(1, 6, changes)).unwrap();
+    let records = checked([active(1), Wire::Grant(grant(1))]);
+    let authority = authority.reloaded(at(2, 1), records).unwrap();
+    let entry = TokenEntry {
+        grant: GrantIndex::new(1).unwrap(),
+        issued: UnixSeconds(100),
+        expires: UnixSeconds(1_000),
+        revoked: false,
+    };
+    let reason = |action| authority.check(&entry, action).map_err(|stop| stop.reason);
+    assert_eq!(reason(Some("pay")), Err(DenyReason::CapabilityRevoked));
+    assert_eq!(reason(Some("read")), Ok(agent_id(1)), "a suspension is the base's to say");
+    assert_eq!(reason(None), Err(DenyReason::CapabilityRevoked));
+}
+
+#[test]
 fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
     let mut authority = synced();
     let standing = |status: OnWire, not_before_unix_seconds| {

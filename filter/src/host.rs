@@ -157,8 +157,9 @@ pub struct HttpResponse {
 }
 
 /// Longest body that is taken of the response to an HTTP call: the largest
-/// manifest has 4.2 MiB. A longer one counts as no response.
-pub const MAX_BODY: usize = 5 << 20;
+/// manifest (4.2 MiB, the hashes of 2^17 and 2^12 chunks) and what surrounds it. A
+/// longer one counts as no response.
+pub const MAX_BODY: usize = (4 << 20) + (256 << 10);
 
 /// Most requests to resume, answer or reset in one callback of a VM. Envoy does
 /// each when the callback is over, inside of what the one before it caused: at

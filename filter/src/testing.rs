@@ -11,7 +11,8 @@ mod world;
 use std::sync::OnceLock;
 
 pub(crate) use kya_core::testing::{
-    ControlPlane, agent, agent_id, bearer, filler, grant, held_by, sealed, signer, standing, token,
+    ControlPlane, agent, agent_id, bearer, chunked, filler, grant, held_by, sealed, signer,
+    standing, token,
 };
 use kya_core::{NodeCredential, Revision};
 

@@ -25,7 +25,17 @@ pub struct Fetch {
     image: ImageId,
     missing: BTreeSet<u32>,
     asked: BTreeSet<u32>,
+    asked_over: Way,
     progress: Monotonic,
+}
+
+/// What chunks are asked for over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The stream.
+    Stream,
+    /// A pull.
+    Pull,
 }
 
 /// What became of chunks that arrived.
@@ -63,8 +73,8 @@ impl Fetch {
             manifest.changed_since(base).filter(|index| !there(index)).collect();
         missing.extend(torn.iter().filter(|index| manifest.hash(**index).is_some()));
         let image = manifest.image();
-        let asked = BTreeSet::new();
-        Self { position, image, manifest, signed, missing, asked, progress: now }
+        let (asked, asked_over) = (BTreeSet::new(), Way::Stream);
+        Self { position, image, manifest, signed, missing, asked, asked_over, progress: now }
     }
 
     /// Whether nothing is missing.
@@ -83,11 +93,12 @@ impl Fetch {
     }
 
     /// The next request, unless one is open.
-    pub fn request(&mut self, now: Monotonic) -> Option<wire::ChunkRequest> {
+    pub fn request(&mut self, way: Way, now: Monotonic) -> Option<wire::ChunkRequest> {
         if !self.asked.is_empty() || self.missing.is_empty() {
             return None;
         }
         self.asked = self.missing.iter().take(BATCH).copied().collect();
+        self.asked_over = way;
         self.progress = now;
         Some(wire::ChunkRequest {
             image: self.image.0.to_vec(),
@@ -95,9 +106,11 @@ impl Fetch {
         })
     }
 
-    /// What was asked for will not come: it may be asked for again.
-    pub fn forget_request(&mut self) {
-        self.asked.clear();
+    /// What was asked for over this will not come: it may be asked for again.
+    pub fn forget_request(&mut self, way: Way) {
+        if self.asked_over == way {
+            self.asked.clear();
+        }
     }
 
     /// Whether nothing has come of a request for too long.

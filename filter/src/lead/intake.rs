@@ -18,7 +18,7 @@ use crate::cache::{RING, StoreError};
 use crate::clock;
 use crate::host::Host;
 use crate::lead::channel::Channel;
-use crate::lead::fetch::{Arrived, Fetch};
+use crate::lead::fetch::{Arrived, Fetch, Way};
 use crate::vm::Plugin;
 
 /// A base further back than this is replaced, while deltas still reach it.
@@ -159,13 +159,8 @@ impl Intake {
     }
 
     /// The next chunks to ask for.
-    pub fn request(&mut self, now: Monotonic) -> Option<wire::ChunkRequest> {
-        self.fetch.as_mut()?.request(now)
-    }
-
-    /// How far it has come: another value after something was accepted.
-    pub fn progress(&self) -> (Option<Position>, Option<Head>, usize) {
-        (self.position, self.head, self.fetch.as_ref().map_or(0, Fetch::missing))
+    pub fn request(&mut self, way: Way, now: Monotonic) -> Option<wire::ChunkRequest> {
+        self.fetch.as_mut()?.request(way, now)
     }
 
     /// Whether chunks are missing.
@@ -173,15 +168,26 @@ impl Intake {
         self.fetch.is_some()
     }
 
+    /// Whether the control plane has more than the workers decide by.
+    pub fn is_behind(&self) -> bool {
+        self.is_fetching() || self.early.is_some() || self.have() < self.position
+    }
+
+    /// How far it has come: another value after something that was of use.
+    pub fn progress(&self) -> impl PartialEq + use<> {
+        let fetched = self.fetch.as_ref().map(|fetch| (fetch.image(), fetch.missing()));
+        (self.position, self.head, fetched)
+    }
+
     /// Whether chunks that were asked for do not come.
     pub fn is_stalled(&self, now: Monotonic) -> bool {
         self.fetch.as_ref().is_some_and(|fetch| fetch.is_stalled(now))
     }
 
-    /// The channel over which chunks were asked for has ended.
-    pub fn forget_request(&mut self) {
+    /// What was asked for over this and has not come will not.
+    pub fn forget_request(&mut self, way: Way) {
         if let Some(fetch) = &mut self.fetch {
-            fetch.forget_request();
+            fetch.forget_request(way);
         }
     }
 
@@ -215,11 +221,12 @@ impl Intake {
             Body::Keys { .. } => Ok(self.learn(plugin, &update, signed)),
             Body::Manifest { nonce, manifest } => {
                 let anchor = self.anchored(plugin, channel, *nonce, &update, now)?;
-                self.accept_manifest(plugin, &update, manifest, signed, now).inspect(|_| {
-                    channel.prove();
-                    self.note_anchor(anchor, now);
-                    self.wants_probe = false;
-                })
+                self.accept_manifest(plugin, &update, manifest, signed, channel.repeats(), now)
+                    .inspect(|_| {
+                        channel.prove();
+                        self.note_anchor(anchor, now);
+                        self.wants_probe = false;
+                    })
             }
             Body::Heartbeat { nonce: Some(nonce) } => {
                 let first = !channel.is_proven();
@@ -322,10 +329,15 @@ impl Intake {
         update: &VerifiedUpdate,
         manifest: &Manifest,
         signed: &wire::SignedUpdate,
+        repeats: bool,
         now: Monotonic,
     ) -> Outcome {
         let position = update.position();
         if Some(position) < self.position {
+            // The other way was quicker.
+            if repeats {
+                return Ok(Taken::Noted);
+            }
             let why = format!("revision {}, older than what is enforced here", position.revision);
             return Err(Refusal { fatal: true, ..refusal("not_newer", why) });
         }
@@ -408,12 +420,14 @@ impl Intake {
             self.wants_manifest = true;
             return Err(refusal("gap", "changes before a heartbeat are missing"));
         }
-        let encoded = signed.encode_to_vec();
-        if self.head.map(|head| head.position) < Some(position) {
+        let (encoded, here) = (signed.encode_to_vec(), self.head.map(|head| head.position));
+        if here < Some(position) {
             self.early = Some((position, encoded));
-            return Ok(Taken::Noted);
+        } else if here == Some(position) {
+            self.take_heartbeat(plugin, update, encoded, now);
         }
-        self.take_heartbeat(plugin, update, encoded, now);
+        // One that takes an older position for the newest does not know what is
+        // known here.
         Ok(Taken::Noted)
     }
 
@@ -498,6 +512,11 @@ impl Intake {
             restored = !ahead && plugin.cache.restore_head(&plugin.host, mine).is_ok();
             self.wants_manifest = true;
         }
+        // Heartbeats do not come, whatever else does.
+        let now = clock::monotonic(&plugin.host);
+        let old = |then: Monotonic| now.0.saturating_sub(then.0) > LATE_MILLIS;
+        self.wants_probe |= self.freshness.age(now).is_some_and(|age| age > LATE_MILLIS)
+            && self.freshness.anchor().is_some_and(|anchor| old(anchor.asked));
         let since = mine.position.revision.0.saturating_sub(mine.base.position.revision.0);
         self.wants_manifest |= since >= COMPACT_AFTER && self.fetch.is_none();
         self.audit(plugin);

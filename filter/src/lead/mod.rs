@@ -27,6 +27,7 @@ use crate::clock;
 use crate::host::{CallId, Host, HttpResponse, LogLevel, StreamEnd, StreamId};
 use crate::vm::Plugin;
 use channel::Channel;
+use fetch::Way;
 use intake::{Intake, Refusal, Taken};
 use lease::Identity;
 use pull::{Pull, Wanted};
@@ -38,6 +39,8 @@ use stream::Stream;
 const ASK_MILLIS: u64 = 1_000;
 /// A stream that lasted so long was a good one: the next is opened quickly.
 const LASTED_MILLIS: u64 = 2_000;
+/// Most messages that are read of one pull: each may cost a signature check.
+const MAX_PULLED: usize = 4_096;
 /// Ticks for which a worker may be behind before it is helped by a manifest.
 const LAG_TICKS: u32 = 4;
 
@@ -116,6 +119,7 @@ impl Leader {
         };
         let Some(news) = news else {
             stream.reset(plugin);
+            self.intake.forget_request(Way::Stream);
             self.retry_later(plugin, "what it sends cannot be used");
             return false;
         };
@@ -147,7 +151,7 @@ impl Leader {
         };
         let mut news = false;
         let before = self.intake.progress();
-        for message in messages {
+        for message in messages.into_iter().take(MAX_PULLED) {
             match self.take(plugin, message, &mut pulled) {
                 Some(more) => news |= more,
                 None => break,
@@ -158,15 +162,11 @@ impl Leader {
             self.pull_failed(plugin, "the answer proves nothing");
             return news;
         }
-        // What was asked for over it and has not come, comes with the next.
-        if self.stream_is_proven() {
-            self.pull.ended(true, false);
-        } else {
-            self.intake.forget_request();
-            // The rest comes at once, as long as anything comes.
-            let more = self.intake.is_fetching() || self.intake.have() < self.intake.position();
-            self.pull.ended(true, more && self.intake.progress() != before);
-        }
+        // What was asked for over it and has not come, comes with the next, or by
+        // the stream.
+        self.intake.forget_request(Way::Pull);
+        let more = self.intake.is_behind() && self.intake.progress() != before;
+        self.pull.ended(true, more && !self.stream_is_proven());
         self.ask(plugin, now);
         news
     }
@@ -174,7 +174,7 @@ impl Leader {
     /// The stream ended, from the other side or in between.
     pub fn closed<H: Host>(&mut self, plugin: &Plugin<H>, id: StreamId, end: &StreamEnd) {
         if self.stream.take_if(|stream| stream.is(id)).is_some() {
-            self.intake.forget_request();
+            self.intake.forget_request(Way::Stream);
             self.retry_later(plugin, &format!("the stream ended: {end}"));
         }
     }
@@ -301,7 +301,7 @@ impl Leader {
                 asked = stream.probe(plugin);
             }
             if asked.is_ok()
-                && let Some(request) = self.intake.request(now)
+                && let Some(request) = self.intake.request(Way::Stream, now)
             {
                 asked = stream.send(plugin, Message::Chunks(request));
             }
@@ -318,7 +318,7 @@ impl Leader {
         }
         let wanted = Wanted {
             have: self.intake.have(),
-            chunks: if streams { None } else { self.intake.request(now) },
+            chunks: if streams { None } else { self.intake.request(Way::Pull, now) },
             manifest: self.intake.wants_manifest,
             // The stream has said it.
             workers: if streams { Default::default() } else { self.report_of_all() },
@@ -352,7 +352,7 @@ impl Leader {
 
     fn give_up<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
         self.stop(plugin);
-        self.intake.forget_request();
+        self.intake.forget_request(Way::Stream);
         self.retry_later(plugin, why);
     }
 
@@ -367,7 +367,7 @@ impl Leader {
     }
 
     fn pull_failed<H: Host>(&mut self, plugin: &Plugin<H>, why: &str) {
-        self.intake.forget_request();
+        self.intake.forget_request(Way::Pull);
         let attempt = self.pull.ended(false, false);
         if is_worth_a_line(attempt) {
             let cluster = &plugin.config.pull_cluster;

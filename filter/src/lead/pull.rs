@@ -92,9 +92,8 @@ impl Pull {
             chunks: wanted.chunks,
             manifest: wanted.manifest,
         };
-        let id = call::post(plugin, PATH, &request.encode_to_vec(), TIMEOUT_MILLIS)
-            .inspect_err(|_| self.failures = self.failures.saturating_add(1))?;
-        self.open = Some((id, question));
+        let call = call::post(plugin, PATH, &request.encode_to_vec(), TIMEOUT_MILLIS)?;
+        self.open = Some((call, question));
         Ok(())
     }
 

@@ -6,10 +6,13 @@ use kya_core::{Position, Revision};
 use super::*;
 use crate::testing::{Link, World, agent, revision};
 
+mod chunks;
 mod convergence;
+mod freshness;
 mod leadership;
 mod meddling;
 mod opening;
+mod pull;
 
 impl<H: Host> Vm<H> {
     pub(crate) fn worker(&self) -> &Worker {

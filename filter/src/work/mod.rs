@@ -350,6 +350,11 @@ impl Worker {
         let Some(update) = self.verify(plugin, &bytes) else { return };
         let Body::Manifest { manifest, .. } = update.body() else { return };
         let at = update.position();
+        // One that is older than the base at hand was put back by somebody: it
+        // does not say what has changed between the two.
+        if self.base.as_ref().is_some_and(|base| at < base.position()) {
+            return;
+        }
         let base = Base::new(at, manifest.clone());
         let have = self.position();
         if have.is_some_and(|have| have.epoch == at.epoch && have >= at) {
