@@ -7,6 +7,7 @@
 mod configuration;
 mod decisions;
 mod failures;
+mod faults;
 mod freshness;
 mod identity;
 mod in_flight;
