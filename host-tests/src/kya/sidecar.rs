@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kya_core::OpaqueToken;
 use kya_core::testing::sealed;
 use kya_core::wire::{ControlMessage, Hello, PullRequest, SignedUpdate, WorkerState};
 use kya_core::wire::{WorkerReport, proxy_message::Message};
+use kya_core::{OpaqueToken, Position, Revision};
 use prost::Message as _;
 
 use super::feeds::Feeds;
@@ -24,6 +24,8 @@ const STEP: Duration = Duration::from_millis(50);
 const BEAT_NANOS: u64 = 1_000_000_000;
 /// What its clock shows when a proxy starts: that of the proxy does, too.
 const START_MILLIS: u64 = 1_000_000;
+/// The gRPC status of a server that goes down.
+const UNAVAILABLE: u32 = 14;
 /// More answers than this at one instant are a loop.
 const MAX_ANSWERS: usize = 1_000;
 
@@ -246,9 +248,16 @@ impl Sidecar {
 
     /// Ends the stream as a control plane that goes down does.
     pub fn lose_stream(&mut self) {
-        const UNAVAILABLE: u32 = 14;
         let stream = self.stream();
         self.proxy.close(stream, UNAVAILABLE);
+        self.proxy.run_until_idle();
+    }
+
+    /// Ends every stream so.
+    pub fn lose_all_streams(&mut self) {
+        for key in self.open_streams() {
+            self.proxy.close(key, UNAVAILABLE);
+        }
         self.proxy.run_until_idle();
     }
 
@@ -311,6 +320,17 @@ impl Sidecar {
         calls
             .filter(|call| !self.paused.contains(&call.vm) && !self.proxy.failed(call.vm))
             .collect()
+    }
+
+    /// The newest position that the leader has announced in shared data: what the
+    /// workers must not fall behind.
+    pub fn announced(&self) -> Option<Position> {
+        let data = self.proxy.shared_data();
+        let head = data.keys().find(|key| key.ends_with(b"/head"))?;
+        let (value, _) = data.get(head)?;
+        let number = |at: usize| Some(u64::from_le_bytes(*value.get(at..)?.first_chunk()?));
+        // Behind the number of the layout.
+        Some(Position { epoch: number(1)?, revision: Revision(number(9)?) })
     }
 
     /// Sends a request with a token through this worker.

@@ -7,6 +7,14 @@
 mod configuration;
 mod decisions;
 mod failures;
+mod faults;
+mod freshness;
+mod identity;
+mod in_flight;
+mod introspection;
 mod leadership;
+mod load;
+mod pull;
+mod recovery;
 mod trust;
 mod workers;
