@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-const TIMEOUT: Duration = Duration::from_secs(40);
+use crate::access;
 
 /// A small client of the control plane's HTTP API. Fields that the harness
 /// does not use are left out.
@@ -121,7 +121,7 @@ pub struct Worker {
 impl Api {
     /// A client of the server at `base` (`http://127.0.0.1:7080`).
     pub fn new(base: &str, admin_key: &str) -> Result<Self> {
-        let http = Client::builder().timeout(TIMEOUT).build()?;
+        let http = access::http_client()?;
         Ok(Self { http, base: base.to_owned(), key: admin_key.to_owned() })
     }
 
@@ -205,8 +205,8 @@ impl Api {
         body: Option<Value>,
     ) -> Result<T> {
         let what = format!("{method} {path}");
-        let mut request =
-            self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = access::authenticated(request, &self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }
