@@ -55,7 +55,7 @@ fn envoy_tests(
     }
     command.args(["--", "--include-ignored", "--test-threads=1"]);
     command.env(ENVOY_VERSION_VARIABLE, version.number());
-    command::run_within(&mut command, limit)
+    command::run_within(command, limit)
 }
 
 #[cfg(test)]
