@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use reqwest::{Client, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +72,13 @@ pub struct Acknowledgements {
     pub acknowledgements: Vec<Acknowledgement>,
 }
 
+impl Node {
+    /// When it connected, in milliseconds since 1970.
+    pub fn connected_unix_ms(&self) -> f64 {
+        self.connected_at.as_microsecond() as f64 / 1000.0
+    }
+}
+
 impl Acknowledgements {
     /// When the slowest worker applied the revision, in milliseconds since 1970.
     pub fn last_applied_unix_ms(&self) -> Option<f64> {
@@ -105,6 +113,8 @@ pub struct Nodes {
 pub struct Node {
     /// Envoy's `node.id`.
     pub node_id: String,
+    /// Since when, by the clock of the control plane.
+    pub connected_at: Timestamp,
     /// Its workers, as they have reported themselves.
     pub workers: Vec<Worker>,
 }

@@ -30,7 +30,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     eprintln!("$ {shown}");
     let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
-    judge(&shown, Some(status))
+    judge(&shown, status)
 }
 
 /// Does as [`run`]. When `limit` has passed, ends the command and all that it
@@ -53,17 +53,22 @@ pub(crate) fn run_within(command: Command, limit: Duration) -> Result<()> {
         child.wait().await?;
         Ok(None)
     })?;
-    judge(&shown, status).with_context(|| format!("it may take {} s", limit.as_secs()))
+    match status {
+        Some(status) => judge(&shown, status),
+        None => bail!(failed(&shown, &format!("it took more than {} s", limit.as_secs()))),
+    }
 }
 
-/// Whether the command succeeded; without a status it was ended.
-fn judge(shown: &str, status: Option<ExitStatus>) -> Result<()> {
-    let end = match status {
-        Some(status) if status.success() => return Ok(()),
-        Some(status) => status.to_string(),
-        None => "it took too long".to_owned(),
-    };
-    bail!("this failed ({end}); to see it again, run\n  {shown}")
+/// Whether the command succeeded.
+fn judge(shown: &str, status: ExitStatus) -> Result<()> {
+    match status.success() {
+        true => Ok(()),
+        false => bail!(failed(shown, &status.to_string())),
+    }
+}
+
+fn failed(shown: &str, why: &str) -> String {
+    format!("this failed ({why}); to see it again, run\n  {shown}")
 }
 
 /// A process, and those that it has started, and those that they have.
@@ -144,7 +149,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", &script]);
         let said = run_within(command, Duration::from_millis(500)).unwrap_err();
-        assert!(format!("{said:#}").contains("took too long"), "{said:#}");
+        assert!(format!("{said:#}").contains("it took more than"), "{said:#}");
         let pid: i32 = std::fs::read_to_string(&child).unwrap().trim().parse().unwrap();
         // Nobody may have waited for it yet: then it is a zombie.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use kya_envoy::traffic::{Lane, Load, Sample, pin_all};
 use kya_envoy::{
-    Artifacts, Fleet, FleetOptions, Headless, Sidecar, SidecarOptions, unix_ms, until,
+    Artifacts, Fleet, FleetOptions, Headless, Node, Sidecar, SidecarOptions, unix_ms, until,
 };
 
 use super::process::{self, Memory};
@@ -133,21 +133,16 @@ async fn prepare(
 /// When the proxy had connected, and when its last worker had acknowledged
 /// everything; milliseconds since 1970.
 async fn watch_load(fleet: &Fleet) -> Result<(f64, f64)> {
-    let connected = until("Envoy to connect", LOAD_LIMIT, async || {
-        let nodes = fleet.api().nodes().await?;
-        Ok((!nodes.nodes.is_empty()).then(unix_ms))
-    })
-    .await?;
     until("the last worker to acknowledge", LOAD_LIMIT, async || {
         let seen = fleet.api().nodes().await?;
-        let current = |node: &kya_envoy::Node| {
+        let current = |node: &&Node| {
             node.workers.len() == fleet.workers()
                 && node.workers.iter().all(|worker| worker.revision >= seen.revision)
         };
-        Ok(seen.nodes.iter().any(current).then(unix_ms))
+        let loaded = seen.nodes.iter().find(current);
+        Ok(loaded.map(|node| (node.connected_unix_ms(), unix_ms())))
     })
     .await
-    .map(|loaded| (connected, loaded))
 }
 
 /// The shipped listener once more, under another name, on any port, without kya.
