@@ -202,7 +202,10 @@ fn hot_restart(epoch: Option<u32>, base_id: &Path) -> Result<Vec<String>> {
         }
         Some(epoch) => {
             let id = fs::read_to_string(base_id).context("the first Envoy left no base id")?;
-            vec![format!("--base-id={}", id.trim()), format!("--restart-epoch={epoch}")]
+            [("--base-id", id.trim().to_owned()), ("--restart-epoch", epoch.to_string())]
+                .into_iter()
+                .flat_map(|(name, value)| [name.to_owned(), value])
+                .collect()
         }
     };
     Ok(arguments)
