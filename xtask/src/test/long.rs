@@ -16,7 +16,7 @@ use crate::setup;
 /// The chaos tests, a file of `envoy/tests/` each.
 const CHAOS: [&str; 5] =
     ["chaos_control_plane", "chaos_wire", "chaos_worker", "chaos_listener", "chaos_restart"];
-const CHAOS_LIMIT: Duration = Duration::from_secs(20 * 60);
+const CHAOS_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// A file of `envoy/tests/`, which needs the quiet of running alone.
 const KILLS: &str = "thousand_kills";
