@@ -1,12 +1,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use reqwest::{Client, Method};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-const TIMEOUT: Duration = Duration::from_secs(40);
+use crate::access;
 
 /// A small client of the control plane's HTTP API. Fields that the harness
 /// does not use are left out.
@@ -71,6 +72,13 @@ pub struct Acknowledgements {
     pub acknowledgements: Vec<Acknowledgement>,
 }
 
+impl Node {
+    /// When it connected, in milliseconds since 1970.
+    pub fn connected_unix_ms(&self) -> f64 {
+        self.connected_at.as_microsecond() as f64 / 1000.0
+    }
+}
+
 impl Acknowledgements {
     /// When the slowest worker applied the revision, in milliseconds since 1970.
     pub fn last_applied_unix_ms(&self) -> Option<f64> {
@@ -105,6 +113,8 @@ pub struct Nodes {
 pub struct Node {
     /// Envoy's `node.id`.
     pub node_id: String,
+    /// Since when, by the clock of the control plane.
+    pub connected_at: Timestamp,
     /// Its workers, as they have reported themselves.
     pub workers: Vec<Worker>,
 }
@@ -121,7 +131,7 @@ pub struct Worker {
 impl Api {
     /// A client of the server at `base` (`http://127.0.0.1:7080`).
     pub fn new(base: &str, admin_key: &str) -> Result<Self> {
-        let http = Client::builder().timeout(TIMEOUT).build()?;
+        let http = access::http_client()?;
         Ok(Self { http, base: base.to_owned(), key: admin_key.to_owned() })
     }
 
@@ -217,8 +227,8 @@ impl Api {
         body: Option<Value>,
     ) -> Result<T> {
         let what = format!("{method} {path}");
-        let mut request =
-            self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key);
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = access::authenticated(request, &self.key);
         if let Some(body) = body {
             request = request.json(&body);
         }

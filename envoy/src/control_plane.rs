@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::Artifacts;
+use crate::access;
 use crate::api::Api;
 use crate::ports::reserve_port;
 use crate::process::Process;
@@ -68,18 +69,7 @@ impl Downed {
 
     /// The key that proxies have to trust.
     pub fn public_key(&self) -> Result<String> {
-        let output = Command::new(&self.binary)
-            .args(["public-key", "--create", "--data-dir"])
-            .arg(&self.data_dir)
-            .output()
-            .context("cannot run kya-control-plane public-key")?;
-        if !output.status.success() {
-            bail!(
-                "kya-control-plane public-key failed: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+        access::update_key(&self.binary, &self.data_dir)
     }
 
     /// A copy of all its data, at `to`, which must not exist.
@@ -117,9 +107,8 @@ impl Downed {
         if (addresses.http, addresses.grpc) != (self.http, self.grpc) {
             bail!("the control plane listens elsewhere than it was told: {addresses:?}");
         }
-        let key = fs::read_to_string(self.data_dir.join("admin.key"))
-            .context("the control plane left no admin key")?;
-        let api = Api::new(&format!("http://{}", addresses.http), key.trim())?;
+        let key = access::admin_key(&self.data_dir)?;
+        let api = Api::new(&access::http_base(addresses.http), &key)?;
         if self.credential.is_none() {
             self.credential = Some(api.register_nodes("fleet", "*").await?);
         }

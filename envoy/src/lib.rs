@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod access;
 mod api;
 mod artifacts;
 mod bootstrap;

@@ -1,7 +1,6 @@
 //! Filter VMs that crash, under traffic.
 //!
-//! The filter is built with `crash-for-tests`, and Envoy is told to load a
-//! crashed VM again.
+//! The filter is built with `crash-for-tests`.
 
 use anyhow::{Result, ensure};
 use kya_envoy::traffic::{Lane, Outcome, Record, Sample, Subject, pin_all};
@@ -11,10 +10,8 @@ const GOES_ON: usize = 20;
 
 async fn fleet() -> Result<Fleet> {
     let artifacts = Artifacts::for_tests()?;
-    let changes = Changes {
-        filter_wasm: Some(artifacts.crashing_filter_wasm()?),
-        ..Changes::default().replace("failure_policy: FAIL_CLOSED", "failure_policy: FAIL_RELOAD")
-    };
+    let changes =
+        Changes { filter_wasm: Some(artifacts.crashing_filter_wasm()?), ..Changes::default() };
     let options = FleetOptions { changes, ..FleetOptions::default() };
     Fleet::start(&artifacts, &options).await
 }

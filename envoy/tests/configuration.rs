@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use anyhow::{Result, bail};
+use kya_core::NodeCredential;
 use kya_envoy::{Artifacts, Changes, Downed, RunDir, Sidecar, SidecarOptions};
 
 fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
@@ -14,6 +15,9 @@ fn options(artifacts: &Artifacts, dir: &RunDir) -> Result<SidecarOptions> {
         // Nothing listens there; nothing is to be sent.
         upstream: SocketAddr::from(([127, 0, 0, 1], 9)),
         control_plane: absent.grpc(),
+        control_plane_http: SocketAddr::from(([127, 0, 0, 1], 9)),
+        // No node of any control plane.
+        node_credential: NodeCredential::from_random([1; 32]).reveal().to_owned(),
         update_key: absent.public_key()?,
         changes: Changes::default(),
     })

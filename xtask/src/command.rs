@@ -2,15 +2,14 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::process::{Child, Command, ExitStatus};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kya_envoy::Artifacts;
 use rustix::process::{Pid, Signal, kill_process};
-
-const POLL_EVERY: Duration = Duration::from_millis(100);
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 /// A call of cargo in the root of the workspace.
 pub(crate) fn cargo(artifacts: &Artifacts, arguments: &[&str]) -> Command {
@@ -28,57 +27,58 @@ pub(crate) fn run_aside(command: &mut Command) -> Result<()> {
 
 /// Shows `command`, runs it, and makes its failure an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    run_by(command, |child| Ok(child.wait()?))
+    let shown = shown(command);
+    eprintln!("$ {shown}");
+    let status = command.status().with_context(|| format!("cannot run `{shown}`"))?;
+    judge(&shown, status)
 }
 
 /// Does as [`run`]. When `limit` has passed, ends the command and all that it
 /// has started, and that is an error too.
-pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<()> {
-    let deadline = Instant::now() + limit;
-    run_by(command, |child| {
-        loop {
-            if let Some(status) = child.try_wait()? {
-                return Ok(status);
-            }
-            if Instant::now() >= deadline {
-                end_with_descendants(child)?;
-                bail!("it was ended after {} s", limit.as_secs());
-            }
-            thread::sleep(POLL_EVERY);
-        }
-    })
-}
-
-fn run_by(
-    command: &mut Command,
-    wait: impl FnOnce(&mut Child) -> Result<ExitStatus>,
-) -> Result<()> {
-    let shown = shown(command);
+pub(crate) fn run_within(command: Command, limit: Duration) -> Result<()> {
+    let shown = shown(&command);
     eprintln!("$ {shown}");
-    let again = || format!("to see it again, run\n  {shown}");
-    let mut child = command.spawn().with_context(|| format!("cannot run `{shown}`"))?;
-    let status = wait(&mut child).with_context(again)?;
-    if !status.success() {
-        bail!("this failed ({status}); {}", again());
+    let status = Runtime::new()?.block_on(async {
+        let mut child = tokio::process::Command::from(command)
+            .spawn()
+            .with_context(|| format!("cannot run `{shown}`"))?;
+        if let Ok(status) = timeout(limit, child.wait()).await {
+            return anyhow::Ok(Some(status?));
+        }
+        // Cargo lives on in its tests.
+        for pid in child.id().map(family).transpose()?.unwrap_or_default() {
+            // It fails only for a process that has ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        child.wait().await?;
+        Ok(None)
+    })?;
+    match status {
+        Some(status) => judge(&shown, status),
+        None => bail!(failed(&shown, &format!("it took more than {} s", limit.as_secs()))),
     }
-    Ok(())
 }
 
-/// Kills `child` and what it has started: cargo lives on in its tests.
-fn end_with_descendants(child: &mut Child) -> Result<()> {
-    let mut family = vec![child.id()];
-    let parents = parents()?;
-    let mut seen = 0;
+/// Whether the command succeeded.
+fn judge(shown: &str, status: ExitStatus) -> Result<()> {
+    match status.success() {
+        true => Ok(()),
+        false => bail!(failed(shown, &status.to_string())),
+    }
+}
+
+fn failed(shown: &str, why: &str) -> String {
+    format!("this failed ({why}); to see it again, run\n  {shown}")
+}
+
+/// A process, and those that it has started, and those that they have.
+fn family(pid: u32) -> Result<Vec<Pid>> {
+    let (parents, mut family, mut seen) = (parents()?, vec![pid], 0);
     while let Some(parent) = family.get(seen).copied() {
         family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
         seen += 1;
     }
-    for pid in family.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)) {
-        // It fails only for a process that has ended meanwhile.
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    child.wait()?;
-    Ok(())
+    Ok(family.into_iter().filter_map(|pid| Pid::from_raw(pid.try_into().ok()?)).collect())
 }
 
 /// Every process and its parent, from `/proc`.
@@ -146,12 +146,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let child = dir.path().join("child");
         let script = format!("sleep 600 & echo $! > {}; wait", child.display());
-        let start = Instant::now();
         let mut command = Command::new("sh");
-        let limit = Duration::from_millis(500);
-        let said = run_within(command.args(["-c", &script]), limit).unwrap_err();
-        assert!(format!("{said:#}").contains("ended after"), "{said:#}");
-        assert!(start.elapsed() < Duration::from_secs(60));
+        command.args(["-c", &script]);
+        let said = run_within(command, Duration::from_millis(500)).unwrap_err();
+        assert!(format!("{said:#}").contains("it took more than"), "{said:#}");
         let pid: i32 = std::fs::read_to_string(&child).unwrap().trim().parse().unwrap();
         // Nobody may have waited for it yet: then it is a zombie.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -160,9 +158,9 @@ mod tests {
 
     #[test]
     fn a_command_that_ends_in_time_is_left_alone() {
-        run_within(&mut Command::new("true"), Duration::from_secs(60)).unwrap();
-        let said = run_within(&mut Command::new("false"), Duration::from_secs(60)).unwrap_err();
-        assert!(said.to_string().contains("run\n  false"), "{said}");
+        run_within(Command::new("true"), Duration::from_secs(60)).unwrap();
+        let said = run_within(Command::new("false"), Duration::from_secs(60)).unwrap_err();
+        assert!(format!("{said:#}").contains("run\n  false"), "{said:#}");
     }
 
     #[test]

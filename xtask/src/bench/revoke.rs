@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kya_envoy::traffic::{Lane, Load, Outcome, Sample, pin_every_worker};
+use kya_envoy::traffic::{Lane, Load, Outcome, Sample, pin_all, tally};
 use kya_envoy::{Artifacts, Fleet, FleetOptions, Profile, until};
 use serde::Serialize;
 use tokio::runtime::Runtime;
@@ -23,6 +23,12 @@ pub(crate) struct Options {
     /// How many agents to kill.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     kills: u32,
+    /// How many Envoys.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    proxies: u16,
+    /// Worker threads of each Envoy.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
     /// Print one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -44,7 +50,8 @@ struct Kill {
 #[derive(Debug, Serialize)]
 struct Outcomes {
     kills: usize,
-    sidecars: usize,
+    proxies: usize,
+    workers_per_proxy: u16,
     workers: usize,
     applied_ms: Option<Distribution>,
     acknowledged_ms: Option<Distribution>,
@@ -61,11 +68,13 @@ pub(super) fn run(options: &Options) -> Result<()> {
 }
 
 async fn measure(artifacts: &Artifacts, options: &Options) -> Result<()> {
-    let fleet = Fleet::start(artifacts, &FleetOptions::default()).await?;
-    let mut lanes = Vec::new();
-    for sidecar in &fleet.sidecars {
-        lanes.extend(pin_every_worker(sidecar).await?);
-    }
+    let size = FleetOptions {
+        sidecars: options.proxies.into(),
+        workers: options.workers.into(),
+        ..FleetOptions::default()
+    };
+    let fleet = Fleet::start(artifacts, &size).await?;
+    let lanes = pin_all(&fleet.sidecars).await?;
     let mut kills = Vec::new();
     for number in 1..=options.kills {
         kills.push(kill(&fleet, &lanes, number).await?);
@@ -96,7 +105,7 @@ async fn kill(fleet: &Fleet, lanes: &[Lane], number: u32) -> Result<Kill> {
         Ok(enough(&load.samples_from(0), allowed, WARM_UP))
     })
     .await
-    .with_context(|| tally(lanes, &load.samples_from(0)))?;
+    .with_context(|| answers(lanes, &load))?;
     // So that kills fall on every phase of the filter's timer.
     tokio::time::sleep(Duration::from_micros(u64::from(number) * 6180 % 10_000)).await;
 
@@ -104,7 +113,7 @@ async fn kill(fleet: &Fleet, lanes: &[Lane], number: u32) -> Result<Kill> {
     let acks = api.acknowledgements(change.revision, LIMIT).await?;
     until("every worker to deny", LIMIT, async || Ok(enough(&load.samples_from(0), denied, 1)))
         .await
-        .with_context(|| tally(lanes, &load.samples_from(0)))?;
+        .with_context(|| answers(lanes, &load))?;
     let samples = load.stop().await?;
 
     let last_applied = acks.last_applied_unix_ms().context("nobody has acknowledged")?;
@@ -128,21 +137,8 @@ async fn kill(fleet: &Fleet, lanes: &[Lane], number: u32) -> Result<Kill> {
 }
 
 /// What each worker has answered, for when it was not what is wanted.
-fn tally(lanes: &[Lane], samples: &[Sample]) -> String {
-    let mut text = String::from("answers of each worker:");
-    for (index, lane) in lanes.iter().enumerate() {
-        let count =
-            |outcome| samples.iter().filter(|s| s.lane == index && s.outcome == outcome).count();
-        text.push_str(&format!(
-            "\n  {} worker {}: {} allowed, {} denied, {} failed",
-            lane.node_id,
-            lane.worker.unwrap_or_default(),
-            count(Outcome::Allowed),
-            count(Outcome::Denied),
-            count(Outcome::Failed)
-        ));
-    }
-    text
+fn answers(lanes: &[Lane], load: &Load) -> String {
+    format!("answers of each worker:\n{}", tally(lanes, &load.samples_from(0)))
 }
 
 fn report(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Result<()> {
@@ -155,7 +151,8 @@ fn report(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Result<()> {
     let [applied, acknowledged, denied] = measured.each_ref().map(|(_, ms)| Distribution::of(ms));
     let outcomes = Outcomes {
         kills: kills.len(),
-        sidecars: fleet.sidecars.len(),
+        proxies: fleet.sidecars.len(),
+        workers_per_proxy: options.workers,
         workers: fleet.workers(),
         applied_ms: applied,
         acknowledged_ms: acknowledged,
@@ -166,8 +163,8 @@ fn report(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Result<()> {
         println!("{}", serde_json::to_string_pretty(&outcomes)?);
         return Ok(());
     }
-    let Outcomes { kills, sidecars, workers, .. } = outcomes;
-    println!("\n{kills} kills, {sidecars} sidecars, {workers} workers; ms after the commit");
+    let Outcomes { kills, proxies, workers, .. } = outcomes;
+    println!("\n{kills} kills, {proxies} proxies, {workers} workers; ms after the commit");
     for (what, ms) in &measured {
         let Some(spread) = Distribution::of(ms) else { continue };
         let Distribution { min, p50, p90, p99, max } = spread;
