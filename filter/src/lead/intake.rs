@@ -14,7 +14,7 @@ use kya_core::{
 use prost::Message;
 
 use crate::cache::records::{BaseAt, Fresh, Head, Place};
-use crate::cache::{RING, StoreError};
+use crate::cache::{MAX_KEY_CHAIN, RING, StoreError};
 use crate::clock;
 use crate::host::Host;
 use crate::lead::channel::Channel;
@@ -31,8 +31,6 @@ const AHEAD_MILLIS: u64 = 2_000;
 const LATE_MILLIS: u64 = 5_000;
 /// The clocks are compared anew so often.
 const ANCHOR_MILLIS: u64 = 30_000;
-/// Changes of the trusted keys that are kept for VMs that know the pinned ones.
-const MAX_KEY_CHAIN: usize = 16;
 /// Chunks that are looked at in one call of [`Intake::audit`].
 const AUDITED: u32 = 64;
 
@@ -82,6 +80,19 @@ pub enum Taken {
     News,
 }
 
+/// The changes of the trusted keys in the cache that lead on from the pinned ones.
+fn stored_key_chain<H: Host>(plugin: &Plugin<H>) -> Vec<Vec<u8>> {
+    let Some((chain, _)) = plugin.cache.keys(&plugin.host) else { return Vec::new() };
+    let mut verifier = Verifier::new(plugin.config.update_keys.iter().copied());
+    let mut kept = Vec::new();
+    for signed in chain {
+        if verifier.verify_signed(&signed).is_ok_and(|update| verifier.learn(&update)) {
+            kept.push(signed.encode_to_vec());
+        }
+    }
+    kept
+}
+
 type Outcome = Result<Taken, Refusal>;
 
 fn refusal(cause: &'static str, why: impl Into<String>) -> Refusal {
@@ -94,7 +105,7 @@ impl Intake {
     pub fn new<H: Host>(plugin: &Plugin<H>, verifier: Verifier, floor: Option<Position>) -> Self {
         let mut intake = Self {
             verifier,
-            key_chain: Vec::new(),
+            key_chain: stored_key_chain(plugin),
             position: floor,
             head: None,
             base: None,
@@ -108,9 +119,6 @@ impl Intake {
             wants_manifest: false,
             wants_probe: false,
         };
-        if let Some((chain, _)) = plugin.cache.keys(&plugin.host) {
-            intake.key_chain = chain.iter().map(Message::encode_to_vec).collect();
-        }
         if let Ok(Some(head)) = plugin.cache.head(&plugin.host)
             && Some(head.position) == floor
             && let Some(manifest) = intake.stored_manifest(plugin, &head)
@@ -200,6 +208,10 @@ impl Intake {
     ) -> Outcome {
         let update = match self.verifier.verify_signed(signed) {
             Ok(update) => update,
+            // A control plane tells a newcomer of every change of its keys.
+            Err(UpdateError::UnknownKey) if self.knows_key_list(signed) => {
+                return Ok(Taken::Noted);
+            }
             Err(error) => {
                 let hint = match error {
                     UpdateError::BadPayload { position } if channel.is_proven() => {
@@ -304,6 +316,13 @@ impl Intake {
         self.freshness.anchored(anchor, now);
     }
 
+    /// Whether this says that it is a list of keys no newer than the one that
+    /// counts. Whoever signed it, there is nothing to learn from it.
+    fn knows_key_list(&self, signed: &wire::SignedUpdate) -> bool {
+        let body = wire::Update::decode(signed.payload.as_slice()).ok().and_then(|it| it.body);
+        matches!(body, Some(wire::update::Body::Keys(it)) if it.serial <= self.verifier.key_serial())
+    }
+
     fn learn<H: Host>(
         &mut self,
         plugin: &Plugin<H>,
@@ -317,6 +336,8 @@ impl Intake {
             self.key_chain.remove(0);
         }
         self.key_chain.push(signed.encode_to_vec());
+        // A VM that begins later cannot read a base that a retired key signed.
+        self.wants_manifest |= self.head.is_some();
         // Workers that do not learn them cannot read what comes, and deny.
         let _ = plugin.cache.store_keys(&plugin.host, &self.key_chain);
         Taken::News
@@ -369,6 +390,11 @@ impl Intake {
             .and_then(|()| plugin.cache.advance_head(&plugin.host, Head { position, base }));
         self.stored(plugin, Head { position, base }, stored)?;
         self.base = Some(fetch.manifest);
+        if !self.key_chain.is_empty() {
+            // Another plugin may have written over it: whoever needed this base
+            // may need the keys, too.
+            let _ = plugin.cache.store_keys(&plugin.host, &self.key_chain);
+        }
         self.torn.clear();
         self.audited_to = 0;
         Ok(Taken::News)

@@ -285,6 +285,7 @@ impl Worker {
         if cas == self.seen_fresh {
             return;
         }
+        self.learn_keys(plugin);
         let Some(update) = self.verify(plugin, &fresh.heartbeat) else { return };
         // One that speaks of a state that this VM has not got yet is read again.
         if !matches!(update.body(), Body::Heartbeat { .. })
@@ -304,6 +305,7 @@ impl Worker {
             return;
         }
         self.seen_challenge = value.cas;
+        self.learn_keys(plugin);
         if let Some(update) = self.verify(plugin, &value.bytes)
             && let Body::Challenge(nonce) = update.body()
             && let Some(first) = nonce.0.first_chunk()
