@@ -207,7 +207,7 @@ impl<H: Host> Vm<H> {
     /// The headers of a request are there.
     pub fn request(&mut self, context: ContextId) -> Flow {
         self.serves = true;
-        self.catch_up(Look::IfSignalled);
+        self.catch_up();
         match request::handle(&self.plugin, &mut self.worker, Unknown::Ask) {
             Handled::Unknown(digest) => {
                 let now = clock::monotonic(&self.plugin.host);
@@ -287,11 +287,12 @@ impl<H: Host> Vm<H> {
     /// ended, and those that wait go on.
     fn wake(&mut self) {
         if self.works() {
-            let before = self.worker.challenge();
+            let before = (self.worker.challenge(), self.cut);
             self.worker.refresh(&self.plugin);
-            self.catch_up(Look::Always);
+            let moved = self.worker.sync(&self.plugin, Look::Always);
+            // A worker that says that it is there has also cut what it must.
             self.enforce();
-            if self.worker.challenge() != before
+            if (moved || (self.worker.challenge(), self.cut) != before)
                 && let Some(me) = self.identity
             {
                 self.publish_word(me);
@@ -300,9 +301,9 @@ impl<H: Host> Vm<H> {
     }
 
     /// Applies what is new in the cache, and says so.
-    fn catch_up(&mut self, look: Look) {
+    fn catch_up(&mut self) {
         if self.works()
-            && self.worker.sync(&self.plugin, look)
+            && self.worker.sync(&self.plugin, Look::IfSignalled)
             && let Some(me) = self.identity
         {
             self.publish_word(me);

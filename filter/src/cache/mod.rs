@@ -74,6 +74,10 @@ pub enum StoreError {
 #[error("the head of the cache cannot be read")]
 pub struct Unreadable;
 
+/// Changes of the trusted keys that the cache holds, for VMs that know the pinned
+/// ones.
+pub const MAX_KEY_CHAIN: usize = 16;
+
 /// Attempts at moving the head while others do.
 const ATTEMPTS: usize = 4;
 
@@ -169,7 +173,7 @@ impl Cache {
             wire::control_message::Message::Signed(signed) => Some(signed),
             wire::control_message::Message::Chunks(_) => None,
         });
-        Some((signed.collect(), value.cas))
+        Some((signed.take(MAX_KEY_CHAIN).collect(), value.cas))
     }
 
     /// Stores a challenge for every worker.

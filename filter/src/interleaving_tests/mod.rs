@@ -35,6 +35,9 @@ enum Step {
     Backup,
     /// The control plane forgets its deltas.
     Forget,
+    /// It signs with its next key, and says that this counts beside the last, or
+    /// alone.
+    Rotate(bool),
     /// The oldest message on one of the streams arrives.
     Deliver(usize),
     /// It arrives, and will again.
@@ -87,6 +90,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Burst),
         1 => Just(Step::Backup),
         3 => Just(Step::Forget),
+        2 => any::<bool>().prop_map(Step::Rotate),
         80 => nth.clone().prop_map(Step::Deliver),
         4 => nth.clone().prop_map(Step::Repeat),
         4 => nth.clone().prop_map(Step::Overtake),

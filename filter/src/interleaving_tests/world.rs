@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use kya_core::wire::{self, Status, change::Change as Wire, proxy_message::Message};
-use kya_core::{Decision, Position, Revision};
+use kya_core::{Decision, Position, Revision, Signer};
 
 use super::Step;
 use crate::host::{ContextId, StreamId};
 use crate::request::Flow;
 use crate::testing::{
     ControlPlane, HttpCall, Link, Standing, World as Driver, agent, filler, grant, held_by, sealed,
-    standing, token,
+    signer, standing, token,
 };
 
 pub(super) const WORKERS: usize = 3;
@@ -19,6 +19,9 @@ pub(super) const WORKERS: usize = 3;
 pub(super) const TOKENS: [(u8, u8); 4] = [(1, 1), (2, 2), (3, 1), (4, 2)];
 /// Other tokens, so that there are several chunks.
 const FILLERS: u32 = 300;
+
+/// As many changes of keys as a cache holds, or fewer.
+const MAX_ROTATIONS: u8 = 8;
 
 /// A request that goes on.
 struct Request {
@@ -45,6 +48,8 @@ pub(super) struct World {
     /// What was decided about agents in this epoch, and whether their tokens were
     /// ended.
     agents: BTreeMap<u8, (Status, bool)>,
+    /// How often the control plane has begun to sign with another key.
+    rotations: u8,
 }
 
 impl World {
@@ -62,6 +67,7 @@ impl World {
             denied: BTreeMap::new(),
             forever: BTreeSet::new(),
             agents: BTreeMap::new(),
+            rotations: 0,
         };
         world.note();
         world
@@ -94,6 +100,7 @@ impl World {
                 self.lose_streams();
                 self.note();
             }
+            Step::Rotate(alone) => self.rotate(alone),
             Step::Forget => self.driver.plane.forget_deltas(),
             Step::Deliver(nth) => drop(self.deliver(nth)),
             Step::Repeat(nth) => {
@@ -229,6 +236,18 @@ impl World {
             self.send_all(grant(9));
             self.denied.insert(self.driver.plane.position, denied.clone());
         }
+    }
+
+    fn rotate(&mut self, alone: bool) {
+        if self.rotations >= MAX_ROTATIONS {
+            return;
+        }
+        let key = |n| if n == 0 { signer() } else { Signer::from_seed([100 + n; 32]) };
+        let (last, next) = (key(self.rotations), key(self.rotations + 1));
+        self.rotations += 1;
+        let keys: &[&Signer] = if alone { &[&next] } else { &[&last, &next] };
+        let announced = self.driver.plane.rotate(key(self.rotations), keys);
+        self.push(announced);
     }
 
     fn send_all(&mut self, record: Wire) {

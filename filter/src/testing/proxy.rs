@@ -142,6 +142,11 @@ impl Proxy {
         self.0.streams.borrow().len()
     }
 
+    /// How many messages wait in queues.
+    pub(crate) fn queued(&self) -> usize {
+        self.0.queues.borrow().iter().map(|queue| queue.messages.len()).sum()
+    }
+
     /// The VM that opened a stream, if the stream is still open.
     pub(crate) fn owner_of(&self, stream: StreamId) -> Option<usize> {
         let streams = self.0.streams.borrow();

@@ -170,13 +170,6 @@ impl World {
         }
     }
 
-    /// Somebody signs this and sends it on the stream.
-    pub(crate) fn push_body(&mut self, body: Body) {
-        let signed = self.plane.sign(body);
-        self.push(&signed);
-        self.exchange();
-    }
-
     /// A message arrives on a stream, whatever the network is like.
     pub(crate) fn send(&mut self, id: StreamId, message: &wire::ControlMessage) {
         self.send_bytes(id, &message.encode_to_vec());
@@ -298,22 +291,6 @@ impl World {
             response.messages.iter().for_each(|message| self.count(message));
         }
         self.vms[vm].answer_http(call.id, 200, &body);
-        self.settle(vm);
-    }
-
-    /// The oldest held call, answered with this.
-    #[track_caller]
-    pub(crate) fn respond_with(&mut self, status: u16, body: &[u8]) {
-        let (vm, call) = self.called.pop_front().expect("no call is held");
-        self.vms[vm].answer_http(call.id, status, body);
-        self.settle(vm);
-    }
-
-    /// The oldest held call finds no answer.
-    #[track_caller]
-    pub(crate) fn fail_call(&mut self) {
-        let (vm, call) = self.called.pop_front().expect("no call is held");
-        self.vms[vm].fail_http(call.id);
         self.settle(vm);
     }
 

@@ -8,7 +8,11 @@ use crate::testing::{Link, World, agent, revision};
 
 mod chunks;
 mod convergence;
+mod flood;
 mod freshness;
+mod in_flight;
+mod introspection;
+mod keys;
 mod leadership;
 mod meddling;
 mod opening;

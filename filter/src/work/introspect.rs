@@ -203,9 +203,16 @@ impl Introspections {
         }
     }
 
-    /// Whether any request waits.
+    /// Whether nothing is waited for.
     pub fn is_idle(&self) -> bool {
-        self.waiting == 0
+        self.waiting == 0 && self.awaited.is_empty()
+    }
+
+    /// How much is remembered: questions, tokens that are waited for, requests, and
+    /// tokens that do not exist.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> [usize; 4] {
+        [self.asked.len(), self.awaited.len(), self.waiting, self.unknown.len()]
     }
 
     fn release(&mut self, requests: Vec<ContextId>) -> Settled {

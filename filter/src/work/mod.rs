@@ -7,13 +7,15 @@ pub mod base;
 pub mod cut;
 pub mod in_flight;
 pub mod introspect;
+mod news;
+mod refresh;
 pub mod slot;
 
 use std::time::Duration;
 
 use kya_core::{
-    Authority, Body, Change, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
-    Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
+    Authority, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position, Request, Stop,
+    TokenTable as _, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
 };
 
 use crate::cache::records::Head;
@@ -24,6 +26,7 @@ use crate::host::{Host, LogLevel, Refused};
 use crate::vm::Plugin;
 use base::{Base, Tokens};
 use cut::Subject;
+pub use news::News;
 pub use slot::{SLOT_EXPIRY_NANOS, SlotHolder};
 
 /// Tokens are kept for so long after they expired, to be denied as expired.
@@ -58,18 +61,6 @@ pub struct Worker {
     challenge: u64,
     swept_to: Option<Fingerprint>,
     news: News,
-}
-
-/// What changed since somebody asked last.
-#[derive(Debug, Default, Clone, PartialEq)]
-pub enum News {
-    /// Nothing.
-    #[default]
-    None,
-    /// These records.
-    Changes(Vec<Change>),
-    /// Anything may have.
-    Everything,
 }
 
 /// How a VM looks for news in the cache.
@@ -274,66 +265,12 @@ impl Worker {
         after != before || (rebased && !self.wants_base(&head))
     }
 
-    /// Reads which keys count, how fresh the state is, and what the workers are
-    /// asked to show.
-    pub fn refresh<H: Host>(&mut self, plugin: &Plugin<H>) {
-        self.learn_keys(plugin);
-        self.read_fresh(plugin);
-        self.read_challenge(plugin);
-    }
-
-    fn read_fresh<H: Host>(&mut self, plugin: &Plugin<H>) {
-        let Some((fresh, cas)) = plugin.cache.fresh(&plugin.host) else { return };
-        if cas == self.seen_fresh {
-            return;
-        }
-        let Some(update) = self.verify(plugin, &fresh.heartbeat) else { return };
-        // One that speaks of a state that this VM has not got yet is read again.
-        if !matches!(update.body(), Body::Heartbeat { .. })
-            || self.position() < Some(update.position())
-        {
-            return;
-        }
-        self.seen_fresh = cas;
-        let now = clock::monotonic(&plugin.host);
-        self.freshness.anchored(fresh.anchor, now);
-        self.freshness.heard(update.issued(), now);
-    }
-
-    fn read_challenge<H: Host>(&mut self, plugin: &Plugin<H>) {
-        let Some(value) = plugin.cache.challenge(&plugin.host) else { return };
-        if value.cas == self.seen_challenge {
-            return;
-        }
-        self.seen_challenge = value.cas;
-        if let Some(update) = self.verify(plugin, &value.bytes)
-            && let Body::Challenge(nonce) = update.body()
-            && let Some(first) = nonce.0.first_chunk()
-        {
-            self.challenge = u64::from_le_bytes(*first);
-        }
-    }
-
     /// Forgets some of the tokens that expired long ago. Successive calls get
     /// round to all of them.
     pub fn sweep<H: Host>(&mut self, plugin: &Plugin<H>) {
         let now = UnixMillis(plugin.host.now_nanos() / NANOS_PER_MILLI).seconds();
         let horizon = UnixSeconds(now.0.saturating_sub(EXPIRED_KEPT_SECONDS));
         self.swept_to = self.authority.forget_expired(horizon, self.swept_to, SWEPT);
-    }
-
-    fn learn_keys<H: Host>(&mut self, plugin: &Plugin<H>) {
-        let Some((chain, cas)) = plugin.cache.keys(&plugin.host) else { return };
-        if cas == self.seen_keys {
-            return;
-        }
-        self.seen_keys = cas;
-        for signed in chain {
-            // One that was learnt before may be signed by a key that is retired.
-            if let Ok(update) = self.verifier.verify_signed(&signed) {
-                self.verifier.learn(&update);
-            }
-        }
     }
 
     /// Whether the cache has another base than this worker, and no older one.
@@ -391,19 +328,6 @@ impl Worker {
             .verify(bytes)
             .inspect_err(|error| plugin.metrics.update_rejected(&plugin.host, error.cause()))
             .ok()
-    }
-}
-
-impl News {
-    /// Most changes that are kept apart; more are everything.
-    const MAX: usize = 8192;
-
-    fn add(&mut self, changes: &[Change]) {
-        match self {
-            Self::None => *self = Self::Changes(changes.to_vec()),
-            Self::Changes(known) if known.len() < Self::MAX => known.extend_from_slice(changes),
-            Self::Changes(_) | Self::Everything => *self = Self::Everything,
-        }
     }
 }
 
