@@ -56,6 +56,8 @@ pub struct Intake {
     /// A heartbeat that speaks of a position that the workers cannot have yet.
     early: Option<(Position, Vec<u8>)>,
     ahead_since: Option<Monotonic>,
+    /// How often something came that was missing.
+    steps: u64,
     /// A manifest is needed.
     pub wants_manifest: bool,
     /// The clocks are to be compared.
@@ -105,6 +107,7 @@ impl Intake {
             clock_ahead_millis: 0,
             early: None,
             ahead_since: None,
+            steps: 0,
             wants_manifest: false,
             wants_probe: false,
         };
@@ -166,6 +169,12 @@ impl Intake {
     /// Whether chunks are missing.
     pub fn is_fetching(&self) -> bool {
         self.fetch.is_some()
+    }
+
+    /// How often a manifest or a chunk came that was missing: while this grows, the
+    /// next may be asked for at once.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Whether chunks that were asked for do not come.
@@ -251,7 +260,10 @@ impl Intake {
     /// Takes chunks.
     pub fn chunks<H: Host>(&mut self, plugin: &Plugin<H>, chunks: &wire::Chunks) -> Outcome {
         let Some(fetch) = &mut self.fetch else { return Ok(Taken::Noted) };
-        match fetch.take(plugin, self.base.as_ref(), chunks) {
+        let before = fetch.missing();
+        let arrived = fetch.take(plugin, self.base.as_ref(), chunks);
+        self.steps = self.steps.saturating_add(u64::from(fetch.missing() < before));
+        match arrived {
             Err(error) => Err(refusal("not_stored", error.to_string())),
             Ok(Arrived::Unasked) => Ok(Taken::Noted),
             Ok(Arrived::Gone) => {
@@ -329,6 +341,7 @@ impl Intake {
         let before = self.fetch.take();
         let fetch = Fetch::new(offer, self.base.as_ref(), &self.torn, before.as_ref(), now);
         self.fetch = Some(fetch);
+        self.steps = self.steps.saturating_add(1);
         self.complete(plugin)
     }
 

@@ -145,7 +145,7 @@ impl Leader {
                 return false;
             }
         };
-        let mut news = false;
+        let (mut news, before) = (false, self.intake.steps());
         for message in messages {
             match self.take(plugin, message, &mut pulled) {
                 Some(more) => news |= more,
@@ -163,7 +163,7 @@ impl Leader {
         } else {
             self.intake.forget_request();
             let more = self.intake.is_fetching() || self.intake.have() < self.intake.position();
-            self.pull.ended(true, more && news);
+            self.pull.ended(true, more && self.intake.steps() > before);
         }
         self.ask(plugin, now);
         news
