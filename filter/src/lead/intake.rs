@@ -171,6 +171,13 @@ impl Intake {
         self.fetch.is_some()
     }
 
+    /// Whether it has heard of something that it does not have: chunks of a
+    /// manifest, or a newer position.
+    pub fn is_behind(&self) -> bool {
+        let head = self.head.map(|head| head.position);
+        self.is_fetching() || self.early.as_ref().is_some_and(|(at, _)| head < Some(*at))
+    }
+
     /// How often a manifest or a chunk came that was missing: while this grows, the
     /// next may be asked for at once.
     pub fn steps(&self) -> u64 {
