@@ -310,7 +310,7 @@ impl Leader {
             }
         }
         let streams = self.stream_is_proven();
-        if !streams && self.intake.wants_manifest {
+        if !streams && (self.intake.wants_manifest || self.intake.is_behind()) {
             self.pull.hurry();
         }
         if !self.pull.is_due(plugin, streams, now) {

@@ -344,7 +344,7 @@ impl Sidecar {
     }
 
     /// The control plane's clock runs as fast as the monotonic one.
-    fn set_clock(&self, control: &mut ControlPlane) {
+    pub fn set_clock(&self, control: &mut ControlPlane) {
         let since = self.proxy.monotonic() - self.started;
         control.unix_millis = START_MILLIS + since / 1_000_000;
     }

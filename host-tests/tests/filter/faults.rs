@@ -114,7 +114,9 @@ impl Trouble {
         self.sidecar.lose_all_streams();
         self.run(2_000);
         self.ask();
-        in_flight.map(|request| self.sidecar.proxy.finish(request));
+        for request in in_flight {
+            let _ = self.sidecar.proxy.finish(request);
+        }
     }
 
     /// The fault is over: everything comes right.

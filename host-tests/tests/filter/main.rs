@@ -11,6 +11,7 @@ mod faults;
 mod freshness;
 mod identity;
 mod in_flight;
+mod interleavings;
 mod introspection;
 mod leadership;
 mod load;
