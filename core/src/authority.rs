@@ -260,12 +260,19 @@ impl Authority {
         let tells = |standing: &Standing| kept(standing) != Standing::ACTIVE;
         let principals = self.principals.iter().filter(|(_, standing)| tells(standing));
         let agents = self.agents.iter().filter(|(_, agent)| tells(&agent.standing));
+        let capabilities = self.capabilities.iter().filter_map(|(id, actions)| {
+            let actions = actions.iter().filter(|(_, standing)| tells(standing));
+            let actions: BTreeMap<_, _> =
+                actions.map(|(action, standing)| (action.clone(), kept(standing))).collect();
+            (!actions.is_empty()).then_some((*id, actions))
+        });
         let mut fresh = Self {
             fleet: kept(&self.fleet),
             principals: principals.map(|(id, standing)| (*id, kept(standing))).collect(),
             agents: agents
                 .map(|(id, agent)| (*id, Agent { standing: kept(&agent.standing), ..*agent }))
                 .collect(),
+            capabilities: capabilities.collect(),
             tokens: self.tokens.clone(),
             ..Self::default()
         };

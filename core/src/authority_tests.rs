@@ -105,6 +105,39 @@ fn a_revocation_is_remembered_even_while_a_base_does_not_know_the_agent() {
 }
 
 #[test]
+fn a_revoked_capability_stays_revoked_whatever_a_base_says() {
+    let capability = |action: &str, status: OnWire, not_before_unix_seconds| {
+        let standing = wire::Standing { not_before_unix_seconds, ..Default::default() };
+        let standing = Some(wire::Standing { status: status.into(), ..standing });
+        Wire::Capability(wire::Capability { agent_id: vec![1; 16], action: action.into(), standing })
+    };
+    let mut authority = synced();
+    let decided = [
+        capability("charge", OnWire::Revoked, 0),
+        capability("read", OnWire::Active, 500),
+        capability("list", OnWire::Suspended, 0),
+    ];
+    authority.apply(&delta(1, 6, decided)).unwrap();
+    for records in [
+        vec![active(1), Wire::Grant(grant(1))],
+        vec![active(1), Wire::Grant(grant(1)), capability("charge", OnWire::Active, 0)],
+    ] {
+        let authority = authority.reloaded(at(2, 1), checked(records)).unwrap();
+        let token = TokenEntry {
+            grant: GrantIndex::new(1).unwrap(),
+            issued: UnixSeconds(100),
+            expires: UnixSeconds(1_000),
+            revoked: false,
+        };
+        let reason = |action| authority.check(&token, Some(action)).map_err(|stop| stop.reason);
+        assert_eq!(reason("charge"), Err(DenyReason::CapabilityRevoked));
+        assert_eq!(reason("read"), Err(DenyReason::TokenSuperseded));
+        assert_eq!(reason("list"), Ok(agent_id(1)));
+        assert!(authority.check(&token, None).is_err());
+    }
+}
+
+#[test]
 fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
     let mut authority = synced();
     let standing = |status: OnWire, not_before_unix_seconds| {
