@@ -175,9 +175,12 @@ fn a_base_takes_over_the_tokens_that_it_holds() {
 #[test]
 fn expired_tokens_are_forgotten_in_bounded_steps_and_no_others() {
     let mut authority = synced();
-    let tokens =
-        (1..=9).map(|n| Wire::Token(wire::Token { expires_unix_seconds: n.into(), ..token(n, 1) }));
-    authority.apply(&delta(1, 6, tokens)).unwrap();
+    let expiring = |n: u8| {
+        let expires_unix_seconds = n.into();
+        Wire::Token(wire::Token { revoked: true, expires_unix_seconds, ..token(n, 1) })
+    };
+    authority.apply(&delta(1, 6, (1..=9).map(expiring))).unwrap();
+    authority.rebase(at(1, 6));
     let (mut cursor, mut steps) = (None, 0);
     loop {
         cursor = authority.forget_expired(UnixSeconds(4), cursor, 4);
@@ -188,6 +191,18 @@ fn expired_tokens_are_forgotten_in_bounded_steps_and_no_others() {
     }
     assert_eq!((authority.token_count(), steps), (6, 3));
     assert!((4..=9).all(|n| known(&authority, n).is_some()));
+}
+
+#[test]
+fn a_token_that_changed_after_the_base_is_not_forgotten_for_what_the_base_says_of_it() {
+    let mut authority = synced();
+    // In the base, it expires at second 1000; it is replaced, and expires sooner.
+    let sooner = Wire::Token(wire::Token { expires_unix_seconds: 200, ..token(9, 1) });
+    authority.apply(&delta(1, 6, [sooner])).unwrap();
+    assert_eq!(authority.forget_expired(UnixSeconds(201), None, 9), None);
+    assert_eq!(known(&authority, 9).map(|it| it.expires), Some(UnixSeconds(200)));
+    authority.rebase(at(1, 6));
+    assert_eq!(known(&authority, 9), None, "the base says so, too");
 }
 
 proptest! {
