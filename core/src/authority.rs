@@ -29,6 +29,8 @@ const MAX_REMEMBERED: usize = 65_536;
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
     position: Option<Position>,
+    /// Every token that changed up to here is in the table, as it is now.
+    base: Revision,
     fleet: Standing,
     principals: HashMap<PrincipalId, Standing>,
     agents: HashMap<AgentId, Agent>,
@@ -100,7 +102,8 @@ impl Authority {
         {
             return Err(ApplyError::NotNewer { have, got: position });
         }
-        let mut fresh = Self { position: Some(position), ..self.irrevocable() };
+        let mut fresh =
+            Self { position: Some(position), base: position.revision, ..self.irrevocable() };
         for record in records {
             fresh.take(record, position.revision);
         }
@@ -127,6 +130,7 @@ impl Authority {
     /// A base at this position is at hand, with every token that changed up to
     /// it: they need not be kept here any more, except that they were revoked.
     pub fn rebase(&mut self, base: Position) {
+        self.base = base.revision;
         self.tokens.retain(|_, changed| changed.at > base.revision || changed.entry.revoked);
         let surplus = self.tokens.len().saturating_sub(MAX_REMEMBERED);
         if surplus > 0 {
@@ -140,7 +144,8 @@ impl Authority {
     }
 
     /// Forgets tokens that expired before `horizon`, looking at no more than
-    /// `limit` after `cursor`. Returns where to go on.
+    /// `limit` after `cursor`. Returns where to go on. One that changed after the
+    /// base is kept: the base may say that it expires later, or was not revoked.
     pub fn forget_expired(
         &mut self,
         horizon: UnixSeconds,
@@ -153,9 +158,12 @@ impl Authority {
             .tokens
             .range((from, Unbounded))
             .take(limit)
-            .map(|(fingerprint, changed)| (*fingerprint, changed.entry.expires < horizon))
+            .map(|(fingerprint, changed)| {
+                let settled = changed.at <= self.base;
+                (*fingerprint, settled && changed.entry.expires < horizon)
+            })
             .collect();
-        for (fingerprint, _) in looked.iter().filter(|(_, expired)| *expired) {
+        for (fingerprint, _) in looked.iter().filter(|(_, forgotten)| *forgotten) {
             self.tokens.remove(fingerprint);
         }
         looked.last().filter(|_| looked.len() == limit).map(|(fingerprint, _)| *fingerprint)
@@ -262,9 +270,9 @@ impl Authority {
         let agents = self.agents.iter().filter(|(_, agent)| tells(&agent.standing));
         let capabilities = self.capabilities.iter().filter_map(|(id, actions)| {
             let actions = actions.iter().filter(|(_, standing)| tells(standing));
-            let kept: BTreeMap<_, _> =
+            let actions: BTreeMap<_, _> =
                 actions.map(|(action, standing)| (action.clone(), kept(standing))).collect();
-            (!kept.is_empty()).then_some((*id, kept))
+            (!actions.is_empty()).then_some((*id, actions))
         });
         let mut fresh = Self {
             fleet: kept(&self.fleet),

@@ -105,11 +105,10 @@ fn a_revocation_is_remembered_even_while_a_base_does_not_know_the_agent() {
 }
 
 #[test]
-fn what_was_decided_of_a_capability_outlives_a_base_that_does_not_know_it() {
-    let capability = |status: OnWire, not_before_unix_seconds| {
+fn a_revoked_capability_stays_revoked_whatever_a_base_says() {
+    let capability = |action: &str, status: OnWire, not_before_unix_seconds| {
         let standing = wire::Standing { not_before_unix_seconds, ..Default::default() };
         let standing = Some(wire::Standing { status: status.into(), ..standing });
-        let action = if status == OnWire::Revoked { "pay" } else { "read" };
         Wire::Capability(wire::Capability {
             agent_id: vec![1; 16],
             action: action.into(),
@@ -117,44 +116,29 @@ fn what_was_decided_of_a_capability_outlives_a_base_that_does_not_know_it() {
         })
     };
     let mut authority = synced();
-    let decided = [capability(OnWire::Revoked, 0), capability(OnWire::Active, 500)];
+    let decided = [
+        capability("charge", OnWire::Revoked, 0),
+        capability("read", OnWire::Active, 500),
+        capability("list", OnWire::Suspended, 0),
+    ];
     authority.apply(&delta(1, 6, decided)).unwrap();
-    let records = checked([active(1), Wire::Grant(grant(1))]);
-    let authority = authority.reloaded(at(2, 1), records).unwrap();
-    let entry = TokenEntry {
-        grant: GrantIndex::new(1).unwrap(),
-        issued: UnixSeconds(500),
-        expires: UnixSeconds(1_000),
-        revoked: false,
-    };
-    let denied = |action| authority.check(&entry, Some(action)).unwrap_err().reason;
-    assert_eq!(denied("pay"), DenyReason::CapabilityRevoked);
-    assert_eq!(denied("read"), DenyReason::TokenSuperseded);
-    assert_eq!(authority.check(&entry, Some("write")), Ok(agent_id(1)));
-}
-
-#[test]
-fn a_capability_that_was_revoked_stays_so_in_a_base_that_does_not_say_it() {
-    let mut authority = synced();
-    let capability = |action: &str, status: OnWire| {
-        let standing = Some(wire::Standing { status: status.into(), ..Default::default() });
-        let (agent_id, action) = (vec![1; 16], action.to_owned());
-        Wire::Capability(wire::Capability { agent_id, action, standing })
-    };
-    let changes = [capability("pay", OnWire::Revoked), capability("read", OnWire::Suspended)];
-    authority.apply(&delta(1, 6, changes)).unwrap();
-    let records = checked([active(1), Wire::Grant(grant(1))]);
-    let authority = authority.reloaded(at(2, 1), records).unwrap();
-    let entry = TokenEntry {
-        grant: GrantIndex::new(1).unwrap(),
-        issued: UnixSeconds(100),
-        expires: UnixSeconds(1_000),
-        revoked: false,
-    };
-    let reason = |action| authority.check(&entry, action).map_err(|stop| stop.reason);
-    assert_eq!(reason(Some("pay")), Err(DenyReason::CapabilityRevoked));
-    assert_eq!(reason(Some("read")), Ok(agent_id(1)), "a suspension is the base's to say");
-    assert_eq!(reason(None), Err(DenyReason::CapabilityRevoked));
+    for records in [
+        vec![active(1), Wire::Grant(grant(1))],
+        vec![active(1), Wire::Grant(grant(1)), capability("charge", OnWire::Active, 0)],
+    ] {
+        let authority = authority.reloaded(at(2, 1), checked(records)).unwrap();
+        let token = TokenEntry {
+            grant: GrantIndex::new(1).unwrap(),
+            issued: UnixSeconds(100),
+            expires: UnixSeconds(1_000),
+            revoked: false,
+        };
+        let reason = |action| authority.check(&token, Some(action)).map_err(|stop| stop.reason);
+        assert_eq!(reason("charge"), Err(DenyReason::CapabilityRevoked));
+        assert_eq!(reason("read"), Err(DenyReason::TokenSuperseded));
+        assert_eq!(reason("list"), Ok(agent_id(1)));
+        assert!(authority.check(&token, None).is_err());
+    }
 }
 
 #[test]
@@ -195,9 +179,12 @@ fn a_base_takes_over_the_tokens_that_it_holds() {
 #[test]
 fn expired_tokens_are_forgotten_in_bounded_steps_and_no_others() {
     let mut authority = synced();
-    let tokens =
-        (1..=9).map(|n| Wire::Token(wire::Token { expires_unix_seconds: n.into(), ..token(n, 1) }));
-    authority.apply(&delta(1, 6, tokens)).unwrap();
+    let expiring = |n: u8| {
+        let expires_unix_seconds = n.into();
+        Wire::Token(wire::Token { revoked: true, expires_unix_seconds, ..token(n, 1) })
+    };
+    authority.apply(&delta(1, 6, (1..=9).map(expiring))).unwrap();
+    authority.rebase(at(1, 6));
     let (mut cursor, mut steps) = (None, 0);
     loop {
         cursor = authority.forget_expired(UnixSeconds(4), cursor, 4);
@@ -208,6 +195,18 @@ fn expired_tokens_are_forgotten_in_bounded_steps_and_no_others() {
     }
     assert_eq!((authority.token_count(), steps), (6, 3));
     assert!((4..=9).all(|n| known(&authority, n).is_some()));
+}
+
+#[test]
+fn a_token_that_changed_after_the_base_is_not_forgotten_for_what_the_base_says_of_it() {
+    let mut authority = synced();
+    // In the base, it expires at second 1000; it is replaced, and expires sooner.
+    let sooner = Wire::Token(wire::Token { expires_unix_seconds: 200, ..token(9, 1) });
+    authority.apply(&delta(1, 6, [sooner])).unwrap();
+    assert_eq!(authority.forget_expired(UnixSeconds(201), None, 9), None);
+    assert_eq!(known(&authority, 9).map(|it| it.expires), Some(UnixSeconds(200)));
+    authority.rebase(at(1, 6));
+    assert_eq!(known(&authority, 9), None, "the base says so, too");
 }
 
 proptest! {

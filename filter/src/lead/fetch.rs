@@ -77,11 +77,6 @@ impl Fetch {
         Self { position, image, manifest, signed, missing, asked, asked_over, progress: now }
     }
 
-    /// How many chunks are missing.
-    pub fn missing(&self) -> usize {
-        self.missing.len()
-    }
-
     /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
