@@ -1,7 +1,7 @@
 //! The connected proxies, what each of their workers says it has applied, and
 //! the proxies that are connected no more.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::Limits;
+use super::challenges::{Asked, Challenge};
 use super::departed::{Departed, DepartedList};
+use super::worker::{Applied, Worker};
 use crate::nodes::NodeName;
 use crate::time::{Clock, UnixMicros};
 
 /// Workers of one proxy.
 pub(super) const MAX_WORKERS: usize = 128;
-/// Positions remembered for each worker, newest last.
-const HISTORY: usize = 64;
 
 /// How a proxy is told what is new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,31 +60,11 @@ pub struct Node {
     pub workers: BTreeMap<u32, Worker>,
     /// When it last reported or pulled, or began, on both clocks.
     pub last_seen: (Instant, UnixMicros),
-}
-
-/// A worker of a proxy.
-#[derive(Debug, Clone)]
-pub struct Worker {
-    /// Random identity of the VM that holds the slot.
-    pub instance: u64,
-    /// The first 8 bytes of the nonce of the last challenge that it has read.
-    pub challenge: u64,
-    /// Age of the state that it decided by when it last reported.
-    pub state_age: Duration,
-    /// Requests that it has cut because their agent was stopped.
-    pub cut: u64,
-    history: VecDeque<Applied>,
-}
-
-/// A position that a worker has said it decides by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
-    /// The position.
-    pub position: Position,
-    /// When it applied it, by the proxy's clock, in nanoseconds since 1970.
-    pub applied_unix_nanos: u64,
-    /// When that was heard here, on the monotonic and on the wall clock.
-    pub arrived: (Instant, UnixMicros),
+    /// How far its wall clock is ahead of this one, in milliseconds, as it says
+    /// with its reports.
+    pub clock_ahead_millis: Option<i64>,
+    /// What it was asked to show.
+    pub(super) asked: Asked,
 }
 
 /// Why a report was not taken.
@@ -106,6 +86,8 @@ pub(super) struct Taken {
     pub(super) moved: Vec<Revision>,
     /// What cannot be: slots, and positions that nobody was ever sent.
     pub(super) impossible: Vec<(u32, Position)>,
+    /// Challenges that every worker has answered by now.
+    pub(super) answered: usize,
 }
 
 /// Every connected proxy.
@@ -228,11 +210,19 @@ impl Nodes {
         &self,
         look: impl FnOnce(&mut dyn Iterator<Item = &Node>, Vec<Departed>) -> T,
     ) -> T {
+        self.inspect_keyed(|nodes, departed| look(&mut nodes.map(|(_, node)| node), departed))
+    }
+
+    /// The same with the place of each in the table.
+    pub(super) fn inspect_keyed<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = (Key, &Node)>, Vec<Departed>) -> T,
+    ) -> T {
         let now = self.now();
         let mut open = self.open();
         open.expire(now, self.patience);
         let departed = open.departed.list(now.0);
-        look(&mut open.nodes.values(), departed)
+        look(&mut open.nodes.iter().map(|(key, node)| (*key, node)), departed)
     }
 
     /// Takes a report, or refuses it whole. `newest` is the newest position that
@@ -263,6 +253,7 @@ impl Nodes {
             return Err(ReportError::TooManyWorkers(workers));
         }
         node.last_seen = arrived;
+        node.clock_ahead_millis = Some(report.clock_ahead_millis);
         if report.complete {
             node.workers.retain(|slot, _| slots.contains_key(slot));
         }
@@ -272,22 +263,57 @@ impl Nodes {
             if worker.instance != state.instance {
                 *worker = Worker::new(state.instance);
             }
-            worker.challenge = state.challenge;
-            worker.state_age = Duration::from_millis(state.state_age_millis);
-            worker.cut = state.cut;
+            worker.says(state);
             let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
             if position > newest {
                 taken.impossible.push((slot, position));
+                worker.answer = None;
                 continue;
             }
             let applied_unix_nanos = state.applied_unix_nanos;
-            if worker.applied(Applied { position, applied_unix_nanos, arrived }) {
+            let applied = Applied { position, applied_unix_nanos, arrived };
+            if worker.applied(applied) {
                 taken.moved.push(position.revision);
             }
+            if let Some(challenge) = node.asked.by_word(state.challenge) {
+                worker.answered(&challenge, &applied);
+            }
         }
+        taken.answered = node.settle();
         drop(open);
         self.changed();
         Ok(taken)
+    }
+
+    /// Has each of the proxies that `whom` picks challenged, and says which
+    /// those are.
+    pub(super) fn ask(
+        &self,
+        challenge: &Arc<Challenge>,
+        whom: impl Fn(Key, &Node) -> bool,
+    ) -> Vec<Key> {
+        let now = self.now();
+        let mut open = self.open();
+        open.expire(now, self.patience);
+        let asked = open.nodes.iter().filter(|(key, node)| whom(**key, node));
+        asked.inspect(|(_, node)| node.asked.ask(challenge)).map(|(key, _)| *key).collect()
+    }
+
+    /// How a proxy is told, if it is there still.
+    pub(super) fn transport(&self, key: Key) -> Option<Transport> {
+        self.open().nodes.get(&key).map(|node| node.proxy.transport)
+    }
+
+    /// The challenge that a proxy is to be sent now, if there is one, and how many
+    /// earlier ones it has not answered within `patience`.
+    pub(super) fn send_challenge(
+        &self,
+        key: Key,
+        patience: impl Fn(Transport) -> Duration,
+    ) -> Option<(Arc<Challenge>, usize)> {
+        let mut open = self.open();
+        let node = open.nodes.get_mut(&key)?;
+        node.asked.send(patience(node.proxy.transport))
     }
 
     fn now(&self) -> (Instant, UnixMicros) {
@@ -304,6 +330,14 @@ impl Nodes {
     }
 }
 
+impl Node {
+    /// Settles the challenges that every worker has answered.
+    fn settle(&mut self) -> usize {
+        let answers = self.workers.values().map(|worker| Some(worker.answer.as_ref()?.number));
+        answers.min().flatten().map_or(0, |number| self.asked.settle(number))
+    }
+}
+
 impl Connected {
     /// Where another stream comes from that had this one's `node.id` before it,
     /// and is open still.
@@ -312,6 +346,16 @@ impl Connected {
         let own = open.nodes.get(&self.key)?;
         let mut older = open.nodes.range(..self.key).map(|(_, node)| &node.proxy);
         older.find(|proxy| proxy.node_id == own.proxy.node_id).map(|proxy| proxy.peer)
+    }
+
+    /// Changes when there is a challenge to send.
+    pub(super) fn challenges(&self) -> watch::Receiver<Option<Arc<Challenge>>> {
+        let open = self.nodes.open();
+        // It is there until this is dropped.
+        open.nodes
+            .get(&self.key)
+            .map(|node| node.asked.subscribe())
+            .unwrap_or_else(|| watch::channel(None).1)
     }
 
     /// Where it is in the table.
@@ -337,7 +381,8 @@ impl Open {
         let key = Key(self.next);
         self.next = self.next.wrapping_add(1);
         self.departed.is_back(&proxy.node_id);
-        self.nodes.insert(key, Node { proxy, workers: BTreeMap::new(), last_seen });
+        let (workers, clock_ahead_millis, asked) = Default::default();
+        self.nodes.insert(key, Node { proxy, workers, last_seen, clock_ahead_millis, asked });
         key
     }
 
@@ -349,14 +394,15 @@ impl Open {
         };
         let gone: Vec<_> = self.nodes.extract_if(.., gone).collect();
         for (_, node) in gone {
-            self.leave(node.proxy.node_id, (node.last_seen.0, node.last_seen.1));
+            self.leave(node.proxy, node.last_seen);
         }
     }
 
     /// A proxy has left, unless it is connected otherwise.
-    fn leave(&mut self, node_id: String, at: (Instant, UnixMicros)) {
+    fn leave(&mut self, proxy: Proxy, at: (Instant, UnixMicros)) {
+        let Proxy { node_id, registration, .. } = proxy;
         if !self.nodes.values().any(|node| node.proxy.node_id == node_id) {
-            self.departed.left(node_id, at);
+            self.departed.left(node_id, registration, at);
         }
     }
 }
@@ -366,46 +412,10 @@ impl Drop for Connected {
         let now = self.nodes.now();
         let mut open = self.nodes.open();
         if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key) {
-            open.leave(proxy.node_id, now);
+            open.leave(proxy, now);
         }
         drop(open);
         self.nodes.changed();
-    }
-}
-
-impl Worker {
-    fn new(instance: u64) -> Self {
-        let state_age = Duration::ZERO;
-        Self { instance, challenge: 0, state_age, cut: 0, history: VecDeque::new() }
-    }
-
-    /// True when it moved on from an earlier position.
-    fn applied(&mut self, applied: Applied) -> bool {
-        match self.history.back() {
-            Some(last) if last.position == applied.position => return false,
-            // It went back, so what it said before no longer holds.
-            Some(last) if last.position > applied.position => self.history.clear(),
-            _ => {}
-        }
-        let moved = !self.history.is_empty();
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(applied);
-        moved
-    }
-
-    /// What it decides by now. `None` if it has not said anything that can be.
-    pub fn newest(&self) -> Option<Applied> {
-        self.history.back().copied()
-    }
-
-    /// The first report by which it had applied `position`. A position in a later
-    /// epoch is a later one, whatever its revision.
-    pub(super) fn acknowledged(&self, position: Position) -> Option<Applied> {
-        let reached = |applied: &&Applied| applied.position >= position;
-        self.newest().as_ref().filter(reached)?;
-        self.history.iter().find(reached).copied()
     }
 }
 

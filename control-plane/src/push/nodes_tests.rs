@@ -1,6 +1,7 @@
 use super::*;
 use crate::push::acknowledgements::Acknowledgements;
 use crate::push::timeline::Timeline;
+use crate::push::worker::HISTORY;
 use crate::store::Committed;
 use crate::time::SystemClock;
 
