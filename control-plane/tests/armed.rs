@@ -259,6 +259,15 @@ async fn whoever_does_not_answer_the_challenge_on_demand_is_not_armed_by_an_earl
 }
 
 #[tokio::test]
+async fn whoever_is_silent_was_sent_the_challenge_all_the_same() {
+    let plane = ControlPlane::start_with(quiet()).await;
+    let _proxy = armed_proxy(&plane, "sidecar").await;
+    let proof = challenge(&plane, json!({ "wait_ms": 400 })).await;
+    let why = proof["nodes"][0]["armed"]["why"].text();
+    assert!(why.starts_with("worker 0 has not answered the challenge of "), "{why}");
+}
+
+#[tokio::test]
 async fn a_proxy_that_leaves_has_proved_nothing() {
     let plane = ControlPlane::start_with(quiet()).await;
     let mut proxy = armed_proxy(&plane, "sidecar").await;

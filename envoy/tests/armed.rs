@@ -42,7 +42,7 @@ async fn an_envoy_is_armed_while_its_workers_answer_and_not_a_moment_longer_than
     let proof = challenge(&fleet).await?;
     ensure!(!proof.armed && proof.nodes[0].armed.state == "stale", "{proof:?}");
     let why = proof.nodes[0].armed.why.clone().unwrap_or_default();
-    ensure!(why.contains("has not answered the challenge of"), "{why}");
+    ensure!(why.contains("has not answered the challenge of"), "{proof:?}");
     // And it decides by what was newest before.
     let why = is(&fleet, "stale").await?;
     ensure!(why.contains("decides by revision 0, 1 behind since"), "{why}");

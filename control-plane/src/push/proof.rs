@@ -92,10 +92,12 @@ impl Push {
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return Ok(proof) },
-                () = tokio::time::sleep_until(deadline) => return Ok(proof),
-                () = hurry.cancelled() => return Ok(proof),
+                () = tokio::time::sleep_until(deadline) => break,
+                () = hurry.cancelled() => break,
             }
         }
+        // Time has passed, and the challenge was sent, without a change.
+        Ok(self.look(&keys, &challenge))
     }
 
     /// What is proved about every proxy that is connected, in the order of
