@@ -125,7 +125,7 @@ fn disconnected(acks: &Acknowledgements) -> Vec<String> {
         .disconnected
         .iter()
         .take(MAX_LISTED)
-        .map(|Disconnected { node_id, since }| {
+        .map(|Disconnected { node_id, since, .. }| {
             let (name, since) = (printable(node_id), printable(since));
             format!(
                 "Not connected: proxy {name} since {since}: it decides by the last state it received"

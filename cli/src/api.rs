@@ -141,6 +141,8 @@ pub(crate) struct Registration {
     /// Open streams. Only in a list.
     #[serde(default)]
     pub(crate) connected: u64,
+    /// Where no proxy has connected by it.
+    pub(crate) armed: Option<Armed>,
 }
 
 /// A registration, and this once its credential.
@@ -163,6 +165,26 @@ pub(crate) struct NodeChange {
 pub(crate) struct Disconnected {
     pub(crate) node_id: String,
     pub(crate) since: String,
+    pub(crate) registration: Option<String>,
+    #[serde(default)]
+    pub(crate) armed: Armed,
+}
+
+/// What is proved of a proxy.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Armed {
+    /// `armed`, `stale` or `unknown`.
+    pub(crate) state: String,
+    /// Why it is not armed.
+    pub(crate) why: Option<String>,
+}
+
+/// Of a server that does not speak of it.
+impl Default for Armed {
+    fn default() -> Self {
+        let why = Some("this control plane does not say".to_owned());
+        Self { state: "unknown".to_owned(), why }
+    }
 }
 
 /// A connected proxy.
@@ -170,21 +192,66 @@ pub(crate) struct Disconnected {
 pub(crate) struct Node {
     pub(crate) node_id: String,
     pub(crate) registration: String,
-    pub(crate) cluster: String,
     pub(crate) filter_version: String,
-    pub(crate) peer: String,
-    pub(crate) connected_at: String,
+    #[serde(default)]
+    pub(crate) armed: Armed,
+    /// How far its wall clock is ahead of the server's.
+    pub(crate) clock_ahead_ms: Option<i64>,
     pub(crate) workers: Vec<Worker>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Worker {
-    pub(crate) slot: u32,
     pub(crate) revision: u64,
-    /// Absent while it has reported nothing that can be.
-    pub(crate) applied_at: Option<String>,
     /// Revisions that it has not applied yet.
     pub(crate) behind: u64,
+    /// What is proved of the age of its state.
+    pub(crate) proved_age_ms: Option<u64>,
+}
+
+/// `POST /v1/challenges`.
+#[derive(Debug, Serialize)]
+pub(crate) struct NewChallenge<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) node_id: Option<&'a str>,
+    pub(crate) wait_ms: u64,
+}
+
+/// What came of a challenge.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Proof {
+    pub(crate) nonce: String,
+    pub(crate) challenged_at: String,
+    /// The newest revision that was pushed.
+    pub(crate) revision: u64,
+    pub(crate) epoch: u64,
+    /// Somebody was challenged, and each of them is armed.
+    pub(crate) armed: bool,
+    pub(crate) challenged: u64,
+    /// Of these, the proxies that have left since.
+    pub(crate) left: u64,
+    pub(crate) nodes: Vec<ProvedNode>,
+    #[serde(default)]
+    pub(crate) disconnected: Vec<Disconnected>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct ProvedNode {
+    pub(crate) node_id: String,
+    pub(crate) armed: Armed,
+    pub(crate) filter_version: String,
+    pub(crate) configuration_hash: Option<String>,
+    pub(crate) workers: Vec<ProvedWorker>,
+}
+
+/// What a worker has answered; nothing if it has not.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ProvedWorker {
+    pub(crate) slot: u32,
+    pub(crate) instance: String,
+    pub(crate) revision: Option<u64>,
+    pub(crate) state_age_ms: Option<u64>,
+    pub(crate) answered_after_ms: Option<f64>,
 }
 
 /// Who has acknowledged a revision.

@@ -12,8 +12,8 @@ use url::Url;
 use crate::output::Format;
 use crate::pubkey;
 use crate::values::{
-    parse_node_match, parse_node_name, parse_node_ttl, parse_server, parse_text, parse_timeout,
-    parse_ttl, parse_wait,
+    parse_node_id, parse_node_match, parse_node_name, parse_node_ttl, parse_server, parse_text,
+    parse_timeout, parse_ttl, parse_wait,
 };
 
 const EXAMPLES: &str = "\
@@ -23,14 +23,16 @@ Examples:
   kya token issue --agent AGENT_ID --ttl 8h
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
-  kya node list                                 # the connected proxies, and how current each is
+  kya node list                                 # the proxies, and whether each is armed
+  kya node challenge && echo all armed          # has every connected proxy prove it now
   kya -o json agent list --status revoked | jq -r '.agents[].agent_id'
 
 Exit codes:
   0  done
   1  the server refused, or answered with something else
   2  the command line is wrong; nothing was sent
-  3  the control plane cannot be reached, or did not answer in time";
+  3  the control plane cannot be reached, or did not answer in time
+  4  not every proxy that was challenged is armed (`kya node challenge`)";
 
 /// Revokes AI agents at the proxies that carry their traffic.
 #[derive(Debug, Parser)]
@@ -77,7 +79,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, value_enum, default_value = "table", value_name = "FORM")]
     pub(crate) output: Format,
 
-    /// How long to wait for an answer (for acknowledgements: besides `--wait`)
+    /// How long to wait for an answer (besides `--wait`, where there is one)
     #[arg(long, global = true, default_value = "10s", value_name = "TIME")]
     #[arg(value_parser = parse_timeout)]
     pub(crate) timeout: Duration,
@@ -231,11 +233,41 @@ Examples:
         #[arg(short, long)]
         quiet: bool,
     },
-    /// List the connected proxies, the revision each worker has applied, and the
-    /// registrations
+    /// List the proxies, whether each is armed and why not, and the registrations
+    #[command(after_help = "\
+Each connected proxy is challenged every 10 s. STATE is
+  armed    every worker has answered lately, and decides by what is newest
+  stale    it is connected, and one of its workers has not proved that: WHY says which
+  unknown  it is not connected, or was not challenged yet
+REVISION is the oldest that one of its workers decides by, AGE how old its state can be at most as
+far as is proved, CLOCK how far the proxy's clock is ahead (+) or behind (-).
+
+Example:
+  kya -o json node list | jq -r '.nodes[] | select(.armed.state != \"armed\") | .node_id'")]
     List {
         #[command(flatten)]
         page: Page<String>,
+    },
+    /// Have a proxy prove now that it is armed, or every connected one
+    #[command(after_help = "\
+It sends a signed random number, which every worker of the proxy must read and repeat, and returns
+when each has and decides by the newest revision, or after --wait. It changes nothing. One that
+pulls is asked by its next pull and answers by the one after: list it instead.
+
+The exit code is 0 only if somebody was challenged and everybody who was is armed, and 4 if not.
+Proxies that are not connected are not challenged: compare with those that you run.
+
+Examples:
+  kya node challenge                        # all that are connected
+  kya node challenge sidecar~10.0.0.7~web   # the Envoy whose node.id is that
+  kya node challenge --wait 2s >/dev/null || page-somebody")]
+    Challenge {
+        /// The Envoy `node.id` of the proxy [default: every connected one]
+        #[arg(value_parser = parse_node_id)]
+        node_id: Option<String>,
+        /// How long to wait for every worker's answer, up to 30s
+        #[arg(long, default_value = "5s", value_name = "TIME", value_parser = parse_wait)]
+        wait: Duration,
     },
     /// Shut out whoever presents this registration's credential, for ever
     #[command(after_help = "\

@@ -13,8 +13,8 @@ use serde_json::Value;
 use url::Url;
 
 use crate::api::{
-    Acknowledgements, Agent, AgentChange, Agents, IssuedToken, NewAgent, NewNode, NewToken,
-    NodeChange, Nodes, RegisteredNode, TokenChange, Tokens, Why,
+    Acknowledgements, Agent, AgentChange, Agents, IssuedToken, NewAgent, NewChallenge, NewNode,
+    NewToken, NodeChange, Nodes, Proof, RegisteredNode, TokenChange, Tokens, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -112,6 +112,25 @@ impl Client {
         self.post(&["nodes", name, "revoke"], why).await
     }
 
+    /// Answers when every proxy that is asked has proved that it is armed, or after
+    /// `wait`. It changes nothing, so that it can be repeated.
+    pub(crate) async fn challenge(
+        &self,
+        node_id: Option<&str>,
+        wait: Duration,
+    ) -> Result<Answer<Proof>, Error> {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let body = json(&NewChallenge { node_id, wait_ms })?;
+        let url = self.url(&["challenges"], &[]);
+        let asked = self.call(Method::POST, url, Some(body), self.timeout + wait).await;
+        asked.map_err(|error| match error {
+            Error::Unreachable { server, cause, explained, .. } => {
+                Error::Unreachable { server, cause, sent: false, explained }
+            }
+            error => error,
+        })
+    }
+
     /// Answers when every worker has acknowledged `revision`, or after `wait`.
     pub(crate) async fn acknowledgements(
         &self,
@@ -136,7 +155,7 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<Answer<T>, Error> {
-        let body = serde_json::to_vec(body).map_err(|error| Error::Usage(error.to_string()))?;
+        let body = json(body)?;
         self.call(Method::POST, self.url(path, &[]), Some(body), self.timeout).await
     }
 
@@ -213,6 +232,10 @@ impl Client {
     fn server(&self) -> String {
         self.server.as_str().trim_end_matches('/').to_owned()
     }
+}
+
+fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body).map_err(|error| Error::Usage(error.to_string()))
 }
 
 fn bearer(global: &Global) -> Result<HeaderValue, Error> {

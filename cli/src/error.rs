@@ -63,6 +63,9 @@ pub(crate) enum Error {
         /// Why the question failed.
         source: Box<Error>,
     },
+    /// Not every proxy that was challenged is armed, or none was.
+    #[error("{0}")]
+    NotArmed(String),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -81,7 +84,7 @@ impl Error {
     /// Exit code of a wrong command line.
     pub(crate) const USAGE: u8 = 2;
 
-    /// The exit code: 1 the server refused, 2 usage, 3 unreachable.
+    /// The exit code: 1 the server refused, 2 usage, 3 unreachable, 4 not armed.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => Self::USAGE,
@@ -90,6 +93,7 @@ impl Error {
             | Self::NotKya { .. }
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
+            Self::NotArmed(_) => 4,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -107,6 +111,7 @@ impl Error {
             Self::AcknowledgementUnknown { .. } => {
                 ("acknowledgement_unknown", "Committed, acknowledgement unknown")
             }
+            Self::NotArmed(_) => ("not_armed", "Not armed"),
             Self::Output(_) => ("output", "Result not written"),
         };
         json!({

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the whole program. Results go to `out`, everything else to `err`,
 //! and the number that comes back is the exit code: 0 done, 1 the server
-//! refused, 2 usage, 3 unreachable. With `-o json`, `out` gets exactly one JSON
+//! refused, 2 usage, 3 unreachable, 4 not every challenged proxy is armed. With `-o json`, `out` gets exactly one JSON
 //! document and an error is one problem document (RFC 9457) on `err`.
 
 mod acknowledgement;

@@ -68,6 +68,16 @@ pub(crate) fn parse_node_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Envoy's `node.id`.
+pub(crate) fn parse_node_id(text: &str) -> Result<String, String> {
+    match parse_node_match(text)? {
+        text if NodeCredential::parse(text.as_bytes()).is_ok() => {
+            Err("this is a credential, not the node.id of a proxy".to_owned())
+        }
+        text => Ok(text),
+    }
+}
+
 pub(crate) fn parse_node_match(text: &str) -> Result<String, String> {
     match parse_text(text, 256)? {
         text if text.len() > 256 => Err("more than 256 bytes".to_owned()),

@@ -106,6 +106,7 @@ fn a_token_in_the_place_of_its_id_is_not_repeated() {
         &["token", token],
         &["token", "issue", "--agent", token, "-o", "json"],
         &["node", "revoke", credential, "--reason", "r"],
+        &["node", "challenge", credential],
     ] {
         let ended = kya("http://127.0.0.1:9", args);
         assert_eq!(ended.code, 2, "{args:?}");
@@ -128,9 +129,14 @@ fn the_usage_line_shows_what_the_command_needs_and_not_what_the_environment_sets
 
 #[test]
 fn help_teaches_and_is_no_error() {
-    for args in
-        [&["--help"][..], &["-h"], &["help", "agent", "revoke"], &["token", "issue", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["help", "agent", "revoke"],
+        &["token", "issue", "--help"],
+        &["node", "challenge", "--help"],
+        &["node", "list", "--help"],
+    ] {
         let ended = kya("http://127.0.0.1:9", args);
         assert_eq!((ended.code, &*ended.err), (0, ""), "{args:?}");
         assert!(ended.out.contains("KYA_SERVER") && ended.out.contains("KYA_TOKEN"), "{args:?}");

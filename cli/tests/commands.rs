@@ -27,6 +27,7 @@ fn willing() -> Fake {
     fake.on("POST /v1/nodes", 201, &added);
     let revoked = json!({"node": registration("revoked"), "changed": true});
     fake.on("POST /v1/nodes/web-1/revoke", 200, &revoked);
+    fake.on("POST /v1/challenges", 200, &proof(true));
     fake.on(ACKS, 200, &acknowledgements(&[]));
     fake
 }
@@ -43,7 +44,8 @@ fn issued() -> Value {
 }
 
 fn nodes() -> Value {
-    let node = |id: &str, workers: Value| {
+    let node = |id: &str, why: Value, clock: Value, workers: Value| {
+        let state = if why.is_null() { "armed" } else { "stale" };
         json!({
             "node_id": id,
             "registration": "web-1",
@@ -51,10 +53,12 @@ fn nodes() -> Value {
             "filter_version": "0.1.0",
             "peer": "127.0.0.1:5000",
             "connected_at": "2026-02-05T14:00:00.000Z",
+            "armed": { "state": state, "why": why, "challenged_at": null, "answered_at": null },
+            "clock_ahead_ms": clock,
             "workers": workers,
         })
     };
-    let worker = |slot: u32, revision: u64| {
+    let worker = |slot: u32, revision: u64, age: Value| {
         json!({
             "slot": slot,
             "instance": "00000000000000ff",
@@ -62,17 +66,33 @@ fn nodes() -> Value {
             "revision": revision,
             "applied_at": "2026-02-05T14:47:23.892Z",
             "behind": 42 - revision,
+            "proved_age_ms": age,
         })
     };
-    let workers = json!([worker(0, 42), worker(1, 40)]);
+    let current = json!([worker(0, 42, json!(230)), worker(1, 42, json!(1_250))]);
+    let behind = json!([worker(0, 42, json!(230)), worker(1, 40, Value::Null)]);
+    let lags = json!("worker 1 decides by revision 40, 2 behind since 12 s");
     let mut registered = registration("active");
-    registered["connected"] = json!(2);
+    registered["connected"] = json!(3);
+    let mut unused = registration("active");
+    unused["name"] = json!("web-9");
+    unused["match"] = json!("web-9");
+    unused["armed"] = json!({ "state": "unknown", "why": "no proxy has connected by it" });
     json!({
         "revision": 42,
         "epoch": 1,
-        "nodes": [node("sidecar-a", workers), node("sidecar-b", json!([]))],
-        "disconnected": [{"node_id": "sidecar-c", "since": "2026-02-05T14:30:00.000Z"}],
-        "registrations": [registered],
+        "nodes": [
+            node("sidecar-a", Value::Null, json!(-1_500), current),
+            node("sidecar-b", lags, json!(3), behind),
+            node("sidecar-c", json!("no worker is named"), Value::Null, json!([])),
+        ],
+        "disconnected": [{
+            "node_id": "sidecar-d",
+            "registration": "web-1",
+            "since": "2026-02-05T14:30:00.000Z",
+            "armed": { "state": "unknown", "why": "it is not connected since 14:30" },
+        }],
+        "registrations": [registered, unused],
         "next": null,
     })
 }
@@ -324,25 +344,97 @@ Revocation logged at: 2026-02-05T14:47:23.891Z
 }
 
 #[test]
-fn nodes_are_one_line_a_worker_and_show_who_is_behind() {
+fn nodes_are_one_line_a_proxy_and_show_which_is_armed_and_why_not() {
     let ended = kya(&willing().url, &["node", "list"]);
     assert_eq!(
         ended.out,
         "\
-NODE        REGISTRATION   CLUSTER    PEER             FILTER   STATE          SINCE                      WORKER     REVISION   BEHIND   APPLIED AT
-sidecar-a   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   0          42         0        2026-02-05T14:47:23.892Z
-sidecar-a   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   1          40         2        2026-02-05T14:47:23.892Z
-sidecar-b   web-1          payments   127.0.0.1:5000   0.1.0    connected      2026-02-05T14:00:00.000Z   none yet   -          -        -
-sidecar-c   -              -          -                -        disconnected   2026-02-05T14:30:00.000Z   -          -          -        -
+NODE        STATE     WHY                                                    WORKERS   REVISION       AGE     CLOCK    FILTER   REGISTRATION
+sidecar-a   armed     -                                                      2         42             1.2 s   -1.5 s   0.1.0    web-1
+sidecar-b   stale     worker 1 decides by revision 40, 2 behind since 12 s   2         40, 2 behind   -       +3 ms    0.1.0    web-1
+sidecar-c   stale     no worker is named                                     0         -              -       -        0.1.0    web-1
+sidecar-d   unknown   it is not connected since 14:30                        -         -              -       -        -        web-1
+web-9       unknown   no proxy has connected by it                           -         -              -       -        -        web-9
 
 Newest revision: 42 (epoch 1)
 
 REGISTRATION   MATCH   STATUS   CONNECTED   CREATED AT                 EXPIRES AT                 REVOKED AT
-web-1          web-*   active   2           2026-02-05T14:00:00.000Z   2026-05-06T14:00:00.000Z   -
+web-1          web-*   active   3           2026-02-05T14:00:00.000Z   2026-05-06T14:00:00.000Z   -
+web-9          web-9   active   0           2026-02-05T14:00:00.000Z   2026-05-06T14:00:00.000Z   -
 "
     );
     let json = kya(&willing().url, &["node", "list", "-o", "json"]).json();
     assert_eq!(json, nodes());
+}
+
+#[test]
+fn a_control_plane_that_does_not_say_who_is_armed_is_not_taken_to() {
+    let mut old = nodes();
+    old["nodes"][0].as_object_mut().unwrap().remove("armed");
+    let fake = Fake::start();
+    fake.on("GET /v1/nodes", 200, &old);
+    let ended = kya(&fake.url, &["node", "list"]);
+    let line = ended.out.lines().nth(1).unwrap();
+    assert!(line.starts_with("sidecar-a   unknown   this control plane does not say"), "{line}");
+}
+
+#[test]
+fn a_challenge_shows_every_answer_and_ends_well_only_if_all_are_armed() {
+    let fake = willing();
+    let ended = kya(&fake.url, &["node", "challenge", "sidecar~a/b", "--wait", "2s"]);
+    assert_eq!((ended.code, &*ended.err), (0, ""));
+    let nonce = "00ff".repeat(16);
+    assert_eq!(
+        ended.out,
+        format!(
+            "\
+NODE        STATE   WHY   WORKER   INSTANCE           REVISION   AGE      ANSWERED AFTER   FILTER   CONFIGURATION
+sidecar-a   armed   -     0        00000000000000ff   42         230 ms   1.2 ms           0.1.0    0123456789ab
+sidecar-a   armed   -     1        00000000000000ff   42         230 ms   3.0 ms           0.1.0    0123456789ab
+
+Challenged at: 2026-02-05T14:47:23.891Z, with the nonce {nonce}
+Newest revision: 42 (epoch 1)
+"
+        )
+    );
+    let seen = fake.seen().remove(0);
+    assert_eq!(seen.line, "POST /v1/challenges");
+    assert_eq!(seen.body, json!({ "node_id": "sidecar~a/b", "wait_ms": 2000 }));
+
+    kya(&fake.url, &["node", "challenge"]);
+    assert_eq!(fake.seen()[1].body, json!({ "wait_ms": 5000 }));
+
+    fake.on("POST /v1/challenges", 200, &proof(false));
+    let ended = kya(&fake.url, &["node", "challenge"]);
+    assert_eq!((ended.code, &*ended.err), (4, "kya: 1 of 2 challenged proxies are armed\n"));
+    let line = ended.out.lines().nth(4).unwrap();
+    assert!(line.starts_with("sidecar-b   stale   worker 1 has not answered"), "{line}");
+    fake.on("POST /v1/challenges", 200, &proof(false));
+    let ended = kya(&fake.url, &["node", "challenge", "-o", "json"]);
+    assert_eq!((ended.code, ended.json()), (4, proof(false)));
+    assert_eq!(ended.problem()["code"], "not_armed");
+}
+
+#[test]
+fn what_proves_less_than_it_says_is_no_proof() {
+    let nobody = json!({ "challenged": 0, "nodes": [] });
+    let left = json!({ "challenged": 2, "left": 1 });
+    let one_too_few = json!({ "challenged": 2 });
+    let stale = json!({ "nodes": proof(false)["nodes"], "challenged": 2 });
+    for (change, said) in [
+        (nobody, "no proxy is connected, so that none was challenged"),
+        (left, "1 of 2 challenged proxies are armed, and 1 left while asked"),
+        (one_too_few, "1 of 2 challenged proxies are armed"),
+        (stale, "1 of 2 challenged proxies are armed"),
+    ] {
+        // It says `"armed": true` all the same.
+        let mut claim = proof(true);
+        claim.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let fake = Fake::start();
+        fake.on("POST /v1/challenges", 200, &claim);
+        let ended = kya(&fake.url, &["node", "challenge"]);
+        assert_eq!((ended.code, ended.err), (4, format!("kya: {said}\n")));
+    }
 }
 
 #[test]
@@ -414,7 +506,7 @@ fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
         let ended = kya(&server, &[args, &["--timeout", "100ms"]].concat());
         assert_eq!((ended.code, &*ended.out), (3, ""), "{args:?}");
         assert!(ended.err.contains("no answer in time"), "{ended:?}");
-        let reads = matches!(args[1], "list" | "show");
+        let reads = matches!(args[1], "list" | "show" | "challenge");
         let warned = ended.err.contains("Whether the change was made is unknown");
         assert_eq!(warned, !reads, "{args:?}: {ended:?}");
     }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kya_core::Revision;
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder,
+    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
+use crate::push::State;
 
 /// Sends log lines to standard error, as configured. Once per process.
 pub fn init_logs(config: &Config) -> anyhow::Result<()> {
@@ -33,6 +34,10 @@ pub struct Metrics {
     revision: IntGauge,
     proxies: IntGauge,
     workers: IntGauge,
+    nodes: IntGaugeVec,
+    challenges: IntCounter,
+    challenges_answered: IntCounter,
+    challenges_missed: IntCounter,
     deltas: IntCounter,
     manifests: IntCounter,
     heartbeats: IntCounter,
@@ -65,6 +70,25 @@ impl Metrics {
             revision: IntGauge::new("kya_revision", "Newest revision handed to the streams.")?,
             proxies: IntGauge::new("kya_proxies_connected", "Open streams of proxies.")?,
             workers: IntGauge::new("kya_workers_reported", "Workers that those have named.")?,
+            nodes: IntGaugeVec::new(
+                Opts::new(
+                    "kya_nodes",
+                    "Proxies by what is proved of them; those that have left are unknown.",
+                ),
+                &["state"],
+            )?,
+            challenges: IntCounter::new(
+                "kya_challenges_sent_total",
+                "Challenges sent, counted for each proxy.",
+            )?,
+            challenges_answered: IntCounter::new(
+                "kya_challenges_answered_total",
+                "Challenges that every worker of the proxy has answered, or a later one.",
+            )?,
+            challenges_missed: IntCounter::new(
+                "kya_challenges_missed_total",
+                "Challenges that not every worker of the proxy has answered in time.",
+            )?,
             deltas: IntCounter::new("kya_deltas_sent_total", "Deltas sent to proxies.")?,
             manifests: IntCounter::new("kya_manifests_sent_total", "Manifests sent to proxies.")?,
             heartbeats: IntCounter::new("kya_heartbeats_sent_total", "Heartbeats sent.")?,
@@ -116,6 +140,10 @@ impl Metrics {
         registry.register(Box::new(metrics.revision.clone()))?;
         registry.register(Box::new(metrics.proxies.clone()))?;
         registry.register(Box::new(metrics.workers.clone()))?;
+        registry.register(Box::new(metrics.nodes.clone()))?;
+        registry.register(Box::new(metrics.challenges.clone()))?;
+        registry.register(Box::new(metrics.challenges_answered.clone()))?;
+        registry.register(Box::new(metrics.challenges_missed.clone()))?;
         registry.register(Box::new(metrics.deltas.clone()))?;
         registry.register(Box::new(metrics.manifests.clone()))?;
         registry.register(Box::new(metrics.heartbeats.clone()))?;
@@ -150,6 +178,16 @@ impl Metrics {
 
     pub(crate) fn sent_chunks(&self, count: usize) {
         self.chunks.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// A challenge was sent to a proxy that has missed so many before.
+    pub(crate) fn sent_challenge(&self, missed: usize) {
+        self.challenges.inc();
+        self.challenges_missed.inc_by(u64::try_from(missed).unwrap_or(u64::MAX));
+    }
+
+    pub(crate) fn challenges_answered(&self, count: usize) {
+        self.challenges_answered.inc_by(u64::try_from(count).unwrap_or(u64::MAX));
     }
 
     pub(crate) fn pulled(&self) {
@@ -190,12 +228,17 @@ impl Metrics {
     }
 
     /// Everything in Prometheus's text format, with what is connected now.
-    pub(crate) fn render(
+    pub(crate) fn render<const N: usize>(
         &self,
         (proxies, workers): (usize, usize),
+        nodes: [(State, usize); N],
     ) -> Result<Vec<u8>, prometheus::Error> {
         self.proxies.set(i64::try_from(proxies).unwrap_or(i64::MAX));
         self.workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
+        for (state, count) in nodes {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.nodes.with_label_values(&[state.as_str()]).set(count);
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)

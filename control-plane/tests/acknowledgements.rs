@@ -168,10 +168,12 @@ async fn nodes_show_what_each_worker_has_applied() {
         json!([
             { "slot": 0, "instance": "000000000000abc0", "epoch": epoch, "revision": 2,
               "applied_at": "2026-02-05T14:47:23.891Z", "behind": 0,
-              "challenge": "0000000000000000", "state_age_ms": 0, "cut": 0 },
+              "challenge": "0000000000000000", "state_age_ms": 0,
+              "answered_at": null, "proved_age_ms": null, "cut": 0 },
             { "slot": 1, "instance": "000000000000abc1", "epoch": epoch, "revision": 1,
               "applied_at": "2026-02-05T14:47:23.891Z", "behind": 1,
-              "challenge": "000000000000feed", "state_age_ms": 1234, "cut": 5 },
+              "challenge": "000000000000feed", "state_age_ms": 1234,
+              "answered_at": null, "proved_age_ms": null, "cut": 5 },
         ])
     );
 }

@@ -106,6 +106,51 @@ pub struct Nodes {
     pub revision: u64,
     /// Who is connected.
     pub nodes: Vec<Node>,
+    /// Who was.
+    pub disconnected: Vec<Disconnected>,
+}
+
+/// A proxy that was connected and is not.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Disconnected {
+    /// Envoy's `node.id`.
+    pub node_id: String,
+    /// What is proved of it, which is nothing.
+    pub armed: Armed,
+}
+
+/// What is proved of a proxy.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Armed {
+    /// `armed`, `stale` or `unknown`.
+    pub state: String,
+    /// Why it is not armed.
+    pub why: Option<String>,
+}
+
+/// What came of a challenge.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Proof {
+    /// Whether everybody who was challenged is armed, and somebody was.
+    pub armed: bool,
+    /// Who was challenged.
+    pub nodes: Vec<ProvedNode>,
+}
+
+/// A proxy that was challenged.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProvedNode {
+    /// What it has proved.
+    pub armed: Armed,
+    /// What each worker has answered.
+    pub workers: Vec<ProvedWorker>,
+}
+
+/// A worker of a proxy that was challenged.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ProvedWorker {
+    /// From the challenge to the arrival of its answer, if there is one.
+    pub answered_after_ms: Option<f64>,
 }
 
 /// One connected proxy.
@@ -115,6 +160,8 @@ pub struct Node {
     pub node_id: String,
     /// Since when, by the clock of the control plane.
     pub connected_at: Timestamp,
+    /// What is proved of it.
+    pub armed: Armed,
     /// Its workers, as they have reported themselves.
     pub workers: Vec<Worker>,
 }
@@ -200,6 +247,13 @@ impl Api {
     /// The connected proxies.
     pub async fn nodes(&self) -> Result<Nodes> {
         self.get("/v1/nodes").await
+    }
+
+    /// Has a proxy, or every connected one, prove that it is armed; waits up to
+    /// `wait` (at most 30 s) for the last answer.
+    pub async fn challenge(&self, node_id: Option<&str>, wait: Duration) -> Result<Proof> {
+        let wait_ms = u64::try_from(wait.as_millis())?;
+        self.post("/v1/challenges", json!({ "node_id": node_id, "wait_ms": wait_ms })).await
     }
 
     /// Who has applied `revision`; waits up to `wait` (at most 30 s) for the last.

@@ -35,7 +35,10 @@ mod version;
 mod wait;
 mod wire;
 
-pub use api::{Acknowledgement, Acknowledgements, Agent, Api, Change, Node, Nodes, Token, Worker};
+pub use api::{
+    Acknowledgement, Acknowledgements, Agent, Api, Armed, Change, Disconnected, Node, Nodes, Proof,
+    ProvedNode, ProvedWorker, Token, Worker,
+};
 pub use artifacts::{Artifacts, ENVOY_VERSION_VARIABLE, FILTER_TARGET, Profile};
 pub use bootstrap::Bootstrap;
 pub use clock::unix_ms;

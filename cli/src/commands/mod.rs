@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod agent;
+mod fleet;
 mod node;
 mod token;
 

@@ -1,27 +1,12 @@
 //! `kya node …`
 
-use super::print_page;
-use crate::api::{
-    Disconnected, NewNode, Node, NodeChange, Nodes, RegisteredNode, Registration, Why, Worker,
-};
+use super::{fleet, print_page};
+use crate::api::{NewNode, NodeChange, Nodes, RegisteredNode, Registration, Why};
 use crate::args::{NodeCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
 
-const COLUMNS: [&str; 11] = [
-    "NODE",
-    "REGISTRATION",
-    "CLUSTER",
-    "PEER",
-    "FILTER",
-    "STATE",
-    "SINCE",
-    "WORKER",
-    "REVISION",
-    "BEHIND",
-    "APPLIED AT",
-];
 const REGISTRATION_COLUMNS: [&str; 7] =
     ["REGISTRATION", "MATCH", "STATUS", "CONNECTED", "CREATED AT", "EXPIRES AT", "REVOKED AT"];
 
@@ -37,6 +22,10 @@ pub(super) async fn run(
             print_added(output, client.register_node(&node).await?, quiet)
         }
         NodeCommand::List { page } => list(client, output, &page).await,
+        NodeCommand::Challenge { node_id, wait } => {
+            let answer = client.challenge(node_id.as_deref(), wait).await?;
+            fleet::print_proof(output, answer)
+        }
         NodeCommand::Revoke { name, why } => {
             let answer = client.revoke_node(&name, &Why::from(&why)).await?;
             print_revoked(client, output, &name, answer)
@@ -104,10 +93,8 @@ async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> 
     if nodes.is_empty() {
         output.lines("No proxy is connected.")?;
     }
-    let rows: Vec<_> =
-        nodes.iter().flat_map(rows).chain(disconnected.into_iter().map(absent)).collect();
-    if !rows.is_empty() {
-        output.lines(table(COLUMNS, rows))?;
+    if let Some(proxies) = fleet::proxies(nodes, disconnected, &registrations) {
+        output.lines(proxies)?;
     }
     output.lines(format_args!("\nNewest revision: {revision} (epoch {epoch})\n"))?;
     let registrations: Vec<_> = registrations.into_iter().map(registration).collect();
@@ -122,59 +109,9 @@ async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> 
 }
 
 fn registration(registration: Registration) -> [String; 7] {
-    let Registration { name, node_id, status, created_at, expires_at, revoked_at, connected } =
-        registration;
+    let Registration {
+        name, node_id, status, created_at, expires_at, revoked_at, connected, ..
+    } = registration;
     let connected = connected.to_string();
     [name, node_id, status, connected, created_at, or_dash(expires_at), or_dash(revoked_at)]
-}
-
-/// One row a worker; a proxy that has reported none has a row all the same.
-fn rows(node: &Node) -> Vec<[String; 11]> {
-    let row = |worker: [String; 4]| {
-        let [slot, revision, behind, applied] = worker;
-        let node = [
-            &node.node_id,
-            &node.registration,
-            &node.cluster,
-            &node.peer,
-            &node.filter_version,
-            &node.connected_at,
-        ];
-        let [id, registration, cluster, peer, version, connected] = node.map(String::clone);
-        let state = "connected".to_owned();
-        [
-            id,
-            registration,
-            cluster,
-            peer,
-            version,
-            state,
-            connected,
-            slot,
-            revision,
-            behind,
-            applied,
-        ]
-    };
-    if node.workers.is_empty() {
-        return vec![row(["none yet", "-", "-", "-"].map(str::to_owned))];
-    }
-    let workers = node.workers.iter().map(|worker| {
-        let Worker { slot, revision, applied_at, behind } = worker;
-        row([
-            slot.to_string(),
-            revision.to_string(),
-            behind.to_string(),
-            or_dash(applied_at.as_ref()),
-        ])
-    });
-    workers.collect()
-}
-
-/// The row of a proxy that is not connected. What it decides by is not known.
-fn absent(Disconnected { node_id, since }: Disconnected) -> [String; 11] {
-    let [registration, cluster, peer, version, worker, revision, behind, applied] =
-        [(); 8].map(|()| "-".into());
-    let state = "disconnected".to_owned();
-    [node_id, registration, cluster, peer, version, state, since, worker, revision, behind, applied]
 }

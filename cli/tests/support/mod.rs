@@ -25,7 +25,7 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 13] = [
+pub const COMMANDS: [&[&str]; 14] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "show", AGENT],
@@ -38,6 +38,7 @@ pub const COMMANDS: [&[&str]; 13] = [
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
     &["node", "add", "web-1", "--match", "web-*", "--expires-in", "90d"],
     &["node", "list"],
+    &["node", "challenge"],
     &["node", "revoke", "web-1", "--reason", "r"],
 ];
 
@@ -325,4 +326,53 @@ pub fn nobody() -> Value {
         nobody[field] = value;
     }
     nobody
+}
+
+/// What came of a challenge that `sidecar-a` has answered with two workers and,
+/// unless that is all, `sidecar-b` with one of two.
+pub fn proof(all: bool) -> Value {
+    let worker = |slot: u32, after: Option<f64>| {
+        json!({
+            "slot": slot,
+            "instance": "00000000000000ff",
+            "epoch": after.map(|_| 1),
+            "revision": after.map(|_| 42),
+            "state_age_ms": after.map(|_| 230),
+            "answered_after_ms": after,
+        })
+    };
+    let node = |id: &str, why: Value, workers: Value| {
+        json!({
+            "node_id": id,
+            "registration": "web-1",
+            "armed": {
+                "state": if why.is_null() { "armed" } else { "stale" },
+                "why": why,
+                "challenged_at": "2026-02-05T14:47:23.891Z",
+                "answered_at": null,
+            },
+            "filter_version": "0.1.0",
+            "configuration_hash": "0123456789abcdef".repeat(4),
+            "clock_ahead_ms": 3,
+            "revision": 42,
+            "workers": workers,
+        })
+    };
+    let answered = json!([worker(0, Some(1.25)), worker(1, Some(3.0))]);
+    let mut nodes = vec![node("sidecar-a", Value::Null, answered)];
+    if !all {
+        let why = json!("worker 1 has not answered the challenge of 5.0 s ago");
+        nodes.push(node("sidecar-b", why, json!([worker(0, Some(2.0)), worker(1, None)])));
+    }
+    json!({
+        "nonce": "00ff".repeat(16),
+        "challenged_at": "2026-02-05T14:47:23.891Z",
+        "revision": 42,
+        "epoch": 1,
+        "armed": all,
+        "challenged": nodes.len(),
+        "left": 0,
+        "nodes": nodes,
+        "disconnected": [],
+    })
 }

@@ -1,11 +1,13 @@
 //! Connected proxies and their acknowledgements as JSON.
 
+use std::time::Duration;
+
 use kya_core::Position;
 use serde::Serialize;
 
 use super::records::CommittedAt;
 use crate::nodes::NodeName;
-use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Transport};
+use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Transport, Verdict};
 use crate::store::Committed;
 use crate::time::UnixMicros;
 
@@ -17,10 +19,22 @@ pub(super) struct Nodes {
     disconnected: Vec<Disconnected>,
 }
 
+/// What is proved of a proxy.
 #[derive(Serialize)]
-struct Disconnected {
+pub(super) struct Armed {
+    pub(super) state: &'static str,
+    /// Why it is not armed.
+    pub(super) why: Option<String>,
+    pub(super) challenged_at: Option<String>,
+    pub(super) answered_at: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Disconnected {
     node_id: String,
+    registration: NodeName,
     since: String,
+    armed: Armed,
 }
 
 #[derive(Serialize)]
@@ -34,6 +48,8 @@ struct ConnectedNode {
     peer: String,
     connected_at: String,
     last_seen: String,
+    clock_ahead_ms: Option<i64>,
+    armed: Armed,
     workers: Vec<Worker>,
 }
 
@@ -50,11 +66,20 @@ struct Worker {
     behind: u64,
     challenge: String,
     state_age_ms: u64,
+    /// When it was heard to have answered the last challenge that it has answered.
+    answered_at: Option<String>,
+    /// What is proved of the age of its state now: what it was when it answered,
+    /// and the time since it was asked.
+    proved_age_ms: Option<u64>,
     cut: u64,
 }
 
 impl Nodes {
-    pub(super) fn new(head: Committed, nodes: Vec<Node>, disconnected: Vec<Departed>) -> Self {
+    pub(super) fn new(
+        head: Committed,
+        nodes: Vec<(Node, Verdict)>,
+        disconnected: Vec<Departed>,
+    ) -> Self {
         let newest = head.position;
         Self {
             revision: newest.revision.0,
@@ -66,7 +91,7 @@ impl Nodes {
 }
 
 impl ConnectedNode {
-    fn new(newest: Position, node: Node) -> Self {
+    fn new(newest: Position, (node, verdict): (Node, Verdict)) -> Self {
         let workers = node.workers.iter().map(|(slot, worker)| {
             let applied = worker.newest();
             let position = applied.map_or(Position::default(), |applied| applied.position);
@@ -78,7 +103,11 @@ impl ConnectedNode {
                 applied_at: applied.map(|at| micros(at.applied_unix_nanos).to_rfc3339()),
                 behind: behind(position, newest),
                 challenge: instance(worker.challenge),
-                state_age_ms: u64::try_from(worker.state_age.as_millis()).unwrap_or(u64::MAX),
+                state_age_ms: millis(worker.state_age),
+                answered_at: worker.answer.map(|answer| answer.arrived.1.to_rfc3339()),
+                proved_age_ms: worker.answer.map(|answer| {
+                    millis(answer.state_age.saturating_add(answer.asked.0.elapsed()))
+                }),
                 cut: worker.cut,
             }
         });
@@ -96,6 +125,8 @@ impl ConnectedNode {
             peer: node.proxy.peer.to_string(),
             connected_at: node.proxy.connected_at.to_rfc3339(),
             last_seen: node.last_seen.1.to_rfc3339(),
+            clock_ahead_ms: node.clock_ahead_millis,
+            armed: verdict.into(),
         }
     }
 }
@@ -151,7 +182,9 @@ impl From<Acknowledgements> for AcknowledgementReport {
 
 impl From<Departed> for Disconnected {
     fn from(departed: Departed) -> Self {
-        Self { node_id: departed.node_id, since: departed.since.to_rfc3339() }
+        let since = departed.since.to_rfc3339();
+        let armed = Armed::unknown(format!("it is not connected since {since}"));
+        Self { node_id: departed.node_id, registration: departed.registration, since, armed }
     }
 }
 
@@ -172,6 +205,11 @@ impl From<Pending> for WorkerName {
     }
 }
 
+/// Whole milliseconds.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn behind(position: Position, newest: Position) -> u64 {
     match position >= newest {
         true => 0,
@@ -179,11 +217,11 @@ fn behind(position: Position, newest: Position) -> u64 {
     }
 }
 
-fn instance(instance: u64) -> String {
+pub(super) fn instance(instance: u64) -> String {
     format!("{instance:016x}")
 }
 
-fn hex(bytes: [u8; 32]) -> String {
+pub(super) fn hex(bytes: [u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The HTTP API: JSON in, JSON out, problems as RFC 9457. This file has the
 //! routes and the order of the layers around them.
 
+mod challenges;
 mod enforcement;
 mod extract;
 mod fleet;
@@ -54,6 +55,7 @@ pub(crate) struct Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let waiting = Router::new()
         .route("/revisions/{revision}/acknowledgements", get(handlers::acknowledgements))
+        .route("/challenges", post(challenges::challenge))
         .layer(from_fn_with_state(WAITING_REQUEST_TIMEOUT, layers::time_out));
     let quick = Router::new()
         .route("/agents", post(handlers::register_agent).get(handlers::list_agents))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Api;
 use super::extract::{Body, Params, Segment};
-use super::fleet::Nodes;
+use super::fleet::{Armed, Nodes};
 use super::handlers::page;
 use super::problem::Problem;
 use super::requests::{Bounded, Limit, TakeBack};
@@ -21,6 +21,9 @@ use crate::time::{UnixMicros, second_start};
 
 /// Ten years. A credential without an expiry may be revoked all the same.
 const MAX_TTL_SECONDS: u32 = 315_360_000;
+
+/// Who has left is forgotten after a day, and when the server ends.
+const NEVER: &str = "no proxy has connected by it within a day, or since the control plane started";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,6 +82,9 @@ struct Listed {
     #[serde(flatten)]
     registration: Registration,
     connected: usize,
+    /// Of one by which proxies may connect and none has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    armed: Option<Armed>,
 }
 
 impl Registration {
@@ -121,19 +127,25 @@ pub(super) async fn list(
     let limit = wanted.limit.0;
     let found = api.store.nodes(wanted.after, limit.saturating_add(1)).await?;
     let (registrations, next) = page(found, limit, |node| node.name.clone());
-    let (connected, disconnected) = api.push.nodes().list();
+    let (connected, disconnected) = api.push.verdicts();
     let mut streams: HashMap<NodeName, usize> = HashMap::new();
-    for node in &connected {
+    for (node, _) in &connected {
         let count = streams.entry(node.proxy.registration.clone()).or_default();
         *count = count.saturating_add(1);
     }
     let now = api.clock.now();
+    let has_left =
+        |name: &NodeName| disconnected.iter().any(|departed| departed.registration == *name);
     let registrations = registrations.into_iter().map(|node| {
         let connected = streams.get(&node.name).copied().unwrap_or_default();
-        Listed { registration: Registration::new(node, now), connected }
+        let never = connected == 0 && !has_left(&node.name);
+        let registration = Registration::new(node, now);
+        let armed = (never && registration.status == "active").then(|| Armed::unknown(NEVER));
+        Listed { registration, connected, armed }
     });
+    let registrations = registrations.collect();
     Ok(Json(NodesAndRegistrations {
-        registrations: registrations.collect(),
+        registrations,
         next,
         nodes: Nodes::new(head, connected, disconnected),
     }))

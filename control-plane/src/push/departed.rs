@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use crate::nodes::NodeName;
 use crate::time::UnixMicros;
 
 /// The newest so many are remembered.
@@ -19,6 +20,8 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Departed {
     /// Envoy's `node.id`.
     pub node_id: String,
+    /// The node registration by which it was let in.
+    pub registration: NodeName,
     /// When its last stream ended.
     pub since: UnixMicros,
 }
@@ -29,12 +32,17 @@ pub(super) struct DepartedList(VecDeque<(Instant, Departed)>);
 
 impl DepartedList {
     /// The last stream of a proxy has ended.
-    pub(super) fn left(&mut self, node_id: String, (now, since): (Instant, UnixMicros)) {
+    pub(super) fn left(
+        &mut self,
+        node_id: String,
+        registration: NodeName,
+        (now, since): (Instant, UnixMicros),
+    ) {
         self.is_back(&node_id);
         if self.0.len() >= REMEMBERED {
             self.0.pop_front();
         }
-        self.0.push_back((now, Departed { node_id, since }));
+        self.0.push_back((now, Departed { node_id, registration, since }));
     }
 
     /// A proxy has opened a stream.
@@ -57,6 +65,10 @@ impl DepartedList {
 mod tests {
     use super::*;
 
+    fn fleet() -> NodeName {
+        "fleet".parse().unwrap()
+    }
+
     fn names(list: &DepartedList, now: Instant) -> Vec<String> {
         list.list(now).into_iter().map(|departed| departed.node_id).collect()
     }
@@ -64,11 +76,13 @@ mod tests {
     #[test]
     fn a_proxy_is_listed_once_from_when_it_left_until_it_is_back() {
         let (mut list, now) = (DepartedList::default(), Instant::now());
-        list.left("a".to_owned(), (now, UnixMicros(1)));
-        list.left("b".to_owned(), (now, UnixMicros(2)));
-        list.left("a".to_owned(), (now, UnixMicros(3)));
+        list.left("a".to_owned(), fleet(), (now, UnixMicros(1)));
+        list.left("b".to_owned(), fleet(), (now, UnixMicros(2)));
+        list.left("a".to_owned(), fleet(), (now, UnixMicros(3)));
         let listed = list.list(now);
-        assert_eq!(listed[1], Departed { node_id: "a".to_owned(), since: UnixMicros(3) });
+        let last =
+            Departed { node_id: "a".to_owned(), registration: fleet(), since: UnixMicros(3) };
+        assert_eq!(listed[1], last);
         assert_eq!(names(&list, now), ["b", "a"]);
         list.is_back("b");
         assert_eq!(names(&list, now), ["a"]);
@@ -77,7 +91,7 @@ mod tests {
     #[test]
     fn a_day_later_it_is_forgotten() {
         let (mut list, now) = (DepartedList::default(), Instant::now());
-        list.left("a".to_owned(), (now, UnixMicros(1)));
+        list.left("a".to_owned(), fleet(), (now, UnixMicros(1)));
         assert_eq!(names(&list, now + FORGOTTEN_AFTER - Duration::from_secs(1)), ["a"]);
         assert!(names(&list, now + FORGOTTEN_AFTER).is_empty());
     }
@@ -86,7 +100,7 @@ mod tests {
     fn the_newest_are_remembered_and_no_more() {
         let (mut list, now) = (DepartedList::default(), Instant::now());
         for n in 0..REMEMBERED + 5 {
-            list.left(n.to_string(), (now, UnixMicros(0)));
+            list.left(n.to_string(), fleet(), (now, UnixMicros(0)));
         }
         let listed = names(&list, now);
         assert_eq!((listed.len(), &*listed[0]), (REMEMBERED, "5"));

@@ -7,6 +7,8 @@
 //! is sent after everything that was committed before the question or that time.
 
 mod acknowledgements;
+mod armed;
+mod challenges;
 mod chunks;
 mod connection;
 mod departed;
@@ -16,6 +18,7 @@ mod introspection;
 mod manifests;
 mod nodes;
 mod outbound;
+mod proof;
 mod publisher;
 mod pull;
 mod pulse;
@@ -29,6 +32,7 @@ mod timeline;
 mod worker;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use kya_core::{Position, Signer};
@@ -41,6 +45,7 @@ use crate::store::{Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 use crate::time::Clock;
+use challenges::Challenges;
 use images::Images;
 use manifests::Manifests;
 use publisher::{Confirmed, Publisher};
@@ -50,9 +55,12 @@ use signing::Signing;
 use timeline::Timeline;
 
 pub use acknowledgements::{Acknowledged, Acknowledgements, Pending};
+pub use armed::{State, Verdict};
+pub use challenges::Answer;
 pub(crate) use connection::incoming;
 pub use departed::Departed;
 pub use nodes::{Node, Nodes, Proxy, Transport};
+pub use proof::{ChallengeError, Proof};
 pub(crate) use pull::Refusal;
 pub(crate) use service::grpc_server;
 pub use worker::{Applied, Worker};
@@ -80,6 +88,15 @@ pub struct Limits {
     pub manifest_interval: Duration,
     /// Probes that one stream may send within a second.
     pub probes: u32,
+    /// Time between two challenges of each proxy. A proxy on a stream is armed
+    /// only if each of its workers has answered one that is not older than twice
+    /// that; one that pulls has twice `pull_patience`.
+    pub challenge_interval: Duration,
+    /// How long a worker of an armed proxy on a stream may lack a revision after
+    /// its commit; one of a proxy that pulls may for `pull_patience`.
+    pub armed_behind: Duration,
+    /// How old the state of a worker of an armed proxy may be when it answers.
+    pub armed_age: Duration,
     /// How long a proxy that pulls counts as connected after its last pull.
     pub pull_patience: Duration,
     /// Proxies that pull and have named workers.
@@ -101,6 +118,9 @@ impl Default for Limits {
             heartbeat_interval: Duration::from_secs(1),
             manifest_interval: Duration::from_millis(200),
             probes: 10,
+            challenge_interval: Duration::from_secs(10),
+            armed_behind: Duration::from_secs(2),
+            armed_age: Duration::from_secs(30),
             pull_patience: Duration::from_secs(90),
             pulling: 10_000,
             connections: 10_000,
@@ -123,6 +143,7 @@ pub struct Push {
     manifests: Manifests,
     signing: Signing,
     pulse: Arc<Pulse>,
+    challenges: Arc<Challenges>,
     confirmed: Arc<watch::Sender<Option<Confirmed>>>,
     impossible: Throttle,
     limits: Limits,
@@ -147,9 +168,19 @@ impl Push {
         let head = images.position();
         metrics.published(head.revision);
         let signing = Signing::new(signer, Arc::clone(&clock));
+        let nodes = Arc::new(Nodes::new(Arc::clone(&clock), &limits));
+        let ring = Arc::new(Ring::new(head, limits.ring));
+        let challenges = Arc::new(Challenges {
+            nodes: Arc::clone(&nodes),
+            ring: Arc::clone(&ring),
+            signing: signing.clone(),
+            clock: Arc::clone(&clock),
+            next: AtomicU64::new(0),
+        });
         let push = Arc::new(Self {
-            nodes: Arc::new(Nodes::new(Arc::clone(&clock), &limits)),
-            ring: Arc::new(Ring::new(head, limits.ring)),
+            nodes,
+            ring,
+            challenges: Arc::clone(&challenges),
             timeline: Arc::default(),
             wake: Arc::default(),
             manifests: Manifests::new(Arc::clone(&images), signing.clone()),
@@ -177,10 +208,12 @@ impl Push {
             heartbeat: push.limits.heartbeat_interval,
         };
         let images = Arc::clone(&push.images);
+        let beat = push.limits.challenge_interval;
         let publisher = tokio::spawn(async move {
             tokio::select! {
                 () = publisher.run(stop) => {}
                 () = images.maintain() => {}
+                () = challenges.run(beat) => {}
             }
         });
         Ok((push, publisher))

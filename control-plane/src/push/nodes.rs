@@ -11,6 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::Limits;
+use super::challenges::{Asked, Challenge};
 use super::departed::{Departed, DepartedList};
 use super::worker::{Applied, Worker};
 use crate::nodes::NodeName;
@@ -59,6 +60,11 @@ pub struct Node {
     pub workers: BTreeMap<u32, Worker>,
     /// When it last reported or pulled, or began, on both clocks.
     pub last_seen: (Instant, UnixMicros),
+    /// How far its wall clock is ahead of this one, in milliseconds, as it says
+    /// with its reports.
+    pub clock_ahead_millis: Option<i64>,
+    /// What it was asked to show.
+    pub(super) asked: Asked,
 }
 
 /// Why a report was not taken.
@@ -83,6 +89,8 @@ pub(super) struct Taken {
     pub(super) moved: Vec<Revision>,
     /// What cannot be: slots, and positions that nobody was ever sent.
     pub(super) impossible: Vec<(u32, Position)>,
+    /// Challenges that every worker has answered by now.
+    pub(super) answered: usize,
 }
 
 /// Every connected proxy.
@@ -205,11 +213,19 @@ impl Nodes {
         &self,
         look: impl FnOnce(&mut dyn Iterator<Item = &Node>, Vec<Departed>) -> T,
     ) -> T {
+        self.inspect_keyed(|nodes, departed| look(&mut nodes.map(|(_, node)| node), departed))
+    }
+
+    /// The same with the place of each in the table.
+    pub(super) fn inspect_keyed<T>(
+        &self,
+        look: impl FnOnce(&mut dyn Iterator<Item = (Key, &Node)>, Vec<Departed>) -> T,
+    ) -> T {
         let now = self.now();
         let mut open = self.open();
         open.expire(now, self.patience);
         let departed = open.departed.list(now.0);
-        look(&mut open.nodes.values(), departed)
+        look(&mut open.nodes.iter().map(|(key, node)| (*key, node)), departed)
     }
 
     /// Takes a report, or refuses it whole. `newest` is the newest position that
@@ -240,6 +256,7 @@ impl Nodes {
             return Err(ReportError::TooManyWorkers(workers));
         }
         node.last_seen = arrived;
+        node.clock_ahead_millis = Some(report.clock_ahead_millis);
         if report.complete {
             node.workers.retain(|slot, _| slots.contains_key(slot));
         }
@@ -253,16 +270,53 @@ impl Nodes {
             let position = Position { epoch: state.epoch, revision: Revision(state.revision) };
             if position > newest {
                 taken.impossible.push((slot, position));
+                worker.answer = None;
                 continue;
             }
             let applied_unix_nanos = state.applied_unix_nanos;
-            if worker.applied(Applied { position, applied_unix_nanos, arrived }) {
+            let applied = Applied { position, applied_unix_nanos, arrived };
+            if worker.applied(applied) {
                 taken.moved.push(position.revision);
             }
+            if let Some(challenge) = node.asked.by_word(state.challenge) {
+                worker.answered(&challenge, &applied);
+            }
         }
+        taken.answered = node.settle();
         drop(open);
         self.changed();
         Ok(taken)
+    }
+
+    /// Has each of the proxies that `whom` picks challenged, and says which
+    /// those are.
+    pub(super) fn ask(
+        &self,
+        challenge: &Arc<Challenge>,
+        whom: impl Fn(Key, &Node) -> bool,
+    ) -> Vec<Key> {
+        let now = self.now();
+        let mut open = self.open();
+        open.expire(now, self.patience);
+        let asked = open.nodes.iter().filter(|(key, node)| whom(**key, node));
+        asked.inspect(|(_, node)| node.asked.ask(challenge)).map(|(key, _)| *key).collect()
+    }
+
+    /// How a proxy is told, if it is there still.
+    pub(super) fn transport(&self, key: Key) -> Option<Transport> {
+        self.open().nodes.get(&key).map(|node| node.proxy.transport)
+    }
+
+    /// The challenge that a proxy is to be sent now, if there is one, and how many
+    /// earlier ones it has not answered within `patience`.
+    pub(super) fn send_challenge(
+        &self,
+        key: Key,
+        patience: impl Fn(Transport) -> Duration,
+    ) -> Option<(Arc<Challenge>, usize)> {
+        let mut open = self.open();
+        let node = open.nodes.get_mut(&key)?;
+        node.asked.send(patience(node.proxy.transport))
     }
 
     fn now(&self) -> (Instant, UnixMicros) {
@@ -279,6 +333,14 @@ impl Nodes {
     }
 }
 
+impl Node {
+    /// Settles the challenges that every worker has answered.
+    fn settle(&mut self) -> usize {
+        let answers = self.workers.values().map(|worker| Some(worker.answer.as_ref()?.number));
+        answers.min().flatten().map_or(0, |number| self.asked.settle(number))
+    }
+}
+
 impl Connected {
     /// Where another stream comes from that had this one's `node.id` before it,
     /// and is open still.
@@ -287,6 +349,16 @@ impl Connected {
         let own = open.nodes.get(&self.key)?;
         let mut older = open.nodes.range(..self.key).map(|(_, node)| &node.proxy);
         older.find(|proxy| proxy.node_id == own.proxy.node_id).map(|proxy| proxy.peer)
+    }
+
+    /// Changes when there is a challenge to send.
+    pub(super) fn challenges(&self) -> watch::Receiver<Option<Arc<Challenge>>> {
+        let open = self.nodes.open();
+        // It is there until this is dropped.
+        open.nodes
+            .get(&self.key)
+            .map(|node| node.asked.subscribe())
+            .unwrap_or_else(|| watch::channel(None).1)
     }
 
     /// Where it is in the table.
@@ -312,7 +384,8 @@ impl Open {
         let key = Key(self.next);
         self.next = self.next.wrapping_add(1);
         self.departed.is_back(&proxy.node_id);
-        self.nodes.insert(key, Node { proxy, workers: BTreeMap::new(), last_seen });
+        let (workers, clock_ahead_millis, asked) = Default::default();
+        self.nodes.insert(key, Node { proxy, workers, last_seen, clock_ahead_millis, asked });
         key
     }
 
@@ -324,14 +397,15 @@ impl Open {
         };
         let gone: Vec<_> = self.nodes.extract_if(.., gone).collect();
         for (_, node) in gone {
-            self.leave(node.proxy.node_id, (node.last_seen.0, node.last_seen.1));
+            self.leave(node.proxy, node.last_seen);
         }
     }
 
     /// A proxy has left, unless it is connected otherwise.
-    fn leave(&mut self, node_id: String, at: (Instant, UnixMicros)) {
+    fn leave(&mut self, proxy: Proxy, at: (Instant, UnixMicros)) {
+        let Proxy { node_id, registration, .. } = proxy;
         if !self.nodes.values().any(|node| node.proxy.node_id == node_id) {
-            self.departed.left(node_id, at);
+            self.departed.left(node_id, registration, at);
         }
     }
 }
@@ -341,7 +415,7 @@ impl Drop for Connected {
         let now = self.nodes.now();
         let mut open = self.nodes.open();
         if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key) {
-            open.leave(proxy.node_id, now);
+            open.leave(proxy, now);
         }
         drop(open);
         self.nodes.changed();

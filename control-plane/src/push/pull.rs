@@ -69,11 +69,25 @@ impl Push {
         wanted: Option<Wanted>,
     ) -> Result<Vec<ControlMessage>, Refusal> {
         // A proxy that names no worker only asks.
+        let mut key = None;
         if let Some(report) = request.workers.filter(|report| !report.workers.is_empty()) {
-            let key = self.nodes.pulled(proxy, &report)?;
-            self.take_report(key, &greeting.node_id, &report)?;
+            let entered = self.nodes.pulled(proxy, &report)?;
+            self.take_report(entered, &greeting.node_id, &report)?;
+            key = Some(entered);
         }
         self.confirm().await?;
+        let mut messages = self.answer_greeting(request.manifest, greeting, wanted).await?;
+        // After what proves to the proxy that this is no recording.
+        messages.extend(key.and_then(|key| self.challenge_pulling(key)).map(signed));
+        Ok(messages)
+    }
+
+    async fn answer_greeting(
+        &self,
+        manifest: bool,
+        greeting: &Greeting,
+        wanted: Option<Wanted>,
+    ) -> Result<Vec<ControlMessage>, Refusal> {
         let resumes = greeting.have.filter(|have| self.ring.has_all_after(*have));
         // It speaks of the newest, whatever of that comes with it.
         let at = self.confirmed().map(|confirmed| confirmed.at).unwrap_or_default().millis();
@@ -84,7 +98,7 @@ impl Push {
             let chunks = wanted.first(self, ANSWER_BYTES)?;
             return Ok(vec![answer, message(Message::Chunks(chunks))]);
         }
-        if let Some(have) = resumes.filter(|_| !request.manifest)
+        if let Some(have) = resumes.filter(|_| !manifest)
             && let Ok(deltas) = self.ring.after(have.revision, MAX_DELTAS)
         {
             let mut messages = vec![newest()];

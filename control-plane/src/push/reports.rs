@@ -19,6 +19,7 @@ impl Push {
         let arrived = (Instant::now(), self.clock.now());
         let newest = self.published();
         let taken = self.nodes.report(node, report, newest, arrived)?;
+        self.metrics.challenges_answered(taken.answered);
         taken
             .moved
             .into_iter()

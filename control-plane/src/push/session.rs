@@ -115,7 +115,7 @@ async fn serve(
     let (probe, probes) = mpsc::channel(WAITING);
     let (want, wanted) = mpsc::channel(WAITING);
     let ask = Ask { resync, probe, want };
-    let mut speaker = Speaker::new(push, lanes, Questions { resyncs, probes });
+    let mut speaker = Speaker::new(push, lanes, &connected, Questions { resyncs, probes });
     let ended = tokio::select! {
         ended = listen(push, &connected, &node_id, inbound, ask) => ended,
         ended = speaker.speak(&greeting) => ended,

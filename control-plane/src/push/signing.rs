@@ -49,6 +49,16 @@ impl Signing {
         self.sign_at(position, at, Body::Heartbeat(wire::Heartbeat { nonce: nonce.0.to_vec() }))
     }
 
+    /// A challenge, signed at `at`.
+    pub(super) fn challenge(
+        &self,
+        position: Position,
+        at: UnixMillis,
+        nonce: Nonce,
+    ) -> wire::SignedUpdate {
+        self.sign_at(position, at, Body::Challenge(wire::Challenge { nonce: nonce.0.to_vec() }))
+    }
+
     pub(super) fn manifest(
         &self,
         position: Position,

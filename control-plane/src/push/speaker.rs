@@ -13,6 +13,7 @@ use tonic::Status;
 use super::Push;
 use super::hello::Greeting;
 use super::manifests::SigningPlace;
+use super::nodes::Connected;
 use super::outbound::Lanes;
 use super::publisher::Confirmed;
 
@@ -32,6 +33,7 @@ pub(super) struct Questions {
 pub(super) struct Speaker<'a> {
     push: &'a Push,
     lanes: &'a Lanes,
+    connected: &'a Connected,
     questions: Questions,
     /// Revision of the last message.
     cursor: Revision,
@@ -47,15 +49,22 @@ struct Places {
 type Turn<'a> = Pin<Box<dyn Future<Output = Result<(Nonce, Places), Status>> + Send + 'a>>;
 
 impl<'a> Speaker<'a> {
-    pub(super) fn new(push: &'a Push, lanes: &'a Lanes, questions: Questions) -> Self {
-        Self { push, lanes, questions, cursor: Revision::default() }
+    pub(super) fn new(
+        push: &'a Push,
+        lanes: &'a Lanes,
+        connected: &'a Connected,
+        questions: Questions,
+    ) -> Self {
+        Self { push, lanes, connected, questions, cursor: Revision::default() }
     }
 
     /// Runs until the transport is gone.
     pub(super) async fn speak(&mut self, greeting: &Greeting) -> Result<(), Status> {
         let mut newest = self.push.ring.subscribe();
         let mut beats = self.push.pulse.subscribe();
+        let mut challenges = self.connected.challenges();
         self.greet(greeting).await?;
+        self.push.challenge_newcomer(self.connected.key());
         let mut next_manifest = Instant::now() + self.push.limits.manifest_interval;
         let mut turn: Option<Turn<'a>> = None;
         loop {
@@ -69,6 +78,12 @@ impl<'a> Speaker<'a> {
                     }
                     let beat = *beats.borrow_and_update();
                     self.heartbeat(beat).await?;
+                }
+                changed = challenges.changed() => {
+                    if changed.is_err() {
+                        return Ok(());
+                    }
+                    self.challenge().await?;
                 }
                 Some(nonce) = self.questions.probes.recv() => self.answer(nonce).await?,
                 Some(nonce) = self.questions.resyncs.recv(), if turn.is_none() => {
@@ -177,6 +192,15 @@ impl<'a> Speaker<'a> {
             self.push.metrics.sent_heartbeat();
         }
         Ok(())
+    }
+
+    /// Sends the newest challenge. It comes after whatever was committed before it.
+    async fn challenge(&mut self) -> Result<(), Status> {
+        self.deltas().await?;
+        match self.push.next_challenge(self.connected.key()) {
+            Some(challenge) => self.lanes.signed(challenge).await,
+            None => Ok(()),
+        }
     }
 
     fn position(&self) -> Position {

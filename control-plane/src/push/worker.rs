@@ -1,14 +1,15 @@
-//! A worker of a proxy: what it has said of itself.
+//! What one worker of a proxy has said of itself.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use kya_core::{Position, wire};
 
+use super::challenges::{Answer, Challenge};
 use crate::time::UnixMicros;
 
 /// Positions remembered for each worker, newest last.
-const HISTORY: usize = 64;
+pub(super) const HISTORY: usize = 64;
 
 /// A worker of a proxy.
 #[derive(Debug, Clone)]
@@ -21,7 +22,9 @@ pub struct Worker {
     pub state_age: Duration,
     /// Requests that it has cut because their agent was stopped.
     pub cut: u64,
-    history: VecDeque<Applied>,
+    /// Its answer to the latest challenge that it has answered.
+    pub answer: Option<Answer>,
+    pub(super) history: VecDeque<Applied>,
 }
 
 /// A position that a worker has said it decides by.
@@ -37,11 +40,17 @@ pub struct Applied {
 
 impl Worker {
     pub(super) fn new(instance: u64) -> Self {
-        let state_age = Duration::ZERO;
-        Self { instance, challenge: 0, state_age, cut: 0, history: VecDeque::new() }
+        Self {
+            instance,
+            challenge: 0,
+            state_age: Duration::ZERO,
+            cut: 0,
+            answer: None,
+            history: VecDeque::new(),
+        }
     }
 
-    /// Takes over what it says of itself beside its position.
+    /// Takes what a report says besides the position.
     pub(super) fn says(&mut self, state: &wire::WorkerState) {
         self.challenge = state.challenge;
         self.state_age = Duration::from_millis(state.state_age_millis);
@@ -62,6 +71,20 @@ impl Worker {
         }
         self.history.push_back(applied);
         moved
+    }
+
+    /// Notes that it has read this challenge. The first word of it counts, and
+    /// one about an earlier challenge takes nothing back.
+    pub(super) fn answered(&mut self, challenge: &Challenge, applied: &Applied) {
+        if self.answer.as_ref().is_none_or(|answer| answer.number < challenge.number) {
+            self.answer = Some(Answer {
+                number: challenge.number,
+                asked: challenge.asked,
+                arrived: applied.arrived,
+                position: applied.position,
+                state_age: self.state_age,
+            });
+        }
     }
 
     /// What it decides by now. `None` if it has not said anything that can be.

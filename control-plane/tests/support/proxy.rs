@@ -30,6 +30,8 @@ pub struct TestProxy {
     asked: Vec<Nonce>,
     /// Deltas that came between chunks, and are not applied yet.
     waiting: VecDeque<VerifiedUpdate>,
+    /// Challenges that came, and nobody has looked at.
+    challenges: VecDeque<Nonce>,
     credential: String,
 }
 
@@ -118,7 +120,8 @@ impl TestProxy {
         say.send(message(Message::Hello(hello))).await.unwrap();
         let (verifier, waiting) = (Verifier::new([key]), VecDeque::new());
         let credential = credential.to_owned();
-        Self { say, state: State::default(), verifier, hear, asked, waiting, credential }
+        let (state, challenges) = (State::default(), VecDeque::new());
+        Self { say, state, verifier, hear, asked, waiting, challenges, credential }
     }
 
     /// The same proxy on another stream, with what it knows.
@@ -130,8 +133,50 @@ impl TestProxy {
         Self { say, hear, asked: vec![Nonce([2; 32])], ..self }
     }
 
-    /// The next message, as it came.
+    /// The next message, as it came. Challenges come at any time, and are kept for
+    /// [`challenged`](Self::challenged).
     pub async fn hear(&mut self) -> Result<Option<Said>, Status> {
+        loop {
+            let heard = self.hear_any().await?;
+            if let Some(Said::Signed(signed)) = &heard
+                && let Ok(update) = self.verifier.verify_signed(signed)
+                && let Body::Challenge(nonce) = update.body()
+            {
+                self.challenges.push_back(*nonce);
+                continue;
+            }
+            return Ok(heard);
+        }
+    }
+
+    /// The next challenge: what a worker says that has read it. Deltas that
+    /// come before it wait for [`next`](Self::next).
+    pub async fn challenged(&mut self) -> u64 {
+        while self.challenges.is_empty() {
+            let Some(Said::Signed(signed)) = self.hear_any().await.unwrap() else { continue };
+            let update = self.verifier.verify_signed(&signed).unwrap();
+            match update.body() {
+                Body::Challenge(nonce) => self.challenges.push_back(*nonce),
+                Body::Heartbeat { .. } => {}
+                _ => self.waiting.push_back(update),
+            }
+        }
+        word(self.challenges.pop_front().unwrap())
+    }
+
+    /// Reports that these slots have read a challenge, and have applied what this
+    /// proxy has.
+    pub async fn answer(&self, slots: &[u32], challenge: u64) {
+        let Position { epoch, revision } = self.position();
+        let state = |slot: &u32| wire::WorkerState {
+            challenge,
+            state_age_millis: 7,
+            ..worker(*slot, epoch, revision.0)
+        };
+        self.say_workers(slots.iter().map(state).collect(), false).await;
+    }
+
+    async fn hear_any(&mut self) -> Result<Option<Said>, Status> {
         let heard = tokio::time::timeout(PATIENCE, self.hear.message()).await;
         let heard = heard.expect("a message in time")?;
         Ok(heard.map(|control| control.message.expect("a message of a known kind")))
@@ -237,6 +282,11 @@ impl TestProxy {
         let report = wire::WorkerReport { workers, complete, clock_ahead_millis: 0 };
         self.say.send(message(Message::Workers(report))).await.unwrap();
     }
+}
+
+/// What a worker says that has read the challenge of this nonce.
+pub fn word(nonce: Nonce) -> u64 {
+    u64::from_le_bytes(*nonce.0.first_chunk().unwrap())
 }
 
 pub fn worker(slot: u32, epoch: u64, revision: u64) -> wire::WorkerState {

@@ -149,6 +149,16 @@ impl Sidecar {
         self.process.is_running()
     }
 
+    /// SIGSTOP: it stays connected, and does nothing.
+    pub fn pause(&self) -> Result<()> {
+        self.process.pause()
+    }
+
+    /// SIGCONT: it goes on.
+    pub fn resume(&self) -> Result<()> {
+        self.process.resume()
+    }
+
     /// The address of `path` as agents see it.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.listener)
