@@ -47,6 +47,8 @@ pub struct Intake {
     head: Option<Head>,
     /// The manifest of the head.
     base: Option<Manifest>,
+    /// Id of the key that signed the base.
+    base_signer: Option<Vec<u8>>,
     fetch: Option<Fetch>,
     /// Chunks of the base that are not in the cache any more.
     torn: BTreeSet<u32>,
@@ -98,6 +100,7 @@ impl Intake {
             position: floor,
             head: None,
             base: None,
+            base_signer: None,
             fetch: None,
             torn: BTreeSet::new(),
             audited_to: 0,
@@ -116,6 +119,10 @@ impl Intake {
             && let Some(manifest) = intake.stored_manifest(plugin, &head)
         {
             intake.head = Some(head);
+            intake.base_signer = plugin
+                .cache
+                .manifest(&plugin.host, head.base.place)
+                .and_then(|bytes| signer_of(&bytes));
             intake.base = Some(manifest);
         }
         intake
@@ -194,6 +201,10 @@ impl Intake {
     ) -> Outcome {
         let update = match self.verifier.verify_signed(signed) {
             Ok(update) => update,
+            // The chain that leads from every key that was ever pinned to the one
+            // that signs now comes whole. What leads to a key that is trusted here,
+            // or was, is of no use, and nothing is wrong.
+            Err(UpdateError::UnknownKey) if is_a_link(signed) => return Ok(Taken::Noted),
             Err(error) => {
                 let hint = match error {
                     UpdateError::BadPayload { position } if channel.is_proven() => {
@@ -209,6 +220,7 @@ impl Intake {
             }
         };
         let now = clock::monotonic(&plugin.host);
+        self.mind_signer(&update, signed, channel);
         let unproven = || refusal("unproven", "a message before a nonce has come back");
         match update.body() {
             // It needs no nonce: its serial keeps it from being played back.
@@ -311,6 +323,23 @@ impl Intake {
         Taken::News
     }
 
+    /// The key that signs is another than the one that signed the base: as soon as
+    /// that one is retired, no new worker could read the base, so it is renewed.
+    fn mind_signer(
+        &mut self,
+        update: &VerifiedUpdate,
+        signed: &wire::SignedUpdate,
+        channel: &impl Channel,
+    ) {
+        if let Body::Manifest { .. } | Body::Keys { .. } = update.body() {
+            return;
+        }
+        let base_signer = self.base_signer.as_ref().filter(|_| self.fetch.is_none());
+        if channel.is_proven() && base_signer.is_some_and(|by| *by != signed.key_id) {
+            self.wants_manifest = true;
+        }
+    }
+
     fn accept_manifest<H: Host>(
         &mut self,
         plugin: &Plugin<H>,
@@ -352,6 +381,7 @@ impl Intake {
             .map_err(StoreError::from)
             .and_then(|()| plugin.cache.advance_head(&plugin.host, Head { position, base }));
         self.stored(plugin, Head { position, base }, stored)?;
+        self.base_signer = signer_of(&fetch.signed);
         self.base = Some(fetch.manifest);
         self.torn.clear();
         self.audited_to = 0;
@@ -516,4 +546,15 @@ impl Intake {
         }
         self.audited_to = end;
     }
+}
+
+/// Which key a `SignedUpdate` says it is signed by.
+fn signer_of(encoded: &[u8]) -> Option<Vec<u8>> {
+    wire::SignedUpdate::decode(encoded).ok().map(|signed| signed.key_id)
+}
+
+/// Whether a message that nobody has verified says that it is a `Keys` update.
+fn is_a_link(signed: &wire::SignedUpdate) -> bool {
+    let update = wire::Update::decode(signed.payload.as_slice());
+    update.is_ok_and(|update| matches!(update.body, Some(wire::update::Body::Keys(_))))
 }
