@@ -63,6 +63,16 @@ pub(crate) enum Error {
         /// Why the question failed.
         source: Box<Error>,
     },
+    /// A step with the keys is committed, and not every worker has got it yet.
+    #[error(
+        "not every worker has acknowledged revision {revision} within {}: the keys stay as they are, both count, and nothing is lost", humantime::format_duration(*.wait)
+    )]
+    NotAcknowledged {
+        /// The revision of the step.
+        revision: u64,
+        /// How long it was waited.
+        wait: std::time::Duration,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -88,6 +98,7 @@ impl Error {
             Self::Refused { .. }
             | Self::Unexpected { .. }
             | Self::NotKya { .. }
+            | Self::NotAcknowledged { .. }
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
@@ -107,6 +118,7 @@ impl Error {
             Self::AcknowledgementUnknown { .. } => {
                 ("acknowledgement_unknown", "Committed, acknowledgement unknown")
             }
+            Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Output(_) => ("output", "Result not written"),
         };
         json!({
@@ -125,6 +137,9 @@ impl Error {
             ),
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",
+            ),
+            Self::NotAcknowledged { .. } => Some(
+                "run the same command again, which goes on from there; `kya node list` shows who is behind, and --force does not wait",
             ),
             Self::Unreachable { explained: true, .. } => None,
             Self::Unreachable { cause, .. } if speaks_otherwise(cause) => Some(

@@ -25,7 +25,7 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 13] = [
+pub const COMMANDS: [&[&str]; 19] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "show", AGENT],
@@ -39,6 +39,12 @@ pub const COMMANDS: [&[&str]; 13] = [
     &["node", "add", "web-1", "--match", "web-*", "--expires-in", "90d"],
     &["node", "list"],
     &["node", "revoke", "web-1", "--reason", "r"],
+    &["key", "list"],
+    &["key", "rotate", "--reason", "r"],
+    &["key", "announce", "--reason", "r"],
+    &["key", "activate", "--reason", "r"],
+    &["key", "retire", "--reason", "r", "--force"],
+    &["key", "compact", "--reason", "r", "--pinned", KEY],
 ];
 
 /// A request that the fake got.

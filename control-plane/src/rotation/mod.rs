@@ -274,9 +274,10 @@ impl KeyRotation {
         if found.proxies == found.proxies_acknowledged {
             return Ok(());
         }
-        let named = found.pending.first().map(|pending| {
-            format!(", among them worker {} of {}", pending.slot, pending.node_id)
-        });
+        let named = found
+            .pending
+            .first()
+            .map(|pending| format!(", among them worker {} of {}", pending.slot, pending.node_id));
         Err(RotationError::NotAcknowledged {
             proxies: found.proxies.saturating_sub(found.proxies_acknowledged),
             all: found.proxies,

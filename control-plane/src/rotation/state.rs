@@ -74,9 +74,7 @@ impl KeyState {
             chain.extend(link(change.serial, change.signed.as_deref())?);
         }
         let (active, counting, serial) = match steps.last() {
-            Some(KeyStep { change, .. }) => {
-                (change.active, change.counting.clone(), change.serial)
-            }
+            Some(KeyStep { change, .. }) => (change.active, change.counting.clone(), change.serial),
             None => (first, vec![first], 0),
         };
         let mut retired: Vec<PublicKey> = Vec::new();
@@ -112,8 +110,9 @@ impl KeyState {
 /// The update of a step, if it has one.
 pub(crate) fn link(serial: u64, signed: Option<&[u8]>) -> Result<Option<Link>, StoreError> {
     let read = |bytes: &[u8]| {
-        let update = SignedUpdate::decode(bytes)
-            .map_err(|error| StoreError::Corrupt(format!("the keys of serial {serial}: {error}")))?;
+        let update = SignedUpdate::decode(bytes).map_err(|error| {
+            StoreError::Corrupt(format!("the keys of serial {serial}: {error}"))
+        })?;
         Ok(Link { serial, update })
     };
     signed.map(read).transpose()
