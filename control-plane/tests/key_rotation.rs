@@ -258,7 +258,8 @@ fn copy(from: &Path, to: &Path) {
 async fn an_old_data_directory_that_is_put_back_takes_nobody_back_to_the_old_key() {
     let plane = ControlPlane::start().await;
     let old = plane.server.public_key;
-    let ControlPlane { server, dir, .. } = plane;
+    // Which every copy knows.
+    let ControlPlane { server, dir, credential, .. } = plane;
     server.shutdown().await;
     let before = tempfile::tempdir().unwrap();
     copy(dir.path(), &before.path().join("data"));
@@ -270,7 +271,8 @@ async fn an_old_data_directory_that_is_put_back_takes_nobody_back_to_the_old_key
     server.shutdown().await;
     let between = tempfile::tempdir().unwrap();
     copy(dir.path(), &between.path().join("data"));
-    let plane = ControlPlane::start_in(dir, Limits::default()).await;
+    let mut plane = ControlPlane::start_in(dir, Limits::default()).await;
+    plane.credential = credential;
     let retired = step(&plane, "retire").await;
     let proxy = pinning(&plane, "sidecar", old).await;
     let new = key(&plane, "active").await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kya_control_plane::store::{KeyAction, KeyChange, NewKeyStep, Store, StoreError};
+use kya_control_plane::store::{KeyAction, KeyChange, NewKeyStep, StoreError};
 use kya_core::{PublicKey, Revision, Signer};
 
 use super::{Fixture, cause, register};
