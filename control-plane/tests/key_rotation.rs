@@ -351,3 +351,28 @@ async fn a_step_can_be_forced_past_a_proxy_that_says_nothing() {
     // The stream leads it all the same.
     proxy.catch_up(next["revision"].as_u64().unwrap()).await;
 }
+
+#[tokio::test]
+async fn the_command_prints_the_key_that_signs_while_the_server_runs_and_after() {
+    let plane = ControlPlane::start().await;
+    let printed = |dir: &Path, all: &[&str]| -> Vec<String> {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kya-control-plane"));
+        command.args(["public-key", "--data-dir"]).arg(dir).args(all);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    let dir = plane.dir.path().to_owned();
+    let old = plane.server.public_key.to_string();
+    assert_eq!(printed(&dir, &["--all"]), [&*old]);
+    step(&plane, "announce").await;
+    let new = key(&plane, "next").await.to_string();
+    assert_eq!(printed(&dir, &[]), [&*old]);
+    assert_eq!(printed(&dir, &["--all"]), [&*old, &*new]);
+    step(&plane, "activate").await;
+    assert_eq!(printed(&dir, &["--all"]), [&*new, &*old]);
+    step(&plane, "retire").await;
+    let ControlPlane { server, dir, .. } = plane;
+    server.shutdown().await;
+    assert_eq!(printed(dir.path(), &["--all"]), [&*new]);
+}
