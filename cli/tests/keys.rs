@@ -3,54 +3,19 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Fake, KEY, acknowledgements, kya, nobody, problem};
+use support::{
+    Fake, KEY, acknowledgements, key_change, keys, kya, nobody, problem, script_rotation,
+};
 
-const OLD: &str = "ed25519:MCowBQYDK2VwAyEAiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w=";
-
-/// The keys in this phase; the last step has this revision.
-fn keys(phase: &str, revision: u64) -> Value {
-    let key =
-        |role, key| json!({ "key_id": format!("id-{role}"), "public_key": key, "role": role });
-    let keys = match phase {
-        "announced" => json!([key("active", OLD), key("next", KEY)]),
-        "activated" => json!([key("previous", OLD), key("active", KEY)]),
-        _ => json!([key("active", KEY)]),
-    };
-    let step = json!({
-        "action": phase, "key_id": "id", "serial": 7, "actor": "admin", "reason": "r\u{1b}",
-        "incident_id": null, "revision": revision, "committed_at": "2026-02-05T14:47:23.891Z",
-    });
-    json!({
-        "phase": phase, "keys": keys, "serial": 7,
-        "chain": { "length": 2, "most": 16 }, "steps": [step],
-    })
-}
-
-fn change(phase: &str, revision: u64) -> Value {
-    let mut change = keys(phase, revision);
-    change["changed"] = json!(true);
-    change["revision"] = json!(revision);
-    change["committed_at"] = json!("2026-02-05T14:47:23.891Z");
-    change
+fn lines(fake: &Fake) -> Vec<String> {
+    fake.seen().into_iter().map(|seen| seen.line.replace("?wait_ms=30000", "")).collect()
 }
 
 /// A control plane whose keys are in this phase, and whose proxies follow.
 fn rotating(phase: &str, acks: &Value) -> Fake {
     let fake = Fake::start();
-    fake.on("GET /v1/keys", 200, &keys(phase, 40));
-    for (line, phase, revision) in
-        [("announce", "announced", 41), ("activate", "activated", 42), ("retire", "steady", 43)]
-    {
-        fake.on(&format!("POST /v1/keys/{line}"), 200, &change(phase, revision));
-    }
-    for revision in 40..=43 {
-        fake.on(&format!("GET /v1/revisions/{revision}/acknowledgements"), 200, acks);
-    }
+    script_rotation(&fake, phase, acks);
     fake
-}
-
-fn lines(fake: &Fake) -> Vec<String> {
-    fake.seen().into_iter().map(|seen| seen.line.replace("?wait_ms=30000", "")).collect()
 }
 
 const ROTATE: &[&str] = &["key", "rotate", "--reason", "yearly"];
@@ -147,7 +112,7 @@ fn a_single_step_says_what_it_did_and_a_refusal_why() {
 #[test]
 fn compact_names_the_key_that_is_pinned() {
     let fake = Fake::start();
-    fake.on("POST /v1/keys/compact", 200, &change("steady", 44));
+    fake.on("POST /v1/keys/compact", 200, &key_change("steady", 44));
     let ended = kya(&fake.url, &["key", "compact", "--pinned", KEY, "--reason", "all pin it"]);
     assert_eq!(ended.code, 0, "{ended:?}");
     assert_eq!(fake.seen()[0].body, json!({ "pinned": KEY, "reason": "all pin it" }));

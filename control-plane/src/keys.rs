@@ -56,7 +56,7 @@ pub enum KeyFileError {
         /// Its short name.
         id: KeyId,
         /// The key.
-        key: PublicKey,
+        key: Box<PublicKey>,
         /// The data directory.
         path: String,
     },
@@ -156,7 +156,7 @@ impl SigningKeys {
             }
         }
         let path = display(self.data_dir.path());
-        Err(KeyFileError::Missing { id: key.id(), key, path })
+        Err(KeyFileError::Missing { id: key.id(), key: Box::new(key), path })
     }
 
     /// Removes the private half of a key that counts no more.

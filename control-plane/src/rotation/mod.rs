@@ -80,7 +80,7 @@ pub enum RotationError {
     )]
     NotActive {
         /// The key that would have to be.
-        active: PublicKey,
+        active: Box<PublicKey>,
     },
     /// A key file cannot be used.
     #[error(transparent)]
@@ -295,7 +295,7 @@ fn compact(state: &KeyState, pinned: PublicKey) -> Result<Option<KeyChange>, Rot
         ));
     }
     if pinned != state.active {
-        return Err(RotationError::NotActive { active: state.active });
+        return Err(RotationError::NotActive { active: Box::new(state.active) });
     }
     match state.steps.last().map(|step| step.change.action) {
         None => Err(RotationError::OutOfOrder("no key was ever replaced: there is nothing to cut")),
