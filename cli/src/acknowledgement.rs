@@ -120,7 +120,7 @@ fn acknowledged(
 }
 
 /// One line for each proxy that may decide by anything, because it is cut off.
-fn disconnected(acks: &Acknowledgements) -> Vec<String> {
+pub(crate) fn disconnected(acks: &Acknowledgements) -> Vec<String> {
     let mut lines: Vec<_> = acks
         .disconnected
         .iter()

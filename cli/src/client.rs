@@ -13,8 +13,9 @@ use serde_json::Value;
 use url::Url;
 
 use crate::api::{
-    Acknowledgements, Agent, AgentChange, Agents, IssuedToken, NewAgent, NewChallenge, NewNode,
-    NewToken, NodeChange, Nodes, Proof, RegisteredNode, TokenChange, Tokens, Why,
+    Acknowledgements, Agent, AgentChange, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
+    NewAgent, NewChallenge, NewNode, NewToken, NextKeyStep, NodeChange, Nodes, Proof,
+    RegisteredNode, TokenChange, Tokens, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -129,6 +130,30 @@ impl Client {
             }
             error => error,
         })
+    }
+
+    pub(crate) async fn keys(&self) -> Result<Answer<Keys>, Error> {
+        self.get(&["keys"], &[]).await
+    }
+
+    pub(crate) async fn announce_key(&self, why: &Why<'_>) -> Result<Answer<KeysChange>, Error> {
+        self.post(&["keys", "announce"], why).await
+    }
+
+    /// `action` is `activate` or `retire`.
+    pub(crate) async fn key_step(
+        &self,
+        action: &str,
+        step: &NextKeyStep<'_>,
+    ) -> Result<Answer<KeysChange>, Error> {
+        self.post(&["keys", action], step).await
+    }
+
+    pub(crate) async fn compact_keys(
+        &self,
+        compact: &CompactKeys<'_>,
+    ) -> Result<Answer<KeysChange>, Error> {
+        self.post(&["keys", "compact"], compact).await
     }
 
     /// Answers when every worker has acknowledged `revision`, or after `wait`.

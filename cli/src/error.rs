@@ -66,6 +66,16 @@ pub(crate) enum Error {
     /// Not every proxy that was challenged is armed, or none was.
     #[error("{0}")]
     NotArmed(String),
+    /// A step with the keys is committed, and not every worker has got it yet.
+    #[error(
+        "not every worker has acknowledged revision {revision} within {}: the keys stay as they are, both count, and nothing is lost", humantime::format_duration(*.wait)
+    )]
+    NotAcknowledged {
+        /// The revision of the step.
+        revision: u64,
+        /// How long it was waited.
+        wait: std::time::Duration,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -91,6 +101,7 @@ impl Error {
             Self::Refused { .. }
             | Self::Unexpected { .. }
             | Self::NotKya { .. }
+            | Self::NotAcknowledged { .. }
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::NotArmed(_) => 4,
@@ -112,6 +123,7 @@ impl Error {
                 ("acknowledgement_unknown", "Committed, acknowledgement unknown")
             }
             Self::NotArmed(_) => ("not_armed", "Not armed"),
+            Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Output(_) => ("output", "Result not written"),
         };
         json!({
@@ -130,6 +142,9 @@ impl Error {
             ),
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",
+            ),
+            Self::NotAcknowledged { .. } => Some(
+                "run the same command again, which goes on from there; `kya node list` shows who is behind, and --force does not wait",
             ),
             Self::Unreachable { explained: true, .. } => None,
             Self::Unreachable { cause, .. } if speaks_otherwise(cause) => Some(

@@ -160,11 +160,36 @@ impl DataDir {
         }
     }
 
+    /// The one line of a secret file, if there is one.
+    pub fn read_secret(&self, name: &str) -> Result<Option<String>, DataDirError> {
+        read_secret(&self.path.join(name))
+    }
+
+    /// The names of the files that begin and end like this, in order.
+    pub fn names(&self, prefix: &str, suffix: &str) -> Result<Vec<String>, DataDirError> {
+        let entries = std::fs::read_dir(&self.path).map_err(|error| io(&self.path, error))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| io(&self.path, error))?.file_name();
+            names.extend(name.into_string());
+        }
+        names.retain(|name| name.starts_with(prefix) && name.ends_with(suffix));
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Writes a file that is no secret, whole or not at all.
     pub fn write(&self, name: &str, content: &str) -> Result<(), DataDirError> {
         let path = self.path.join(name);
         let temporary = self.temporary(name, content)?;
         std::fs::rename(&temporary, &path).map_err(|error| io(&path, error))?;
+        self.sync()
+    }
+
+    /// Removes a secret file if there is one, for good. What the file system or a
+    /// backup keeps of it is out of reach.
+    pub fn remove_secret(&self, name: &str) -> Result<(), DataDirError> {
+        self.remove(name)?;
         self.sync()
     }
 

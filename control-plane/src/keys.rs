@@ -9,7 +9,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use kya_core::Signer;
+use kya_core::{KeyId, PublicKey, Signer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
@@ -20,6 +20,9 @@ const ADMIN_PREFIX: &str = "kya_admin_";
 const ADMIN_SECRET_LENGTH: usize = 43;
 const ADMIN_FILE: &str = "admin.key";
 const SIGNING_FILE: &str = "signing.key";
+/// Of the keys after the first: `signing-<key id>.key`.
+const SIGNING_PREFIX: &str = "signing-";
+const SIGNING_SUFFIX: &str = ".key";
 const PUBLIC_FILE: &str = "signing.pub";
 
 /// The key that opens the HTTP API. It is a secret: `Debug` does not show it.
@@ -44,6 +47,28 @@ pub enum KeyFileError {
         path: String,
         /// What it should hold.
         expected: &'static str,
+    },
+    /// The key that is to sign has no file.
+    #[error(
+        "the signing key {id} ({key}) has no file in {path}: put `signing-{id}.key` back (or, if it is the first key, `signing.key`)"
+    )]
+    Missing {
+        /// Its short name.
+        id: KeyId,
+        /// The key.
+        key: Box<PublicKey>,
+        /// The data directory.
+        path: String,
+    },
+    /// The database knows of no key, and there are keys.
+    #[error(
+        "{path} has no signing.key, but {found}: the database is older than the keys. Put back the database that belongs to them; if it is lost, copy the file of the key that the proxies trust to signing.key"
+    )]
+    NewerKeys {
+        /// The data directory.
+        path: String,
+        /// The name of one of the others.
+        found: String,
     },
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system: {0}")]
@@ -85,18 +110,80 @@ impl fmt::Debug for AdminKey {
     }
 }
 
-/// Reads the signing key, or makes it, and writes its public half beside it. The
-/// flag is true when it was made now.
-pub fn open_or_create_signer(data_dir: &DataDir) -> Result<(Signer, bool), KeyFileError> {
-    let fresh = STANDARD.encode(random()?);
-    let (text, made) = data_dir.read_or_create_secret(SIGNING_FILE, &fresh)?;
-    let seed = STANDARD.decode(&text).ok().and_then(|seed| <[u8; 32]>::try_from(seed).ok());
-    let Some(seed) = seed else {
-        return Err(malformed(data_dir, SIGNING_FILE, "the base64 of 32 bytes"));
-    };
-    let signer = Signer::from_seed(seed);
-    data_dir.write(PUBLIC_FILE, &format!("{}\n", signer.public_key()))?;
-    Ok((signer, made))
+/// The private keys that sign updates, each in its file.
+#[derive(Debug, Clone)]
+pub struct SigningKeys {
+    data_dir: DataDir,
+}
+
+impl SigningKeys {
+    /// Those of this directory.
+    pub fn new(data_dir: DataDir) -> Self {
+        Self { data_dir }
+    }
+
+    /// Reads the first key, or makes it. The flag is true when it was made now.
+    /// None is made where there are others.
+    pub fn first(&self) -> Result<(Signer, bool), KeyFileError> {
+        let others = self.data_dir.names(SIGNING_PREFIX, SIGNING_SUFFIX)?;
+        if let Some(found) = others.into_iter().next()
+            && self.data_dir.read_secret(SIGNING_FILE)?.is_none()
+        {
+            return Err(KeyFileError::NewerKeys { path: display(self.data_dir.path()), found });
+        }
+        let fresh = STANDARD.encode(random()?);
+        let (text, made) = self.data_dir.read_or_create_secret(SIGNING_FILE, &fresh)?;
+        Ok((self.signer(SIGNING_FILE, &text)?, made))
+    }
+
+    /// Makes another key, which is in its file when this returns.
+    pub fn make(&self) -> Result<Signer, KeyFileError> {
+        let seed = random()?;
+        let signer = Signer::from_seed(seed);
+        let name = file_of(signer.public_key());
+        let (text, _) = self.data_dir.read_or_create_secret(&name, &STANDARD.encode(seed))?;
+        self.signer(&name, &text)
+    }
+
+    /// The private half of this key.
+    pub fn find(&self, key: PublicKey) -> Result<Signer, KeyFileError> {
+        for name in [file_of(key), SIGNING_FILE.to_owned()] {
+            if let Some(text) = self.data_dir.read_secret(&name)? {
+                let signer = self.signer(&name, &text)?;
+                if signer.public_key() == key {
+                    return Ok(signer);
+                }
+            }
+        }
+        let path = display(self.data_dir.path());
+        Err(KeyFileError::Missing { id: key.id(), key: Box::new(key), path })
+    }
+
+    /// Removes the private half of a key that counts no more.
+    pub fn forget(&self, key: PublicKey) -> Result<(), KeyFileError> {
+        self.data_dir.remove_secret(&file_of(key))?;
+        if let Some(text) = self.data_dir.read_secret(SIGNING_FILE)?
+            && self.signer(SIGNING_FILE, &text)?.public_key() == key
+        {
+            self.data_dir.remove_secret(SIGNING_FILE)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the key that signs where whoever configures proxies finds it.
+    pub fn publish(&self, active: PublicKey) -> Result<(), KeyFileError> {
+        Ok(self.data_dir.write(PUBLIC_FILE, &format!("{active}\n"))?)
+    }
+
+    fn signer(&self, name: &str, text: &str) -> Result<Signer, KeyFileError> {
+        let seed = STANDARD.decode(text).ok().and_then(|seed| <[u8; 32]>::try_from(seed).ok());
+        let malformed = || malformed(&self.data_dir, name, "the base64 of 32 bytes");
+        seed.map(Signer::from_seed).ok_or_else(malformed)
+    }
+}
+
+fn file_of(key: PublicKey) -> String {
+    format!("{SIGNING_PREFIX}{}{SIGNING_SUFFIX}", key.id())
 }
 
 fn random() -> Result<[u8; 32], KeyFileError> {
@@ -135,11 +222,13 @@ mod tests {
         assert_eq!(key.reveal(), again.reveal());
         assert!(key.matches(again.reveal().as_bytes()));
 
-        let (signer, made) = open_or_create_signer(&dir).unwrap();
-        let (again, made_again) = open_or_create_signer(&dir).unwrap();
+        let keys = SigningKeys::new(dir.clone());
+        let (signer, made) = keys.first().unwrap();
+        let (again, made_again) = keys.first().unwrap();
         assert!(made && !made_again);
         let public = signer.public_key();
         assert_eq!(again.public_key(), public);
+        keys.publish(public).unwrap();
         let written = fs::read_to_string(dir.path().join("signing.pub")).unwrap();
         assert_eq!(written, format!("{public}\n"));
     }
@@ -173,10 +262,34 @@ mod tests {
             dir.read_or_create_secret(file, content.trim_end()).unwrap();
             let error = match file {
                 "admin.key" => AdminKey::open_or_create(&dir).unwrap_err(),
-                _ => open_or_create_signer(&dir).unwrap_err(),
+                _ => SigningKeys::new(dir.clone()).first().unwrap_err(),
             };
             assert!(error.to_string().contains(file), "{error}");
             assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), content);
         }
+    }
+
+    #[test]
+    fn each_key_has_its_file_until_it_is_forgotten() {
+        let (_temp, dir) = data_dir();
+        let keys = SigningKeys::new(dir.clone());
+        let (first, _) = keys.first().unwrap();
+        let next = keys.make().unwrap();
+        for key in [first.public_key(), next.public_key()] {
+            assert_eq!(keys.find(key).unwrap().public_key(), key);
+        }
+        let name = format!("signing-{}.key", next.public_key().id());
+        let mode = fs::metadata(dir.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        keys.forget(first.public_key()).unwrap();
+        assert!(!dir.path().join("signing.key").exists());
+        let error = keys.find(first.public_key()).unwrap_err().to_string();
+        assert!(error.contains(&first.public_key().id().to_string()), "{error}");
+        let error = keys.first().unwrap_err().to_string();
+        assert!(error.contains(&name) && error.contains("older than the keys"), "{error}");
+        assert!(!dir.path().join("signing.key").exists(), "none was made");
+        keys.find(next.public_key()).unwrap();
+        keys.forget(next.public_key()).unwrap();
+        assert!(!dir.path().join(&name).exists());
     }
 }

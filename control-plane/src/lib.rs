@@ -19,6 +19,7 @@ pub mod nodes;
 mod places;
 pub mod push;
 pub mod registry;
+pub mod rotation;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -7,8 +7,11 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kya_control_plane::config::{self, ConfigError, Effective, Values};
 use kya_control_plane::data_dir::{DataDir, DataDirError};
-use kya_control_plane::keys::{self, AdminKey};
-use kya_control_plane::{server::Server, telemetry};
+use kya_control_plane::keys::{AdminKey, SigningKeys};
+use kya_control_plane::rotation::KeyState;
+use kya_control_plane::server::{self, Server};
+use kya_control_plane::store::SqliteStore;
+use kya_control_plane::telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -29,6 +32,8 @@ enum Command {
     /// environment, the environment over the file.
     Serve(Box<Serve>),
     /// Print the public key that proxies must pin, and make the key if there is none.
+    ///
+    /// It is the key that signs updates now, whether or not a server is running.
     PublicKey {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
@@ -36,6 +41,10 @@ enum Command {
         /// Make the directory too if there is none: before the first start.
         #[arg(long)]
         create: bool,
+        /// Print every key that counts, the one that signs first: two while the key
+        /// is being replaced.
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -103,8 +112,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let serve = match command {
         Command::Serve(serve) => serve,
-        Command::PublicKey { data_dir, create } => {
-            public_key(&data_dir, create)?;
+        Command::PublicKey { data_dir, create, all } => {
+            public_key(&data_dir, create, all)?;
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -128,7 +137,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// A key of a mistyped directory would be pinned as willingly as the right one,
 /// so nothing is made unasked or unsaid.
-fn public_key(path: &Path, create: bool) -> anyhow::Result<()> {
+fn public_key(path: &Path, create: bool, all: bool) -> anyhow::Result<()> {
     let data_dir = match DataDir::open_existing(path) {
         Err(DataDirError::Missing(_)) if create => {
             let data_dir = DataDir::open(path)?;
@@ -140,11 +149,29 @@ fn public_key(path: &Path, create: bool) -> anyhow::Result<()> {
         }
         data_dir => data_dir?,
     };
-    let (signer, made) = keys::open_or_create_signer(&data_dir)?;
-    if made {
-        eprintln!("made a new signing key in {}", path.display());
+    let files = SigningKeys::new(data_dir.clone());
+    let database = data_dir.path().join(server::DATABASE_FILE);
+    let steps = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(SqliteStore::peek_key_steps(&database))
+        .with_context(|| format!("{}", database.display()))?;
+    let first = match steps.first() {
+        Some(step) => step.change.active,
+        None => {
+            let (signer, made) = files.first()?;
+            files.publish(signer.public_key())?;
+            if made {
+                eprintln!("made a new signing key in {}", path.display());
+            }
+            signer.public_key()
+        }
+    };
+    let keys = KeyState::new(first, steps)?;
+    println!("{}", keys.active);
+    for other in keys.counting.iter().filter(|key| all && **key != keys.active) {
+        println!("{other}");
     }
-    println!("{}", signer.public_key());
     Ok(())
 }
 

@@ -144,7 +144,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::data_dir::DataDir;
+    use crate::keys::SigningKeys;
     use crate::push::Limits;
+    use crate::rotation::KeyState;
     use crate::store::SqliteStore;
     use crate::telemetry::Metrics;
     use crate::time::SystemClock;
@@ -156,11 +159,14 @@ mod tests {
         let path = temp.path().join("kya.db");
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.unwrap());
-        let signer = Arc::new(kya_core::Signer::from_seed([1; 32]));
+        let files = SigningKeys::new(DataDir::open(&temp.path().join("keys")).unwrap());
+        let first = files.first().unwrap().0.public_key();
+        let keys = KeyState::new(first, Vec::new()).unwrap();
         let stop = CancellationToken::new();
         let (push, _publisher) = Push::start(
             Arc::clone(&store),
-            signer,
+            &keys,
+            files,
             Arc::clone(&clock),
             Arc::new(Metrics::new().unwrap()),
             Limits::default(),

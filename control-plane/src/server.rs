@@ -1,12 +1,12 @@
 //! A whole control plane: opens, binds, runs, and ends in order.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kya_core::PublicKey;
+use kya_core::{PublicKey, Revision};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -17,10 +17,11 @@ use crate::api::{self, Api};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
-use crate::keys::{self, AdminKey, KeyFileError};
+use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
+use crate::rotation::{KeyRotation, KeyState};
 use crate::store::{SqliteStore, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, SystemClock};
@@ -29,7 +30,8 @@ use crate::tls::{Listener, Tls, TlsError, TlsFiles};
 const ADDRESSES_FILE: &str = "addresses.json";
 /// How often certificates are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
-const DATABASE_FILE: &str = "kya.db";
+/// Name of the database in the data directory.
+pub const DATABASE_FILE: &str = "kya.db";
 
 /// A control plane that is being started.
 #[derive(Debug)]
@@ -48,7 +50,7 @@ pub struct RunningServer {
     pub http_addr: SocketAddr,
     /// Where the enforcement protocol is spoken.
     pub grpc_addr: SocketAddr,
-    /// The key that signs updates.
+    /// The key that signed updates when it started.
     pub public_key: PublicKey,
     data_dir: DataDir,
     drain_timeout: Duration,
@@ -133,9 +135,6 @@ impl Server {
         let lock = data_dir.lock()?;
         data_dir.remove(ADDRESSES_FILE)?;
         let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
-        let (signer, _) = keys::open_or_create_signer(&data_dir)?;
-        let signer = Arc::new(signer);
-        let public_key = signer.public_key();
 
         let metrics = Arc::new(Metrics::new()?);
         let http_tls = load(Listener::Http, config.http_tls, &metrics)?;
@@ -147,6 +146,9 @@ impl Server {
         let at_path = |source| StartError::Store { path: path.clone(), source };
         let store: Arc<dyn Store> =
             Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.map_err(at_path)?);
+        let files = SigningKeys::new(data_dir.clone());
+        let keys = signing_keys(&files, &*store).await.map_err(|error| error.at(&path))?;
+        let public_key = keys.active;
 
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
         for tls in [&http_tls, &grpc_tls].into_iter().flatten() {
@@ -156,7 +158,8 @@ impl Server {
         let incoming = push::incoming(grpc_listener, grpc_tls, &limits);
         let (push, publisher) = Push::start(
             Arc::clone(&store),
-            signer,
+            &keys,
+            files.clone(),
             Arc::clone(&clock),
             Arc::clone(&metrics),
             limits,
@@ -167,6 +170,12 @@ impl Server {
         let access =
             Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
+        let rotation = Arc::new(KeyRotation::new(
+            Arc::clone(&store),
+            Arc::clone(&push),
+            files,
+            Arc::clone(&clock),
+        ));
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),
@@ -175,7 +184,7 @@ impl Server {
             clock,
             metrics,
             admin_key,
-            public_key,
+            rotation,
             draining: draining.clone(),
         }));
         let http = tokio::spawn(http::serve(
@@ -265,6 +274,49 @@ impl Drop for RunningServer {
     fn drop(&mut self) {
         self.draining.cancel();
         self.stop.cancel();
+    }
+}
+
+/// The keys as the log of their steps says, and without one the first key, which
+/// is made if there is none. What a step left to be done is done.
+async fn signing_keys(files: &SigningKeys, store: &dyn Store) -> Result<KeyState, NoKeys> {
+    let steps = store.key_steps_after(Revision(0)).await?;
+    let first = match steps.first() {
+        Some(step) => step.change.active,
+        None => files.first()?.0.public_key(),
+    };
+    let state = KeyState::new(first, steps)?;
+    files.find(state.active)?;
+    files.publish(state.active)?;
+    for retired in &state.retired {
+        files.forget(*retired)?;
+    }
+    Ok(state)
+}
+
+enum NoKeys {
+    File(KeyFileError),
+    Store(StoreError),
+}
+
+impl NoKeys {
+    fn at(self, path: &Path) -> StartError {
+        match self {
+            Self::File(error) => error.into(),
+            Self::Store(source) => StartError::Store { path: path.to_owned(), source },
+        }
+    }
+}
+
+impl From<KeyFileError> for NoKeys {
+    fn from(error: KeyFileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<StoreError> for NoKeys {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }
 

@@ -268,8 +268,15 @@ async fn the_keys_are_those_that_sign() {
     let plane = ControlPlane::start().await;
     let keys = plane.api.get("/v1/keys").await.expect(200);
     let key = plane.server.public_key;
-    let expected = json!({ "key_id": key.id().to_string(), "public_key": key.to_string() });
-    assert_eq!(keys, json!({ "keys": [expected] }));
+    let id = key.id().to_string();
+    let expected = json!({ "key_id": id, "public_key": key.to_string(), "role": "active" });
+    let chain = json!({ "length": 0, "most": 16 });
+    assert_eq!(
+        keys,
+        json!({
+            "phase": "steady", "keys": [expected], "serial": 0, "chain": chain, "steps": [],
+        })
+    );
 }
 
 #[tokio::test]

@@ -67,8 +67,15 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
     store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
+    let step = store_conformance::announcement(7, 0);
+    store.take_key_step(step, Cause::default()).await.unwrap();
     let raw = raw(&fixture).await;
     for forbidden in [
+        "UPDATE key_steps SET signed = x''",
+        "DELETE FROM key_steps",
+        "INSERT OR REPLACE INTO key_steps SELECT * FROM key_steps",
+        "INSERT INTO key_steps SELECT revision - 1, action, serial + 1, active, counting, signed,
+         actor, reason, incident_id FROM key_steps",
         "UPDATE events SET reason = 'none'",
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events",
@@ -93,7 +100,7 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 5);
+    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 6);
 }
 
 #[tokio::test]

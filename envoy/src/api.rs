@@ -224,6 +224,12 @@ impl Api {
         self.post("/v1/tokens", json!({ "agent_id": agent_id, "ttl_seconds": seconds })).await
     }
 
+    /// Takes a step in the replacement of the signing key: `announce`, `activate` or
+    /// `retire`.
+    pub async fn key_step(&self, step: &str) -> Result<Change> {
+        self.post(&format!("/v1/keys/{step}"), json!({ "reason": "a test" })).await
+    }
+
     /// Revokes an agent, for good.
     pub async fn revoke_agent(&self, agent_id: &str, reason: &str) -> Result<Change> {
         self.post(&format!("/v1/agents/{agent_id}/revoke"), json!({ "reason": reason })).await

@@ -2,6 +2,7 @@
 
 mod agent;
 mod fleet;
+mod key;
 mod node;
 mod token;
 
@@ -17,6 +18,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Agent(command) => agent::run(command, &client, output).await,
         Command::Token(command) => token::run(command, &client, output).await,
         Command::Node(command) => node::run(command, &client, output).await,
+        Command::Key(command) => key::run(command, &client, output).await,
     }
 }
 

@@ -13,9 +13,7 @@ use super::Api;
 use super::extract::{Body, Params, Segment};
 use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
-use super::records::{
-    Agent, AgentChange, Agents, IssuedToken, Key, Keys, Token, TokenChange, Tokens,
-};
+use super::records::{Agent, AgentChange, Agents, IssuedToken, Token, TokenChange, Tokens};
 use super::requests::{
     IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, TakeBack, Wait,
 };
@@ -119,10 +117,6 @@ pub(super) async fn revoke_token(
 ) -> Result<Json<TokenChange>, Problem> {
     let outcome = api.registry.revoke_token(id, revoke.into()).await?;
     Ok(Json(TokenChange::new(outcome, api.clock.now())))
-}
-
-pub(super) async fn list_keys(State(api): Shared) -> Json<Keys> {
-    Json(Keys { keys: vec![Key::from(api.public_key)] })
 }
 
 pub(super) async fn acknowledgements(

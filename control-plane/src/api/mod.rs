@@ -7,6 +7,7 @@ mod extract;
 mod fleet;
 mod handlers;
 mod health;
+mod keys;
 mod layers;
 mod nodes;
 mod problem;
@@ -20,7 +21,6 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use kya_core::PublicKey;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -28,6 +28,7 @@ use crate::keys::AdminKey;
 use crate::nodes::NodeAccess;
 use crate::push::Push;
 use crate::registry::Registry;
+use crate::rotation::KeyRotation;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
@@ -46,7 +47,7 @@ pub(crate) struct Api {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admin_key: AdminKey,
-    pub(crate) public_key: PublicKey,
+    pub(crate) rotation: Arc<KeyRotation>,
     /// Called when the server wants requests to end.
     pub(crate) draining: CancellationToken,
 }
@@ -67,7 +68,11 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/tokens/{token_id}/revoke", post(handlers::revoke_token))
         .route("/nodes", post(nodes::register).get(nodes::list))
         .route("/nodes/{name}/revoke", post(nodes::revoke))
-        .route("/keys", get(handlers::list_keys))
+        .route("/keys", get(keys::list))
+        .route("/keys/announce", post(keys::announce))
+        .route("/keys/activate", post(keys::activate))
+        .route("/keys/retire", post(keys::retire))
+        .route("/keys/compact", post(keys::compact))
         .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out));
     // The fallbacks are inside, so that a stranger learns no route from them.
     let guarded = quick

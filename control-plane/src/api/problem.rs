@@ -129,10 +129,15 @@ impl From<StoreError> for Problem {
             }
             StoreError::RevokedIsFinal(_)
             | StoreError::AgentNotActive { .. }
-            | StoreError::NodeNameTaken(_) => Self::new(Code::Conflict, error.to_string()),
+            | StoreError::NodeNameTaken(_)
+            | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");
                 Self::new(Code::Unavailable, "the store cannot be used now; see the server's log")
+            }
+            StoreError::Keys(_) => {
+                tracing::error!(%error, "keys");
+                Self::new(Code::Internal, "a signing key cannot be used; see the server's log")
             }
             StoreError::Corrupt(_) => {
                 tracing::error!(%error, "store");

@@ -161,20 +161,3 @@ impl TokenChange {
         }
     }
 }
-
-#[derive(Serialize)]
-pub(super) struct Keys {
-    pub(super) keys: Vec<Key>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Key {
-    key_id: String,
-    public_key: PublicKey,
-}
-
-impl From<PublicKey> for Key {
-    fn from(public_key: PublicKey) -> Self {
-        Self { key_id: public_key.id().to_string(), public_key }
-    }
-}

@@ -35,12 +35,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use kya_core::{Position, Signer};
+use kya_core::{Position, PublicKey};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::keys::SigningKeys;
+use crate::rotation::KeyState;
 use crate::store::{Committed, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
@@ -154,20 +156,28 @@ pub struct Push {
 }
 
 impl Push {
-    /// Starts the publisher, which ends with `stop`, as every stream does, and
+    /// Starts the publisher, which signs as `keys` says, with the private keys in
+    /// `files`, and follows what becomes of that. It ends with `stop`, as every stream does, and
     /// which must not end before.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
-        signer: Arc<Signer>,
+        keys: &KeyState,
+        files: SigningKeys,
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         limits: Limits,
         stop: CancellationToken,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        let signer = files.find(keys.active).map_err(|error| StoreError::Keys(error.into()))?;
         let images = Images::load(&*store, clock.now(), limits.images).await?;
         let head = images.position();
         metrics.published(head.revision);
-        let signing = Signing::new(signer, Arc::clone(&clock));
+        let signing = Signing::after(
+            Arc::new(signer),
+            keys.chain.clone(),
+            keys.revision(),
+            Arc::clone(&clock),
+        );
         let nodes = Arc::new(Nodes::new(Arc::clone(&clock), &limits));
         let ring = Arc::new(Ring::new(head, limits.ring));
         let challenges = Arc::new(Challenges {
@@ -198,6 +208,7 @@ impl Push {
             store,
             metrics,
             signing: push.signing.clone(),
+            files,
             ring: Arc::clone(&push.ring),
             images: Arc::clone(&push.images),
             pulse: Arc::clone(&push.pulse),
@@ -228,6 +239,11 @@ impl Push {
     /// The open streams.
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
+    }
+
+    /// The key that signs.
+    pub(crate) fn signing_key(&self) -> PublicKey {
+        self.signing.public_key()
     }
 
     /// Position of the newest update that was handed to the streams.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::{Change, MAX_CHANGES, Position};
+use kya_core::{Change, MAX_CHANGES, Position, Revision};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use super::pulse::Pulse;
 use super::ring::Ring;
 use super::signing::Signing;
 use super::timeline::Timeline;
+use crate::keys::SigningKeys;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixMicros};
@@ -34,6 +35,8 @@ pub(super) struct Confirmed {
 pub(super) struct Publisher {
     pub(super) store: Arc<dyn Store>,
     pub(super) signing: Signing,
+    /// Where the key is that is to sign next.
+    pub(super) files: SigningKeys,
     pub(super) ring: Arc<Ring>,
     pub(super) images: Arc<Images>,
     pub(super) pulse: Arc<Pulse>,
@@ -88,9 +91,25 @@ impl Publisher {
                 return Ok(Confirmed { began, at, position: self.ring.newest() });
             }
             for update in updates {
+                if update.delta.changes.is_empty() {
+                    self.follow_keys(update.committed.position.revision).await?;
+                }
                 self.publish(update)?;
             }
         }
+    }
+
+    /// A step with the keys changes nothing else. It is taken before its revision
+    /// is published, which therefore comes after it on every stream.
+    async fn follow_keys(&self, revision: Revision) -> Result<(), StoreError> {
+        for step in self.store.key_steps_after(self.signing.followed()).await? {
+            if step.committed.position.revision > revision {
+                break;
+            }
+            let find = |key| self.files.find(key).map_err(|error| StoreError::Keys(error.into()));
+            self.signing.follow(&step, find)?;
+        }
+        Ok(())
     }
 
     fn publish(&self, update: StoredUpdate) -> Result<(), StoreError> {

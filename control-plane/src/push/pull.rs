@@ -56,7 +56,10 @@ impl Push {
         let (greeting, wanted) = read(&request).map_err(Refusal::from)?;
         admits(&greeting.node_id)?;
         let proxy = self.pulling(peer, registration, &greeting);
-        let messages = self.answer_pull(proxy, request, &greeting, wanted).await?;
+        let answer = self.answer_pull(proxy, request, &greeting, wanted).await?;
+        // Read after everything was signed, so that it leads to whatever signed it.
+        let chain = self.signing.chain_after(0).into_iter().map(|link| signed(link.update));
+        let messages = chain.chain(answer).collect();
         self.metrics.pulled();
         Ok(PullResponse { messages })
     }

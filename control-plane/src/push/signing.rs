@@ -1,22 +1,92 @@
 //! What the control plane says, signed.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use kya_core::{Nonce, Position, Signer, TokenDigest, UnixMillis, sign_update, wire};
+use kya_core::{
+    Nonce, Position, PublicKey, Revision, Signer, TokenDigest, UnixMillis, sign_update, wire,
+};
 use wire::update::Body;
 
+use crate::rotation::{Link, link};
+use crate::store::{KeyAction, KeyStep, StoreError};
 use crate::time::Clock;
 
-/// The key that signs, and the clock that it signs by.
+/// The key that signs, what leads proxies to it, and the clock that it signs by.
+///
+/// **Invariant.** Whoever has had something signed, and then reads the chain,
+/// reads everything that a proxy needs to believe it.
 #[derive(Debug, Clone)]
 pub(super) struct Signing {
-    signer: Arc<Signer>,
+    now: Arc<RwLock<Now>>,
     clock: Arc<dyn Clock>,
 }
 
+#[derive(Debug)]
+struct Now {
+    signer: Arc<Signer>,
+    chain: Vec<Link>,
+    /// Revision of the last step that is in this.
+    followed: Revision,
+}
+
 impl Signing {
+    #[cfg(test)]
     pub(super) fn new(signer: Arc<Signer>, clock: Arc<dyn Clock>) -> Self {
-        Self { signer, clock }
+        Self::after(signer, Vec::new(), Revision::default(), clock)
+    }
+
+    /// Goes on after the step at `followed`.
+    pub(super) fn after(
+        signer: Arc<Signer>,
+        chain: Vec<Link>,
+        followed: Revision,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { now: Arc::new(RwLock::new(Now { signer, chain, followed })), clock }
+    }
+
+    /// The key that signs.
+    pub(super) fn public_key(&self) -> PublicKey {
+        self.signer().public_key()
+    }
+
+    /// Revision of the last step that was followed.
+    pub(super) fn followed(&self) -> Revision {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).followed
+    }
+
+    /// The `Keys` updates after this serial, in order.
+    pub(super) fn chain_after(&self, serial: u64) -> Vec<Link> {
+        let now = self.now.read().unwrap_or_else(PoisonError::into_inner);
+        now.chain.iter().filter(|link| link.serial > serial).cloned().collect()
+    }
+
+    /// Takes a step with the keys: everything from now on is signed as it says.
+    pub(super) fn follow(
+        &self,
+        step: &KeyStep,
+        find: impl FnOnce(PublicKey) -> Result<Signer, StoreError>,
+    ) -> Result<(), StoreError> {
+        let link = link(step.change.serial, step.change.signed.as_deref())?;
+        let active = step.change.active;
+        let signer = match self.public_key() == active {
+            true => None,
+            false => Some(find(active)?),
+        };
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        if step.change.action == KeyAction::Compacted {
+            now.chain.clear();
+        }
+        now.chain.extend(link);
+        if let Some(signer) = signer {
+            now.signer = Arc::new(signer);
+        }
+        now.followed = step.committed.position.revision;
+        Ok(())
+    }
+
+    fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).signer)
     }
 
     /// What one revision changed, with the time of its commit. Where that is
@@ -86,7 +156,7 @@ impl Signing {
         let Position { epoch, revision } = position;
         let update =
             wire::Update { epoch, revision: revision.0, unix_millis: at.0, body: Some(body) };
-        sign_update(&self.signer, &update)
+        sign_update(&self.signer(), &update)
     }
 
     fn now(&self) -> UnixMillis {

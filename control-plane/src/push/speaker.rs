@@ -37,6 +37,8 @@ pub(super) struct Speaker<'a> {
     questions: Questions,
     /// Revision of the last message.
     cursor: Revision,
+    /// Serial of the last `Keys` update that was sent.
+    keys: u64,
 }
 
 /// What it takes to send a manifest.
@@ -55,7 +57,7 @@ impl<'a> Speaker<'a> {
         connected: &'a Connected,
         questions: Questions,
     ) -> Self {
-        Self { push, lanes, connected, questions, cursor: Revision::default() }
+        Self { push, lanes, connected, questions, cursor: Revision::default(), keys: 0 }
     }
 
     /// Runs until the transport is gone.
@@ -103,8 +105,6 @@ impl<'a> Speaker<'a> {
     /// Answers the Hello, so that everything after the position of the answer is
     /// what comes next.
     async fn greet(&mut self, greeting: &Greeting) -> Result<(), Status> {
-        // Where keys were rotated, the chain of `Keys` updates that leads to the
-        // one that signs now is to be sent here, before anything else.
         match greeting.have.filter(|have| self.push.ring.has_all_after(*have)) {
             Some(have) => {
                 self.cursor = have.revision;
@@ -140,6 +140,7 @@ impl<'a> Speaker<'a> {
 
     async fn manifest(&mut self, nonce: Nonce, places: Places) -> Result<(), Status> {
         let (position, manifest) = self.push.manifests.answer(nonce, places.signing).await?;
+        self.send_keys().await?;
         self.lanes.manifest(manifest, places.waiting).await?;
         self.push.metrics.sent_manifest();
         self.cursor = position.revision;
@@ -159,7 +160,7 @@ impl<'a> Speaker<'a> {
                 return Ok(());
             }
             for (revision, update) in updates {
-                self.lanes.signed(SignedUpdate::clone(&update)).await?;
+                self.say(&update).await?;
                 self.push.metrics.sent_delta();
                 self.cursor = revision;
             }
@@ -172,10 +173,11 @@ impl<'a> Speaker<'a> {
         self.answer_at(self.position(), nonce).await
     }
 
-    async fn answer_at(&self, position: Position, nonce: Nonce) -> Result<(), Status> {
+    async fn answer_at(&mut self, position: Position, nonce: Nonce) -> Result<(), Status> {
         // Whoever asked has waited until the store was looked at once more.
         let at = self.push.confirmed().map(|confirmed| confirmed.at).unwrap_or_default();
-        self.lanes.signed(self.push.signing.answer(position, at.millis(), nonce)).await?;
+        let answer = self.push.signing.answer(position, at.millis(), nonce);
+        self.say(&answer).await?;
         self.push.metrics.sent_heartbeat();
         Ok(())
     }
@@ -188,7 +190,7 @@ impl<'a> Speaker<'a> {
         // What the beat says it may say only after what was committed before it.
         if position >= beat.position {
             let heartbeat = self.push.pulse.heartbeat(beat, position);
-            self.lanes.signed(SignedUpdate::clone(&heartbeat)).await?;
+            self.say(&heartbeat).await?;
             self.push.metrics.sent_heartbeat();
         }
         Ok(())
@@ -198,9 +200,24 @@ impl<'a> Speaker<'a> {
     async fn challenge(&mut self) -> Result<(), Status> {
         self.deltas().await?;
         match self.push.next_challenge(self.connected.key()) {
-            Some(challenge) => self.lanes.signed(challenge).await,
+            Some(challenge) => self.say(&challenge).await,
             None => Ok(()),
         }
+    }
+
+    /// Sends what is signed, and before it what leads to the key that signed it.
+    async fn say(&mut self, update: &SignedUpdate) -> Result<(), Status> {
+        self.send_keys().await?;
+        self.lanes.signed(update.clone()).await
+    }
+
+    /// Sends the `Keys` updates that were not sent on this stream yet.
+    async fn send_keys(&mut self) -> Result<(), Status> {
+        for link in self.push.signing.chain_after(self.keys) {
+            self.lanes.signed(link.update).await?;
+            self.keys = link.serial;
+        }
+        Ok(())
     }
 
     fn position(&self) -> Position {

@@ -11,6 +11,7 @@
 //! the second from the first. An update keeps the epoch in which it was
 //! committed.
 
+mod key_log;
 mod model;
 mod rules;
 mod sqlite;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::nodes::NodeName;
 
+pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
     Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
@@ -136,6 +138,18 @@ pub trait Store: Debug + Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<NodeRegistration>, StoreError>;
 
+    /// Takes a step in the replacement of the keys that sign updates. It is a
+    /// change with a revision of its own, whose delta is empty.
+    async fn take_key_step(
+        &self,
+        new: NewKeyStep,
+        cause: Cause,
+    ) -> Result<Outcome<KeyStep>, StoreError>;
+
+    /// The steps after `revision`, in order; the newest thousand if there are
+    /// more.
+    async fn key_steps_after(&self, revision: Revision) -> Result<Vec<KeyStep>, StoreError>;
+
     /// Up to `limit` events with a sequence after `after`, in order.
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError>;
 
@@ -171,10 +185,16 @@ pub enum StoreError {
         "there is, or was, a node registration {0}: its name is not used again, so that the log of events stays plain; take another one (its `match` may be the same)"
     )]
     NodeNameTaken(NodeName),
+    /// Somebody else has taken another step with the keys.
+    #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
+    KeysChanged,
     /// The database did not answer, or refused. A write may or may not have
     /// been committed if the failure came at its very end.
     #[error("the store cannot be used now: {0}")]
     Unavailable(Box<dyn Error + Send + Sync>),
+    /// The keys that the store names cannot be used.
+    #[error("{0}")]
+    Keys(Box<dyn Error + Send + Sync>),
     /// What is stored cannot be what was written.
     #[error("the store holds something that cannot be right: {0}")]
     Corrupt(String),

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
+mod keys;
 mod nodes;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::support::TestClock;
 use crate::support::state::Known;
+pub use keys::*;
 pub use nodes::*;
 
 pub const REVOKE: StatusAction = StatusAction::Revoke(InFlight::Abort);
@@ -64,6 +66,8 @@ macro_rules! conformance {
             a_node_registration_is_an_event_and_no_change_of_authority,
             a_name_and_a_credential_are_used_once,
             node_registrations_survive_a_reopening_and_are_paged_by_name,
+            a_step_with_the_keys_is_one_revision_one_event_and_no_change_of_authority,
+            of_two_steps_that_follow_the_same_one_is_taken,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

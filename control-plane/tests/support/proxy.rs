@@ -11,7 +11,8 @@ use hyper_util::rt::TokioIo;
 use kya_control_plane::rpc::enforcement_client::EnforcementClient;
 use kya_core::wire::control_message::Message as Said;
 use kya_core::wire::{self, ControlMessage, ProxyMessage, proxy_message::Message};
-use kya_core::{Body, Manifest, Nonce, Position, PublicKey, VerifiedUpdate, Verifier};
+use kya_core::{Body, Manifest, Nonce, Position, PublicKey, UpdateError, VerifiedUpdate, Verifier};
+use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -182,11 +183,21 @@ impl TestProxy {
         Ok(heard.map(|control| control.message.expect("a message of a known kind")))
     }
 
-    /// The next message, verified if it is signed.
+    /// The next message, verified if it is signed. Other keys are learnt on the way.
     pub async fn hear_verified(&mut self) -> Result<VerifiedUpdate, wire::Chunks> {
-        match self.hear().await.unwrap().expect("a message and not the end") {
-            Said::Signed(signed) => Ok(self.verifier.verify_signed(&signed).unwrap()),
-            Said::Chunks(chunks) => Err(chunks),
+        loop {
+            let signed = match self.hear().await.unwrap().expect("a message and not the end") {
+                Said::Signed(signed) => signed,
+                Said::Chunks(chunks) => return Err(chunks),
+            };
+            match self.verifier.verify_signed(&signed) {
+                Ok(update) if matches!(update.body(), Body::Keys { .. }) => {
+                    self.verifier.learn(&update);
+                }
+                // It leads from a key that is not trusted to one that is.
+                Err(UpdateError::UnknownKey) if is_a_link(&signed) => {}
+                verified => return Ok(verified.unwrap()),
+            }
         }
     }
 
@@ -287,6 +298,11 @@ impl TestProxy {
 /// What a worker says that has read the challenge of this nonce.
 pub fn word(nonce: Nonce) -> u64 {
     u64::from_le_bytes(*nonce.0.first_chunk().unwrap())
+}
+
+fn is_a_link(signed: &wire::SignedUpdate) -> bool {
+    let update = wire::Update::decode(&*signed.payload).unwrap();
+    matches!(update.body, Some(wire::update::Body::Keys(_)))
 }
 
 pub fn worker(slot: u32, epoch: u64, revision: u64) -> wire::WorkerState {

@@ -1,5 +1,6 @@
 //! The embedded store: one SQLite file, one writer, several readers.
 
+mod keys;
 mod nodes;
 mod read;
 mod records;
@@ -20,8 +21,8 @@ use sqlx::sqlite::{
 };
 
 use super::{
-    Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
-    Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate, Token,
+    Agent, Cause, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewToken, NodeOutcome,
+    NodeRegistration, Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate, Token,
 };
 use crate::nodes::NodeName;
 use crate::time::Clock;
@@ -181,6 +182,18 @@ impl Store for SqliteStore {
         nodes::list(&mut *self.readers.acquire().await?, after, limit).await
     }
 
+    async fn take_key_step(
+        &self,
+        new: NewKeyStep,
+        cause: Cause,
+    ) -> Result<Outcome<KeyStep>, StoreError> {
+        keys::take(self.write().await?, new, cause).await
+    }
+
+    async fn key_steps_after(&self, revision: Revision) -> Result<Vec<KeyStep>, StoreError> {
+        keys::after(&mut *self.readers.acquire().await?, revision).await
+    }
+
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
         read::events_after(&mut *self.readers.acquire().await?, after, limit).await
     }
@@ -192,6 +205,12 @@ impl Store for SqliteStore {
 }
 
 impl SqliteStore {
+    /// The log of the keys in this database, which a server may be using. Nothing
+    /// is made or changed; where there is no database, there is no log.
+    pub async fn peek_key_steps(path: &Path) -> Result<Vec<KeyStep>, StoreError> {
+        keys::peek(path).await
+    }
+
     async fn write(&self) -> Result<write::Write, StoreError> {
         write::Write::begin(&self.writer, self.clock.as_ref()).await
     }

@@ -124,7 +124,7 @@ fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|error| corrupt(column, error))
 }
 
-fn corrupt(column: &str, why: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(column: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("column {column}: {why}"))
 }
 

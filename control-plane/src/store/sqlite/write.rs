@@ -97,8 +97,13 @@ impl Write {
         (self.committed.at, self.now)
     }
 
+    /// The position that it will have.
+    pub(super) fn position(&self) -> Position {
+        self.committed.position
+    }
+
     /// Writes update, event and head beside the change itself, and commits.
-    async fn commit(
+    pub(super) async fn commit(
         mut self,
         changes: Vec<Change>,
         action: &str,

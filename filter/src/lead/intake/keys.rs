@@ -1,11 +1,12 @@
 //! Changes of the keys whose signatures count.
 
-use kya_core::{VerifiedUpdate, Verifier, wire};
+use kya_core::{Body, VerifiedUpdate, Verifier, wire};
 use prost::Message;
 
 use super::{Intake, Taken};
 use crate::cache::MAX_KEY_CHAIN;
 use crate::host::Host;
+use crate::lead::channel::Channel;
 use crate::vm::Plugin;
 
 /// The changes of the trusted keys in the cache that lead on from the pinned ones.
@@ -21,12 +22,33 @@ pub(super) fn stored_key_chain<H: Host>(plugin: &Plugin<H>) -> Vec<Vec<u8>> {
     kept
 }
 
+/// Which key a `SignedUpdate` says it is signed by.
+pub(super) fn signer_of(encoded: &[u8]) -> Option<Vec<u8>> {
+    wire::SignedUpdate::decode(encoded).ok().map(|signed| signed.key_id)
+}
+
+/// Whether a message that nobody has verified says that it is a `Keys` update.
+pub(super) fn is_a_link(signed: &wire::SignedUpdate) -> bool {
+    let update = wire::Update::decode(signed.payload.as_slice());
+    update.is_ok_and(|update| matches!(update.body, Some(wire::update::Body::Keys(_))))
+}
+
 impl Intake {
-    /// Whether this says that it is a list of keys no newer than the one that
-    /// counts. Whoever signed it, there is nothing to learn from it.
-    pub(super) fn knows_key_list(&self, signed: &wire::SignedUpdate) -> bool {
-        let body = wire::Update::decode(signed.payload.as_slice()).ok().and_then(|it| it.body);
-        matches!(body, Some(wire::update::Body::Keys(it)) if it.serial <= self.verifier.key_serial())
+    /// The key that signs is another than the one that signed the base: as soon as
+    /// that one is retired, no new worker could read the base, so it is renewed.
+    pub(super) fn mind_signer(
+        &mut self,
+        update: &VerifiedUpdate,
+        signed: &wire::SignedUpdate,
+        channel: &impl Channel,
+    ) {
+        if let Body::Manifest { .. } | Body::Keys { .. } = update.body() {
+            return;
+        }
+        let base_signer = self.base_signer.as_ref().filter(|_| self.fetch.is_none());
+        if channel.is_proven() && base_signer.is_some_and(|by| *by != signed.key_id) {
+            self.wants_manifest = true;
+        }
     }
 
     pub(super) fn learn<H: Host>(

@@ -37,6 +37,8 @@ pub struct Intake {
     head: Option<Head>,
     /// The manifest of the head.
     base: Option<Manifest>,
+    /// Id of the key that signed the base.
+    base_signer: Option<Vec<u8>>,
     fetch: Option<Fetch>,
     /// Chunks of the base that are not in the cache any more.
     torn: BTreeSet<u32>,
@@ -88,6 +90,7 @@ impl Intake {
             position: floor,
             head: None,
             base: None,
+            base_signer: None,
             fetch: None,
             torn: BTreeSet::new(),
             audited_to: 0,
@@ -103,6 +106,10 @@ impl Intake {
             && let Some(manifest) = intake.stored_manifest(plugin, &head)
         {
             intake.head = Some(head);
+            intake.base_signer = plugin
+                .cache
+                .manifest(&plugin.host, head.base.place)
+                .and_then(|bytes| keys::signer_of(&bytes));
             intake.base = Some(manifest);
         }
         intake
@@ -187,10 +194,10 @@ impl Intake {
     ) -> Outcome {
         let update = match self.verifier.verify_signed(signed) {
             Ok(update) => update,
-            // A control plane tells a newcomer of every change of its keys.
-            Err(UpdateError::UnknownKey) if self.knows_key_list(signed) => {
-                return Ok(Taken::Noted);
-            }
+            // The chain that leads from every key that was ever pinned to the one
+            // that signs now comes whole. What leads to a key that is trusted here,
+            // or was, is of no use, and nothing is wrong.
+            Err(UpdateError::UnknownKey) if keys::is_a_link(signed) => return Ok(Taken::Noted),
             Err(error) => {
                 let hint = match error {
                     UpdateError::BadPayload { position } if channel.is_proven() => {
@@ -206,6 +213,7 @@ impl Intake {
             }
         };
         let now = clock::monotonic(&plugin.host);
+        self.mind_signer(&update, signed, channel);
         let unproven = || refusal("unproven", "a message before a nonce has come back");
         match update.body() {
             // It needs no nonce: its serial keeps it from being played back.

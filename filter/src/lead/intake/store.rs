@@ -62,6 +62,7 @@ impl Intake {
             .map_err(StoreError::from)
             .and_then(|()| plugin.cache.advance_head(&plugin.host, Head { position, base }));
         self.stored(plugin, Head { position, base }, stored)?;
+        self.base_signer = super::keys::signer_of(&fetch.signed);
         self.base = Some(fetch.manifest);
         if !self.key_chain.is_empty() {
             // Another plugin may have written over it: whoever needed this base
