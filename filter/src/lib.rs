@@ -35,6 +35,8 @@ mod abi;
 pub mod cache;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod host;
 pub mod lead;
 pub mod metrics;
