@@ -38,6 +38,7 @@ pub mod config;
 pub mod host;
 pub mod lead;
 pub mod metrics;
+pub mod plugin;
 pub mod request;
 pub mod vm;
 pub mod work;
