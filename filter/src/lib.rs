@@ -40,6 +40,7 @@ pub mod fuzzing;
 pub mod host;
 pub mod lead;
 pub mod metrics;
+pub mod plugin;
 pub mod request;
 pub mod vm;
 pub mod work;

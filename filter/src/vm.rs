@@ -16,6 +16,7 @@ use crate::lead::lease::{self, Identity};
 use crate::lead::roster::WAKE;
 use crate::lead::{Leader, boot};
 use crate::metrics::Metrics;
+use crate::plugin::Plugin;
 pub use crate::request::Flow;
 use crate::request::{self, Handled, Unknown};
 use crate::work::cut::{self, Live};
@@ -38,29 +39,6 @@ const MAX_DRAIN: usize = 1024;
 const HURRY: &[u8] = b"?";
 /// A worker says that no more often than this.
 const HURRY_MILLIS: u64 = 1_000;
-
-/// What the roles of a VM work with.
-#[derive(Debug)]
-pub struct Plugin<H> {
-    /// The proxy.
-    pub host: H,
-    /// What the operator said.
-    pub config: Config,
-    /// What the VMs share.
-    pub cache: Cache,
-    /// The counters.
-    pub metrics: Metrics,
-}
-
-impl<H: Host> Plugin<H> {
-    /// Puts a message into another VM's queue, where queues are used. One that is
-    /// lost is made up for by the next tick.
-    pub fn enqueue(&self, queue: QueueId, message: &[u8]) {
-        if self.config.transport != Transport::Http {
-            let _ = self.host.enqueue(queue, message);
-        }
-    }
-}
 
 /// One VM of the filter under one plugin configuration.
 #[derive(Debug)]
@@ -368,6 +346,11 @@ impl<H: Host> Vm<H> {
             return;
         }
         self.hurried = Some(now);
+        if self.plugin.config.transport == Transport::Http {
+            // A word that is lost is followed by another.
+            let _ = self.plugin.cache.store_hurry(&self.plugin.host, now);
+            return;
+        }
         if let Ok(Some((Some(lease), _))) = self.plugin.cache.lease(&self.plugin.host) {
             self.plugin.enqueue(lease.queue, HURRY);
         }

@@ -52,18 +52,13 @@ enum Command {
     /// Run every check and every test, as CI does.
     ///
     /// In this order: setup, tidy, rustfmt, cargo-deny, clippy, build, tests.
-<<<<<<< ours
     /// It stops at the first failure and names the command to run again. With
     /// `--long`, what takes too long for every day comes after that, up to its end.
     Test(test::Options),
-=======
-    /// It stops at the first failure and names the command to run again.
-    Test,
     /// Feed arbitrary input to everything that reads what comes from outside.
     ///
     /// This needs a nightly compiler: rustup toolchain install nightly --profile minimal
     Fuzz(fuzz::Options),
->>>>>>> theirs
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -91,12 +86,8 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", artifacts.envoy()?.display());
         }
         Command::Demo(options) => return demo::run(&artifacts, &options),
-<<<<<<< ours
         Command::Test(options) => test::run(&artifacts, &options)?,
-=======
-        Command::Test => test::run(&artifacts)?,
         Command::Fuzz(options) => fuzz::with(&artifacts, &options)?,
->>>>>>> theirs
         Command::Bench(command) => bench::run(&command)?,
         Command::Tidy => tidy::run(&artifacts)?,
     }

@@ -9,6 +9,7 @@
 //! | `<ns>/keys` | the `SignedUpdate`s by which the trusted keys changed | leader |
 //! | `<ns>/fresh` | [`Fresh`]: the newest heartbeat | leader |
 //! | `<ns>/challenge` | a `SignedUpdate` with the last challenge | leader |
+//! | `<ns>/hurry` | when a worker last needed news, where there are no queues | workers |
 //! | `<ns>/manifest/<a or b>` | a `SignedUpdate` with a manifest, as it arrived | leader |
 //! | `<ns>/cXXXX` | a chunk, in one of its two places, see [`chunks`] | leader |
 //! | `<ns>/delta/<n>` | a `SignedUpdate` with the delta of a revision whose number is `n` modulo 256 | leader |
@@ -31,7 +32,7 @@ pub mod chunks;
 pub mod records;
 pub mod signal;
 
-use kya_core::{Revision, wire};
+use kya_core::{Monotonic, Revision, wire};
 use prost::Message;
 use thiserror::Error;
 
@@ -184,6 +185,16 @@ impl Cache {
     /// The last challenge, unverified, and the number of the value.
     pub fn challenge(&self, host: &impl Host) -> Option<SharedValue> {
         host.shared_data(&self.key("challenge")).ok()?
+    }
+
+    /// Says that a worker needs news.
+    pub fn store_hurry(&self, host: &impl Host, now: Monotonic) -> Result<(), Refused> {
+        host.set_shared_data(&self.key("hurry"), &now.0.to_le_bytes())
+    }
+
+    /// The number of the last word that a worker needs news; 0 if there was none.
+    pub fn hurry(&self, host: &impl Host) -> u32 {
+        host.shared_data(&self.key("hurry")).ok().flatten().map_or(0, |value| value.cas)
     }
 
     /// Moves the head forward. A leader that was overtaken must not move it back.

@@ -42,7 +42,8 @@ pub enum UnknownTokenMode {
 #[serde(default, deny_unknown_fields)]
 pub struct FailModes {
     /// No verified state has been received since the proxy started. `allow`
-    /// forwards every request, naming no agent.
+    /// forwards every request, naming no agent. A part of a state that cannot be
+    /// read denies all the same.
     #[serde(deserialize_with = "word")]
     pub unsynced: FailMode,
     /// The state is older than `max_staleness`. `allow` goes on deciding by the

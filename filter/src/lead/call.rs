@@ -1,7 +1,7 @@
 //! HTTP calls to the control plane.
 
 use crate::host::{CallId, Host, Refused};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// Posts a message to an endpoint, authenticated as this proxy.
 pub fn post<H: Host>(

@@ -6,7 +6,7 @@ use kya_core::{ImageId, MAX_CHUNK_BYTES, Manifest, Monotonic, Position, wire};
 
 use crate::clock;
 use crate::host::{Host, Refused};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// Chunks that are asked for at a time: about 4 MB.
 const BATCH: usize = 1024;

@@ -4,7 +4,8 @@ use kya_core::{Position, wire};
 
 use crate::host::Host;
 use crate::lead::question::Question;
-use crate::vm::{Plugin, VERSION};
+use crate::plugin::Plugin;
+use crate::vm::VERSION;
 
 const PROTOCOL_VERSION: u32 = 1;
 /// Longest text about the node that the protocol carries, in bytes.

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod fetch;
 pub mod hello;
 pub mod intake;
+pub mod lag;
 pub mod lease;
 pub mod pull;
 pub mod question;
@@ -25,10 +26,11 @@ use wire::proxy_message::Message;
 
 use crate::clock;
 use crate::host::{CallId, Host, HttpResponse, LogLevel, StreamEnd, StreamId};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 use channel::Channel;
 use fetch::Way;
 use intake::{Intake, Refusal, Taken};
+use lag::Lag;
 use lease::Identity;
 use pull::{Pull, Wanted};
 use retry::Retry;
@@ -41,8 +43,6 @@ const ASK_MILLIS: u64 = 1_000;
 const LASTED_MILLIS: u64 = 2_000;
 /// Most messages that are read of one pull: each may cost a signature check.
 const MAX_PULLED: usize = 4_096;
-/// Ticks for which a worker may be behind before it is helped by a manifest.
-const LAG_TICKS: u32 = 4;
 
 /// Who talks to the control plane.
 #[derive(Debug)]
@@ -53,10 +53,9 @@ pub struct Leader {
     retry: Retry,
     pull: Pull,
     asked: Monotonic,
-    /// A position that every worker is expected to reach, and for how many ticks
-    /// one has not.
-    lag_mark: Option<Position>,
-    lag_ticks: u32,
+    /// Number of the last word in the cache that a worker needs news.
+    hurry: u32,
+    lag: Lag,
     /// Messages that were not accepted.
     rejected: u32,
     roster: Roster,
@@ -78,8 +77,8 @@ impl Leader {
             retry: Retry::default(),
             pull: Pull::default(),
             asked: Monotonic::default(),
-            lag_mark: None,
-            lag_ticks: 0,
+            hurry: plugin.cache.hurry(&plugin.host),
+            lag: Lag::default(),
             rejected: 0,
             roster: Roster::default(),
         }
@@ -99,7 +98,14 @@ impl Leader {
         if self.intake.mind(plugin) {
             self.roster.wake(plugin);
         }
-        self.mind_lag();
+        let newest = self.intake.head().map(|head| head.position);
+        if self.lag.calls_for_help(&self.roster, newest) && !self.intake.is_fetching() {
+            self.intake.wants_manifest = true;
+        }
+        let hurry = plugin.cache.hurry(&plugin.host);
+        if std::mem::replace(&mut self.hurry, hurry) != hurry {
+            self.pull.hurry();
+        }
         self.ask(plugin, now);
         plugin.metrics.state_age(&plugin.host, self.intake.state_age(now));
         plugin.metrics.clock_ahead(&plugin.host, self.intake.clock_ahead_millis());
@@ -259,18 +265,6 @@ impl Leader {
             }
             _ => {}
         }
-    }
-
-    /// Not whether every worker is at the newest position, which under a stream
-    /// of changes none may ever be, but whether it comes forward.
-    fn mind_lag(&mut self) {
-        if self.lag_mark.is_some_and(|mark| self.roster.lags(mark)) {
-            self.lag_ticks = self.lag_ticks.saturating_add(1);
-        } else {
-            self.lag_mark = self.intake.head().map(|head| head.position);
-            self.lag_ticks = 0;
-        }
-        self.intake.wants_manifest |= self.lag_ticks >= LAG_TICKS && !self.intake.is_fetching();
     }
 
     fn open<H: Host>(&mut self, plugin: &Plugin<H>) {

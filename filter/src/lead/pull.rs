@@ -12,7 +12,7 @@ use crate::lead::call;
 use crate::lead::channel::Channel;
 use crate::lead::hello::hello;
 use crate::lead::question::{self, Question};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// Path of the endpoint.
 const PATH: &str = "/v1/enforcement/pull";

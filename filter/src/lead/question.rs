@@ -4,7 +4,7 @@ use kya_core::{Monotonic, Nonce};
 
 use crate::clock;
 use crate::host::{Host, Refused};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// An open question.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use crate::cache::records::Slot;
 use crate::clock;
 use crate::host::Host;
 use crate::lead::lease::is_past;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 use crate::work::SLOT_EXPIRY_NANOS;
 
 /// What a worker finds in its queue. The cache says the rest.

@@ -9,7 +9,7 @@ use crate::host::{Host, Refused, StreamId};
 use crate::lead::channel::Channel;
 use crate::lead::hello::hello;
 use crate::lead::question::{self, Question};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 const SERVICE: &str = "kya.v1.Enforcement";
 const METHOD: &str = "Stream";

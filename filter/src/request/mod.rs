@@ -3,11 +3,11 @@
 pub mod denial;
 pub mod headers;
 
-use kya_core::{AgentId, Credential, Decision, DenyReason, Request, TokenDigest};
+use kya_core::{AgentId, Credential, Decision, DenyReason, Position, Request, TokenDigest};
 
 use crate::config::{FailMode, FailModes, UnknownTokenMode};
 use crate::host::{Host, LogLevel, Refused};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 use crate::work::Worker;
 use crate::work::cut::Subject;
 pub use denial::Denial;
@@ -95,7 +95,7 @@ fn decided<H: Host>(
             {
                 return Ok(Handled::Unknown(digest));
             }
-            if passes(&config.fail_modes, reason) {
+            if passes(&config.fail_modes, reason, position) {
                 headers.forward(host, &config.token_sources, None)?;
                 metrics.passed(host, reason);
                 return Ok(Handled::Passed);
@@ -107,10 +107,11 @@ fn decided<H: Host>(
 }
 
 /// Whether the operator wants requests to pass that cannot be decided. A state
-/// that is too old is not asked about here: where it may be used, it decides.
-fn passes(modes: &FailModes, reason: DenyReason) -> bool {
+/// that is too old is not asked about here: where it may be used, it decides. Nor
+/// is a part of a state that cannot be read: it may hold a denial.
+fn passes(modes: &FailModes, reason: DenyReason, position: Option<Position>) -> bool {
     match reason {
-        DenyReason::Unsynced => modes.unsynced == FailMode::Allow,
+        DenyReason::Unsynced => modes.unsynced == FailMode::Allow && position.is_none(),
         DenyReason::TokenUnknown => modes.unknown_token == UnknownTokenMode::Allow,
         _ => false,
     }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::testing::{Proxy, TestVm, World, agent_id, token};
-use kya_core::Position;
 use kya_core::headers::AGENT_ID;
 
 fn denial(reason: DenyReason) -> Denial {

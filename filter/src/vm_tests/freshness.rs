@@ -46,69 +46,62 @@ fn a_state_that_nothing_confirms_goes_stale_and_what_it_denies_stays_denied() {
     assert_eq!(world.statuses(3), [401; 2]);
 }
 
+/// Whoever holds the connection delivers everything, in order and unaltered, but
+/// late: by so many milliseconds in each second. Pulls find no answer. Says after
+/// how many seconds the workers decided that the state was stale, of 200, and how
+/// old it ever was before, in milliseconds.
+fn delayed(delay: impl Fn(u64) -> u64) -> (Option<u64>, u64) {
+    let mut world = World::synced(2);
+    cut_off(&mut world);
+    world.break_streams();
+    let mut feed: VecDeque<(u64, StreamId, wire::ControlMessage)> = VecDeque::new();
+    let mut greeted = Vec::new();
+    let mut oldest = 0;
+    for tick in 0..4 * 200 {
+        let (now, late) = (world.plane.unix_millis, delay(tick / 4));
+        if tick % 4 == 0 {
+            let heartbeat = sealed(world.plane.heartbeat(b""));
+            feed.extend(greeted.iter().map(|id| (now + late, *id, heartbeat.clone())));
+        }
+        for (id, message) in std::mem::take(&mut world.said) {
+            if matches!(message, Message::Hello(_)) {
+                greeted.push(id);
+            }
+            let answers = world.plane.answer(&message);
+            feed.extend(answers.into_iter().map(|answer| (now + late, id, answer)));
+        }
+        while feed.front().is_some_and(|(at, ..)| *at <= now) {
+            let (_, id, message) = feed.pop_front().unwrap();
+            world.send(id, &message);
+        }
+        world.tick();
+        if world.statuses(1) == [503; 2] {
+            return (Some(tick / 4), oldest);
+        }
+        oldest = oldest.max(world.vms[1].vm.worker().state_age(world.vms[1].vm.plugin()));
+    }
+    (None, oldest)
+}
+
+#[test]
+fn a_feed_that_is_half_a_minute_late_goes_stale_though_messages_keep_coming() {
+    let (stale, _) = delayed(|_| 30_000);
+    assert!((55..=61).contains(&stale.unwrap()), "{stale:?}");
+}
+
 #[test]
 fn a_feed_that_is_played_slower_and_slower_goes_stale() {
-    // Whoever holds the connection delivers everything, in order and unaltered,
-    // and every question is answered, but from the minute at which the agent is
-    // revoked on everything takes longer.
-    let mut world = World::synced(2);
-    (world.streams, world.calls) = (Link::Held, Link::Held);
-    let stream = world.proxy.stream().unwrap();
-    let mut feed: VecDeque<(u64, wire::ControlMessage)> = VecDeque::new();
-    world.plane.commit(unrelated());
-    for second in 0..120 {
-        for _ in 0..4 {
-            world.tick();
-            let now = world.plane.unix_millis;
-            while feed.front().is_some_and(|(at, _)| *at <= now) {
-                let (_, message) = feed.pop_front().unwrap();
-                world.send(stream, &message);
-            }
-            for (_, message) in world.take_said() {
-                let answers = world.plane.answer(&message);
-                let delay = |it| (now + delay_at(second), it);
-                feed.extend(answers.into_iter().map(delay));
-            }
-        }
-        // Revision 6 itself is what is held up.
-        world.plane.position = at(if second < 10 { 5 } else { 6 });
-        let heartbeat = world.plane.heartbeat(b"");
-        feed.push_back((world.plane.unix_millis + delay_at(second), sealed(heartbeat)));
-        if world.statuses(1) == [503; 2] {
-            assert!(second > 30, "stale after {second} seconds");
-            return;
-        }
+    for slower in [10, 50, 100, 500, 900] {
+        let (stale, oldest) = delayed(|second| second * slower);
+        assert!(stale.is_some() || oldest < 10_000, "{slower} ms a second: {stale:?}, {oldest}");
     }
-    panic!("fresh after two minutes");
-}
-
-/// Half of the time that passes.
-fn delay_at(second: u64) -> u64 {
-    second * 500
 }
 
 #[test]
-fn heartbeats_that_are_half_a_minute_late_count_as_that_old() {
-    let mut world = World::synced(1);
-    cut_off(&mut world);
-    let stream = world.proxy.stream().unwrap();
-    // Signed by now, at a steady rate, and delivered 30 s late on the stream
-    // that was open before.
-    let mut late: VecDeque<_> = VecDeque::new();
-    let mut worst = 0;
-    for second in 0..34 {
-        late.push_back(world.plane.heartbeat(b""));
-        world.pass(1);
-        if second >= 30
-            && let Some(heartbeat) = late.pop_front()
-        {
-            world.send(stream, &sealed(heartbeat));
-        }
-        worst = worst.max(world.vms[1].vm.worker().state_age(world.vms[1].vm.plugin()));
-    }
-    assert!(worst > 29_000, "{worst} ms");
-    // By then the proxy has asked how old they are, and not been answered.
-    assert_eq!(world.proxy.owner_of(stream), None, "the stream was given up");
+fn a_slow_network_is_not_mistaken_for_an_attack() {
+    let (stale, oldest) = delayed(|_| 2_000);
+    assert_eq!(stale, None);
+    assert!((2_000..10_000).contains(&oldest), "{oldest}");
 }
 
 #[test]
@@ -245,6 +238,18 @@ fn where_unsynced_is_allowed_requests_pass_unnamed_until_there_is_a_state() {
     vm.worker.sync(&vm.plugin, Look::Always);
     assert_eq!(world.vms[1].status_of(2), 403);
     assert_eq!(world.vms[1].status_of(3), 401);
+    // Nor is a part of it.
+    world.replace(1);
+    world.tick();
+    let chunks = world.key("c");
+    for key in world.proxy.data().into_keys() {
+        if key.starts_with(&chunks) && key.len() == chunks.len() + 4 {
+            world.proxy.meddle(&key, b"another plugin was here");
+        }
+    }
+    assert_eq!(world.vms[1].status_of(2), 503);
+    world.pass(3);
+    assert_eq!(world.statuses(2), [403; 2]);
     // Nor is a state that is stale.
     cut_off(&mut world);
     world.pass(2 * STALE_SECONDS);

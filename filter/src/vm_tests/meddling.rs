@@ -56,6 +56,26 @@ fn a_worker_that_cannot_read_what_was_announced_is_helped_by_a_manifest() {
 }
 
 #[test]
+fn a_worker_that_nothing_helps_does_not_call_for_a_manifest_each_second() {
+    let mut world = World::synced(1);
+    let manifests = world.manifests_sent;
+    for _ in 0..4 * 120 {
+        // Another plugin keeps a slot for a worker that is nobody's.
+        let (cache, host) = (world.cache(), world.proxy.host());
+        let mut forged = cache.slot(&host, 0).unwrap().0.unwrap();
+        forged.instance ^= 1;
+        forged.position = at(1);
+        forged.renewed_nanos = clock::monotonic_nanos(&host);
+        let (_, cas) = cache.slot(&host, 1).unwrap();
+        cache.store_slot(&host, 1, Some(&forged), cas).unwrap();
+        world.tick();
+    }
+    let asked = world.manifests_sent - manifests;
+    assert!((2..=9).contains(&asked), "{asked} manifests in two minutes");
+    assert_eq!(world.statuses(1), [200]);
+}
+
+#[test]
 fn a_base_far_back_is_replaced_before_the_ring_has_gone_round() {
     let mut world = World::synced(1);
     let manifests = world.manifests_sent;

@@ -80,6 +80,41 @@ fn pulls_alone_enforce_where_there_is_neither_grpc_nor_a_queue() {
 }
 
 #[test]
+fn a_token_that_is_unknown_is_pulled_for_where_there_is_no_queue() {
+    let mut world = http_world(2);
+    world.sync();
+    world.pass(2);
+    world.plane.commit([Wire::Token(crate::testing::held_by(3, 1))]);
+    assert_eq!(world.statuses(3), [401; 2]);
+    world.pass(1);
+    assert_eq!(world.statuses(3), [200; 2]);
+    let before = pulls(&world);
+    for _ in 0..4 * 5 {
+        assert_eq!(world.statuses(4), [401; 2]);
+        world.tick();
+    }
+    assert!(pulls(&world) - before <= 6, "{} in five seconds", pulls(&world) - before);
+}
+
+#[test]
+fn a_request_waits_for_a_pull_where_there_is_no_queue() {
+    let config = configured(|json| {
+        json["transport"] = "http".into();
+        json.as_object_mut().unwrap().remove("control_plane_cluster");
+        json["fail_modes"] = serde_json::json!({ "unknown_token": "introspect" });
+    });
+    let mut world = World::configured(1, config);
+    world.sync();
+    world.pass(2);
+    world.plane.commit([Wire::Token(crate::testing::held_by(3, 1))]);
+    let (context, flow) = world.vms[1].begin_with(&crate::testing::token(3));
+    assert_eq!(flow, Flow::Pause);
+    world.exchange();
+    (0..3).for_each(|_| world.tick());
+    assert_eq!(world.vms[1].exchange(context).standing, crate::testing::Standing::Resumed);
+}
+
+#[test]
 fn a_large_state_is_loaded_by_pulls_that_follow_at_once() {
     let mut world = http_world(2);
     world.plane.chunks_a_pull = 3;

@@ -7,7 +7,7 @@ use kya_core::{
 use crate::cache::chunks::Found;
 use crate::cache::records::BaseAt;
 use crate::host::Host;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// Look-ups that are remembered: 40 KB.
 const RECENT: usize = 1024;

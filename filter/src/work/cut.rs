@@ -7,8 +7,8 @@ use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry};
 use super::in_flight::{Answer, Cut, InFlight};
 use super::{News, Worker};
 use crate::host::{ContextId, Host};
+use crate::plugin::Plugin;
 use crate::request::{self, Denial};
-use crate::vm::Plugin;
 
 /// By what a request was allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

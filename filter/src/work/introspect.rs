@@ -16,7 +16,7 @@ use prost::Message;
 
 use crate::host::{CallId, ContextId, Host, HttpResponse};
 use crate::lead::call;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// Path of the endpoint.
 const PATH: &str = "/v1/enforcement/introspect";

@@ -23,7 +23,7 @@ use crate::cache::{RING, Raised, Signal};
 use crate::clock::{self, NANOS_PER_MILLI};
 use crate::config::FailMode;
 use crate::host::{Host, LogLevel, Refused};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 use base::{Base, Tokens};
 use cut::Subject;
 pub use news::News;

@@ -6,7 +6,7 @@ use kya_core::Body;
 use super::Worker;
 use crate::clock;
 use crate::host::Host;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 impl Worker {
     /// Reads how fresh the state is, and what the workers are asked to show.

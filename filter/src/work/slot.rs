@@ -5,7 +5,7 @@ use crate::cache::records::Slot;
 use crate::clock;
 use crate::host::{Host, LogLevel};
 use crate::lead::lease::{Identity, is_past};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// A slot that was not renewed for so long is free.
 pub const SLOT_EXPIRY_NANOS: u64 = 5_000_000_000;

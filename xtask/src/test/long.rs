@@ -11,7 +11,7 @@ use kya_envoy::{Artifacts, ENVOY_VERSION_VARIABLE, EnvoyVersion};
 
 use super::report::Report;
 use crate::command::{self, cargo};
-use crate::setup;
+use crate::{fuzz, setup};
 
 /// The chaos tests, a file of `envoy/tests/` each.
 const CHAOS: [&str; 5] =
@@ -21,6 +21,9 @@ const CHAOS_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// A file of `envoy/tests/`, which needs the quiet of running alone.
 const KILLS: &str = "thousand_kills";
 const KILLS_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// How long each fuzz target runs.
+const FUZZ_EACH: Duration = Duration::from_secs(120);
 
 /// All of it. A failure does not keep the rest from running.
 pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
@@ -32,7 +35,8 @@ pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     }
     let work = || envoy_tests(artifacts, EnvoyVersion::default(), &[KILLS], KILLS_LIMIT);
     failed.extend(report.attempt("1000 kills under load", work).err());
-    // Whatever else takes long, such as fuzzing, is one more attempt here.
+    let work = || fuzz::run(artifacts, FUZZ_EACH);
+    failed.extend(report.attempt("fuzzing", work).err());
 
     if failed.is_empty() {
         return Ok(());

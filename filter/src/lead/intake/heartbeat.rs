@@ -8,7 +8,7 @@ use crate::cache::records::Fresh;
 use crate::clock;
 use crate::host::Host;
 use crate::lead::channel::Channel;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// The clocks are compared anew so often.
 const ANCHOR_MILLIS: u64 = 30_000;

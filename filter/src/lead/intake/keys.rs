@@ -7,7 +7,7 @@ use super::{Intake, Taken};
 use crate::cache::MAX_KEY_CHAIN;
 use crate::host::Host;
 use crate::lead::channel::Channel;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// The changes of the trusted keys in the cache that lead on from the pinned ones.
 pub(super) fn stored_key_chain<H: Host>(plugin: &Plugin<H>) -> Vec<Vec<u8>> {

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::host::Host;
 use crate::lead::channel::Channel;
 use crate::lead::fetch::{Arrived, Fetch, Way};
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// A message that is so much older on arrival than it might be makes the leader
 /// ask how the clocks stand.

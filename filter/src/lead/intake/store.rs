@@ -9,7 +9,7 @@ use crate::cache::{RING, StoreError};
 use crate::clock;
 use crate::host::Host;
 use crate::lead::fetch::Fetch;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// A head that stays ahead of the leader for so long is nobody's: another leader
 /// would have been caught up with by then.

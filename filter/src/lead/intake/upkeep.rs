@@ -6,7 +6,7 @@ use super::{Intake, LATE_MILLIS};
 use crate::cache::RING;
 use crate::clock;
 use crate::host::Host;
-use crate::vm::Plugin;
+use crate::plugin::Plugin;
 
 /// A base further back than this is replaced, while deltas still reach it.
 const COMPACT_AFTER: u64 = RING / 2;
