@@ -158,6 +158,12 @@ impl ControlPlane {
         delta
     }
 
+    /// A new history begins, with the same records.
+    pub fn begin_epoch(&mut self, position: Position) {
+        self.position = position;
+        self.deltas.clear();
+    }
+
     /// A new history begins, as after a backup was put back: the records are
     /// those of a new control plane.
     pub fn restore_backup(&mut self, position: Position) {
