@@ -256,7 +256,8 @@ async fn what_is_no_such_request_is_refused() {
     let plane = ControlPlane::start().await;
     let good = puller(&plane, "sidecar").request();
     let send = async |content_type: Option<&str>, body: Vec<u8>| {
-        let request = plane.api.request(Method::POST, PULL).body(body);
+        let request = plane.api.request(Method::POST, PULL).bearer_auth(&plane.credential);
+        let request = request.body(body);
         Answer::of(match content_type {
             Some(content_type) => request.header(header::CONTENT_TYPE, content_type),
             None => request,

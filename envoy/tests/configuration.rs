@@ -35,6 +35,7 @@ fn envoy_finds_no_fault_with_the_shipped_bootstrap() -> Result<()> {
     let output = Command::new(artifacts.envoy()?)
         .args(["--mode", "validate", "-c"])
         .arg(&config)
+        .env("KYA_NODE_CREDENTIAL", &options.node_credential)
         .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -28,6 +28,7 @@ mod service;
 mod session;
 mod signing;
 mod speaker;
+mod table;
 mod timeline;
 mod worker;
 

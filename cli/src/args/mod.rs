@@ -1,5 +1,8 @@
 //! The command line.
 
+mod key;
+mod node;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,12 +12,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey, TokenId};
 use url::Url;
 
+pub(crate) use self::key::KeyCommand;
+pub(crate) use self::node::NodeCommand;
 use crate::output::Format;
 use crate::pubkey;
-use crate::values::{
-    parse_node_id, parse_node_match, parse_node_name, parse_node_ttl, parse_server, parse_text,
-    parse_timeout, parse_ttl, parse_wait,
-};
+use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -106,79 +108,6 @@ pub(crate) enum Command {
     /// Replace the key that signs what proxies believe
     #[command(subcommand)]
     Key(KeyCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum KeyCommand {
-    /// Show the keys that count, and every step by which they came to
-    List,
-    /// Replace the signing key: announce, activate and retire, one after the other
-    #[command(after_help = "\
-Every proxy trusts the keys in its configuration (`update_keys`) until a signed update names
-others. So the next key is announced while the old one signs, it signs as soon as every worker of
-every connected proxy has acknowledged that, and then the old one is retired and its file removed.
-No request is decided without a key that counts.
-
-It goes on from wherever it was interrupted: run it again. The new key goes alone to stdout. Pin it
-in every configuration afterwards; until then proxies that start are led from the old key to it.
-
-Example:
-  kya key rotate --reason yearly > update.pub")]
-    Rotate {
-        #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        wait: KeyWait,
-        /// Go on though not every connected worker has acknowledged: for a key
-        /// that was stolen
-        #[arg(long)]
-        force: bool,
-    },
-    /// Make the next key, and have it count beside the one that signs
-    Announce {
-        #[command(flatten)]
-        why: Why,
-    },
-    /// Sign with the announced key from now on; the old one counts still
-    #[command(after_help = "\
-It is refused while a worker of a connected proxy has not acknowledged the announcement.")]
-    Activate {
-        #[command(flatten)]
-        why: Why,
-        /// Do it though not every connected worker has acknowledged; one that is
-        /// not that far denies until it is
-        #[arg(long)]
-        force: bool,
-    },
-    /// Have the old key count no more, and remove its file
-    #[command(after_help = "\
-It is refused while a worker of a connected proxy has not acknowledged the activation. The file of
-the old private key is removed; what backups keep of it can still deceive a proxy that pins it and
-has not been told, so pin the new key in its place.")]
-    Retire {
-        #[command(flatten)]
-        why: Why,
-        /// Do it though not every connected worker has acknowledged; one that is
-        /// not that far denies until it is
-        #[arg(long)]
-        force: bool,
-    },
-    /// Forget the updates that led from older keys to the active one
-    #[command(after_help = "\
-Every proxy that connects is sent the updates that lead from any key that was ever pinned to the
-active one, two for each replacement, at most 16. Cut them off when every configuration pins the
-active key: a proxy that pins an older one then denies everything after its next start.
-
-Example:
-  kya key compact --pinned \"$(kya-control-plane public-key --data-dir DIR)\" --reason 'all pin it'")]
-    Compact {
-        /// The active key, as a sign that every configuration pins it: a PEM file,
-        /// or `ed25519:` and base64
-        #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
-        pinned: PublicKey,
-        #[command(flatten)]
-        why: Why,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -278,86 +207,6 @@ pub(crate) enum TokenCommand {
         why: Why,
         #[command(flatten)]
         wait: Wait,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum NodeCommand {
-    /// Let a proxy connect: register it, and get its credential
-    #[command(after_help = "\
-The credential goes alone to stdout, this once: the control plane keeps only its hash. Put it into
-the configuration of the proxy's filter, readable by the proxy alone. To replace one, add another
-registration with the same --match, configure it, and revoke the first.
-
-Examples:
-  CREDENTIAL=$(kya node add web-1 --quiet)          # for the Envoy whose node.id is web-1
-  kya node add payments --match 'sidecar~*~*.payments~*' --expires-in 90d")]
-    Add {
-        /// What the registration is called, for ever: up to 128 letters, digits
-        /// and `.` `_` `-` `~`
-        #[arg(value_parser = parse_node_name)]
-        name: String,
-        /// The Envoy `node.id` that it is for; each `*` stands for any number of
-        /// characters. [default: NAME]
-        #[arg(long = "match", value_name = "GLOB", value_parser = parse_node_match)]
-        node_id: Option<String>,
-        /// How long it counts, in whole seconds up to ten years, such as 90d
-        /// [default: until it is revoked]
-        #[arg(long, value_name = "TIME", value_parser = parse_node_ttl)]
-        expires_in: Option<Duration>,
-        /// Print the credential and say nothing about it
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// List the proxies, whether each is armed and why not, and the registrations
-    #[command(after_help = "\
-Each connected proxy is challenged every 10 s. STATE is
-  armed    every worker has answered lately, and decides by what is newest
-  stale    it is connected, and one of its workers has not proved that: WHY says which
-  unknown  it is not connected, or was not challenged yet
-REVISION is the oldest that one of its workers decides by, AGE how old its state can be at most as
-far as is proved, CLOCK how far the proxy's clock is ahead (+) or behind (-).
-
-Example:
-  kya -o json node list | jq -r '.nodes[] | select(.armed.state != \"armed\") | .node_id'")]
-    List {
-        #[command(flatten)]
-        page: Page<String>,
-    },
-    /// Have a proxy prove now that it is armed, or every connected one
-    #[command(after_help = "\
-It sends a signed random number, which every worker of the proxy must read and repeat, and returns
-when each has and decides by the newest revision, or after --wait. It changes nothing. One that
-pulls is asked by its next pull and answers by the one after: list it instead.
-
-The exit code is 0 only if somebody was challenged and everybody who was is armed, and 4 if not.
-Proxies that are not connected are not challenged: compare with those that you run.
-
-Examples:
-  kya node challenge                        # all that are connected
-  kya node challenge sidecar~10.0.0.7~web   # the Envoy whose node.id is that
-  kya node challenge --wait 2s >/dev/null || page-somebody")]
-    Challenge {
-        /// The Envoy `node.id` of the proxy [default: every connected one]
-        #[arg(value_parser = parse_node_id)]
-        node_id: Option<String>,
-        /// How long to wait for every worker's answer, up to 30s
-        #[arg(long, default_value = "5s", value_name = "TIME", value_parser = parse_wait)]
-        wait: Duration,
-    },
-    /// Shut out whoever presents this registration's credential, for ever
-    #[command(after_help = "\
-Streams that were opened with it end at once. A proxy that is cut off goes on deciding by the last
-state that it received: stop the proxy too if it must not.
-
-Example:
-  kya node revoke web-1 --reason host_decommissioned")]
-    Revoke {
-        /// The name of the registration
-        #[arg(value_parser = parse_node_name)]
-        name: String,
-        #[command(flatten)]
-        why: Why,
     },
 }
 
