@@ -8,7 +8,7 @@ use kya_control_plane::push::Limits;
 use kya_core::wire::{self, ProxyMessage, proxy_message::Message};
 use serde_json::json;
 use support::api::Text;
-use support::proxy::{channel, hello, message, narrow_channel, open, worker};
+use support::proxy::{channel, hello, message, open, tight_channel, worker};
 use support::{ControlPlane, PATIENCE, TestProxy, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -143,20 +143,13 @@ async fn a_worker_that_reports_what_was_never_sent_is_ignored_and_its_stream_goe
     assert_eq!(found["complete"], true);
 }
 
-/// A proxy that asks for so much that, without reading, it fills every buffer
-/// between the two sides.
+/// A proxy that does not read: its first manifest is on its way and stays there,
+/// so that what comes next waits. With `outbound: 1` only one message has room.
 async fn stalled_proxy(plane: &ControlPlane) -> TestProxy {
-    for n in 0..50 {
-        plane.api.register(&format!("agent {n}")).await;
-    }
-    let narrow = narrow_channel(plane.server.grpc_addr).await;
+    let tight = tight_channel(plane.server.grpc_addr).await;
     let key = plane.server.public_key;
-    let proxy = TestProxy::connect_over(narrow, &plane.credential, key, hello("stalled")).await;
-    let say = proxy.say.clone();
-    tokio::spawn(async move {
-        let resync = || message(Message::Resync(wire::Resync { nonce: vec![2; 32] }));
-        while say.send(resync()).await.is_ok() {}
-    });
+    let proxy = TestProxy::connect_over(tight, &plane.credential, key, hello("stalled")).await;
+    eventually("it is sent", async || plane.metric("kya_manifests_sent_total").await == 1).await;
     proxy
 }
 
@@ -174,7 +167,6 @@ async fn last_words(proxy: &mut TestProxy) -> Status {
 #[tokio::test]
 async fn a_proxy_that_does_not_read_is_cut_off() {
     let limits = Limits {
-        manifest_interval: Duration::ZERO,
         heartbeat_interval: Duration::from_millis(100),
         send_timeout: Duration::from_millis(200),
         ..Limits::default()
@@ -189,34 +181,20 @@ async fn a_proxy_that_does_not_read_is_cut_off() {
     .await;
     last_words(&mut stalled).await;
     plane.api.register("next").await;
-    other.catch_up(51).await;
+    other.catch_up(1).await;
 }
 
 #[tokio::test]
 async fn a_stream_that_fell_behind_the_ring_is_closed_and_begins_again() {
-    let limits = Limits {
-        ring: 4,
-        outbound: 1,
-        manifest_interval: Duration::ZERO,
-        send_timeout: PATIENCE,
-        ..Limits::default()
-    };
+    let limits = Limits { ring: 4, outbound: 1, send_timeout: PATIENCE, ..Limits::default() };
     let plane = ControlPlane::start_with(limits).await;
     let mut stalled = stalled_proxy(&plane).await;
-    let mut sent = String::new();
-    eventually("nothing more can be sent", async || {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let metrics = plane.api.get("/metrics").await.expect(200).text();
-        let line = metrics.lines().find(|line| line.starts_with("kya_manifests_sent_total"));
-        let before = std::mem::replace(&mut sent, line.unwrap().to_owned());
-        before == sent && !sent.ends_with(" 0")
-    })
-    .await;
-    for n in 0..6 {
+    // The first few may be taken from the ring before the stream stands still.
+    for n in 0..12 {
         plane.api.register(&format!("missed {n}")).await;
     }
     let status = last_words(&mut stalled).await;
     assert_eq!(status.code(), Code::Aborted, "{status}");
     assert!(status.message().contains("revisions behind, more than are kept"), "{status}");
-    assert_eq!(plane.proxy("stalled").await.position().revision.0, 56);
+    assert_eq!(plane.proxy("stalled").await.position().revision.0, 12);
 }

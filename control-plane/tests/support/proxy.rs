@@ -42,9 +42,17 @@ pub async fn channel(address: SocketAddr) -> Channel {
 
 /// A connection that takes little before it must be read.
 pub async fn narrow_channel(address: SocketAddr) -> Channel {
-    let window = 65_535;
-    let narrow = endpoint(address).initial_stream_window_size(window);
-    narrow.initial_connection_window_size(window).connect().await.unwrap()
+    windows(address, 65_535).await
+}
+
+/// A connection on which not even one answer is taken before it is read.
+pub async fn tight_channel(address: SocketAddr) -> Channel {
+    windows(address, 64).await
+}
+
+async fn windows(address: SocketAddr, stream: u32) -> Channel {
+    let endpoint = endpoint(address).initial_stream_window_size(stream);
+    endpoint.initial_connection_window_size(65_535).connect().await.unwrap()
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {
