@@ -30,8 +30,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const TICK_MILLIS: u32 = 250;
 /// Slots are renewed every so many ticks (one second).
 const RENEW_TICKS: u32 = 4;
-/// A VM that is not the main thread's leaves the lead to that one for so many
-/// ticks (two seconds).
+/// The others leave the lead to the main thread's VM for so many ticks (2 s).
 const PATIENCE_TICKS: u32 = 8;
 /// Most messages taken from the queue at one wake.
 const MAX_DRAIN: usize = 1024;

@@ -27,10 +27,13 @@ pub(super) fn signer_of(encoded: &[u8]) -> Option<Vec<u8>> {
     wire::SignedUpdate::decode(encoded).ok().map(|signed| signed.key_id)
 }
 
-/// Whether a message that nobody has verified says that it is a `Keys` update.
-pub(super) fn is_a_link(signed: &wire::SignedUpdate) -> bool {
-    let update = wire::Update::decode(signed.payload.as_slice());
-    update.is_ok_and(|update| matches!(update.body, Some(wire::update::Body::Keys(_))))
+/// The serial of a message that nobody has verified, if it says that it is a `Keys`
+/// update.
+pub(super) fn link_serial(signed: &wire::SignedUpdate) -> Option<u64> {
+    match wire::Update::decode(signed.payload.as_slice()).ok()?.body? {
+        wire::update::Body::Keys(keys) => Some(keys.serial),
+        _ => None,
+    }
 }
 
 impl Intake {

@@ -197,7 +197,13 @@ impl Intake {
             // The chain that leads from every key that was ever pinned to the one
             // that signs now comes whole. What leads to a key that is trusted here,
             // or was, is of no use, and nothing is wrong.
-            Err(UpdateError::UnknownKey) if keys::is_a_link(signed) => return Ok(Taken::Noted),
+            Err(UpdateError::UnknownKey)
+                if keys::link_serial(signed).is_some_and(|serial| {
+                    !channel.is_proven() || serial <= self.verifier.key_serial()
+                }) =>
+            {
+                return Ok(Taken::Noted);
+            }
             Err(error) => {
                 let hint = match error {
                     UpdateError::BadPayload { position } if channel.is_proven() => {
