@@ -1,10 +1,12 @@
 //! A proxy that runs the filter, and the control plane's end of what it opens.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod streams;
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kya_core::testing::sealed;
-use kya_core::wire::{ControlMessage, Hello, PullRequest, SignedUpdate, WorkerState};
+use kya_core::wire::{Hello, PullRequest, SignedUpdate, WorkerState};
 use kya_core::wire::{WorkerReport, proxy_message::Message};
 use kya_core::{OpaqueToken, Position, Revision};
 use prost::Message as _;
@@ -379,47 +381,5 @@ impl Sidecar {
         self.proxy.answer_call(call.key, 200, &[], &body);
         self.proxy.run_until_idle();
         true
-    }
-
-    /// Everything up to the newest revision was sent on this stream.
-    fn served(&mut self, key: StreamKey, control: &ControlPlane) {
-        if let Some(feed) = self.feeds.find(key) {
-            feed.pushed = Some(control.revision());
-        }
-    }
-
-    fn beat_if_due(&mut self, control: &mut ControlPlane) {
-        if self.proxy.monotonic() - self.beaten >= BEAT_NANOS {
-            self.beat(control);
-        }
-    }
-
-    /// A stream that is over, or whose VM has failed, hears nothing.
-    fn send_on(&mut self, key: StreamKey, message: &ControlMessage) {
-        self.proxy.send(key, &message.encode_to_vec());
-        self.proxy.run_until_idle();
-    }
-
-    fn open_streams(&self) -> Vec<StreamKey> {
-        let open = self.proxy.grpc_streams().into_iter();
-        open.filter(|stream| !self.paused.contains(&stream.vm)).map(|stream| stream.key).collect()
-    }
-
-    fn paused_streams(&self) -> BTreeSet<StreamKey> {
-        let open = self.proxy.grpc_streams().into_iter();
-        open.filter(|stream| self.paused.contains(&stream.vm)).map(|stream| stream.key).collect()
-    }
-
-    /// Reads what the filter sent.
-    #[track_caller]
-    fn listen(&mut self) {
-        let open = self.proxy.grpc_streams().into_iter().map(|stream| stream.key);
-        let keys: BTreeSet<_> = open.chain(self.feeds.keys()).collect();
-        let sent: BTreeMap<_, _> =
-            keys.into_iter().map(|key| (key, self.proxy.take_sent(key))).collect();
-        for (key, bytes) in sent.iter().flat_map(|(key, all)| all.iter().map(move |it| (*key, it)))
-        {
-            self.feeds.heard(key, bytes);
-        }
     }
 }

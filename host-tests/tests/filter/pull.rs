@@ -71,7 +71,8 @@ fn a_worker_of_nginx_that_traps_is_back_with_the_next_request() {
     let (mut control, token) = ControlPlane::with_an_agent();
     let mut sidecar = pulling(&mut control, nginx());
     control.revoke(1);
-    sidecar.run(&mut control, INTERVAL);
+    // A pull goes out at the tick after its interval.
+    sidecar.run(&mut control, INTERVAL + Duration::from_millis(500));
     for worker in 0..WORKERS {
         sidecar.proxy.crash(VmName::Worker(worker));
         assert_denied(&sidecar.ask(worker, &token), 403, "agent_revoked");
@@ -194,7 +195,8 @@ fn in_nginx_whatever_shares_a_key_never_allows_what_was_denied() {
     let before = pulling(&mut control, nginx()).proxy.shared_data();
     let mut sidecar = pulling(&mut control, nginx());
     control.revoke(1);
-    sidecar.run(&mut control, INTERVAL);
+    // A pull goes out at the tick after its interval.
+    sidecar.run(&mut control, INTERVAL + Duration::from_millis(500));
     assert_denied(&sidecar.ask(0, &revoked), 403, "agent_revoked");
     let data = sidecar.proxy.shared_data();
     let keys: Vec<_> = data.keys().filter(|key| !is_idle_slot(key)).map(<[u8]>::to_vec).collect();
