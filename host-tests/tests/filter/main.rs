@@ -17,5 +17,6 @@ mod leadership;
 mod load;
 mod pull;
 mod recovery;
+mod threads;
 mod trust;
 mod workers;
