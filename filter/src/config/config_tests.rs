@@ -139,6 +139,27 @@ fn everything_can_be_said() {
 }
 
 #[test]
+fn every_example_of_the_documentation_is_taken() {
+    let text = include_str!("../../../docs/configuration.md");
+    let examples: Vec<Value> = text
+        .split("```json\n")
+        .skip(1)
+        .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
+        .collect();
+    assert_eq!(examples.len(), 7, "an example for each section");
+    for example in examples {
+        let mut document = with(example.clone());
+        if example.get("node_credential_env").is_some() {
+            document.as_object_mut().unwrap().remove("node_credential");
+        }
+        parse(&document).unwrap();
+    }
+    let (_, whole) = text.split_once("  value: |\n").unwrap();
+    let (whole, _) = whole.split_once("vm_config:").unwrap();
+    Config::parse(whole.as_bytes(), environment).unwrap();
+}
+
+#[test]
 fn what_is_no_object_of_these_fields_is_refused() {
     for (text, part) in [
         (&b""[..], "EOF"),
@@ -300,7 +321,7 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (
             json!({"fail_modes": {"stal": "deny"}}),
             "fail_modes.stal",
-            "expected one of `unsynced`, `stale`",
+            "expected one of `internal`, `stale`",
         ),
         (json!({"max_staleness": 60}), "max_staleness", "expected a string"),
         (json!({"max_staleness": "60"}), "max_staleness", "`1s` to `24h`"),
@@ -497,7 +518,7 @@ fn the_canonical_form_is_stable() {
     let text = String::from_utf8(config(json!({})).canonical()).unwrap();
     assert_eq!(
         text,
-        r#"{"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"unsynced":"deny","stale":"deny","unknown_token":"deny","internal":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
+        r#"{"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
     );
     let hash: [u8; 32] = Sha256::digest(format!("kya-config-v1\0{text}")).into();
     assert_eq!(config(json!({})).fingerprint(), hash);

@@ -10,10 +10,10 @@ use super::{Config, FailModes};
 /// that was hashed.
 const DOMAIN: &[u8] = b"kya-config-v1\0";
 
-/// Everything that is enforced, in one form: JSON without white space, these
-/// fields in this order, every default written out, durations in seconds, lists
-/// whose order means nothing sorted, names that are compared in any case in lower
-/// case. What says who the proxy is (`node_credential`, `node_credential_env`,
+/// Everything that is enforced, in one form: canonical JSON (RFC 8785, so the
+/// fields are in the order of the alphabet), every default written out, durations
+/// in seconds, lists sorted, since the order of none means anything, and names that
+/// are compared in any case in lower case. What says who the proxy is (`node_credential`, `node_credential_env`,
 /// `node_id`) is not in it, so a fleet that is configured alike has one
 /// fingerprint.
 #[derive(Serialize)]

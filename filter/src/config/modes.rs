@@ -41,11 +41,10 @@ pub enum UnknownTokenMode {
 )]
 #[serde(default, deny_unknown_fields)]
 pub struct FailModes {
-    /// No verified state has been received since the proxy started. `allow`
-    /// forwards every request, naming no agent. A part of a state that cannot be
-    /// read denies all the same.
+    /// The gate itself failed, for example because the proxy would not show it
+    /// the request. `allow` forwards the request, naming no agent.
     #[serde(deserialize_with = "word")]
-    pub unsynced: FailMode,
+    pub internal: FailMode,
     /// The state is older than `max_staleness`. `allow` goes on deciding by the
     /// last verified state: what it knows as revoked stays denied.
     #[serde(deserialize_with = "word")]
@@ -53,8 +52,9 @@ pub struct FailModes {
     /// The token is well-formed, and the state does not know it.
     #[serde(deserialize_with = "word")]
     pub unknown_token: UnknownTokenMode,
-    /// The gate itself failed, for example because the proxy would not show it
-    /// the request. `allow` forwards the request, naming no agent.
+    /// No verified state has been received since the proxy started. `allow`
+    /// forwards every request, naming no agent. A part of a state that cannot be
+    /// read denies all the same.
     #[serde(deserialize_with = "word")]
-    pub internal: FailMode,
+    pub unsynced: FailMode,
 }
