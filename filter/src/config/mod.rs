@@ -1,7 +1,7 @@
 //! The plugin configuration: JSON in the proxy's own configuration.
 //!
 //! [`Config::parse`] is the only way to a [`Config`]. It reads the text into a
-//! [`document`], which knows the shape, and [`check`]s what the values say.
+//! document, which knows the shape, and checks what its values say.
 //! `docs/configuration.md` explains every field to operators.
 
 mod check;
