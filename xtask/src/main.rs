@@ -7,6 +7,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod python;
+mod schema;
 mod setup;
 mod test;
 mod tidy;
@@ -51,7 +52,7 @@ enum Command {
     EnvoyPath,
     /// Run every check and every test, as CI does.
     ///
-    /// In this order: setup, tidy, rustfmt, cargo-deny, clippy, build, tests.
+    /// In this order: setup, tidy, rustfmt, cargo-deny, clippy, schema, build, tests.
     /// It stops at the first failure and names the command to run again. With
     /// `--long`, what takes too long for every day comes after that, up to its end.
     Test(test::Options),
@@ -59,6 +60,8 @@ enum Command {
     ///
     /// This needs a nightly compiler: rustup toolchain install nightly --profile minimal
     Fuzz(fuzz::Options),
+    /// Write the JSON Schema of the plugin configuration into `docs/`.
+    Schema,
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -88,6 +91,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Demo(options) => return demo::run(&artifacts, &options),
         Command::Test(options) => test::run(&artifacts, &options)?,
         Command::Fuzz(options) => fuzz::with(&artifacts, &options)?,
+        Command::Schema => schema::run(&artifacts)?,
         Command::Bench(command) => bench::run(&command)?,
         Command::Tidy => tidy::run(&artifacts)?,
     }

@@ -9,7 +9,7 @@ use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
 
 use crate::command::{self, cargo};
 use crate::deny::{self, Advisories};
-use crate::{build, setup, tidy};
+use crate::{build, schema, setup, tidy};
 use report::Report;
 
 /// Options of `cargo xtask test`.
@@ -34,6 +34,7 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         let filter = ["clippy", "-p", "kya-filter", "--target", FILTER_TARGET];
         run(&[&filter[..], &["--", "-D", "warnings"]].concat())
     })?;
+    report.step("schema", || schema::check(artifacts))?;
     report.step("build", || {
         build::filter(artifacts)?;
         build::crashing_filter(artifacts)?;
