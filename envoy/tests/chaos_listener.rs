@@ -150,8 +150,9 @@ async fn new_listeners_again_and_again_let_nobody_through() -> Result<()> {
 }
 
 /// Replaces the listener `wait` after the start. When the old one is gone, the
-/// control plane has to list the workers that there are, and no others.
-async fn listed_after(brings: Brings, wait: Duration) -> Result<()> {
+/// control plane has to list the workers that there are, and `besides` them so many
+/// VMs that serve nobody.
+async fn listed_after(brings: Brings, wait: Duration, besides: usize) -> Result<()> {
     let mut fleet = fleet().await?;
     let agent = newcomer(&fleet, "agent").await?;
     tokio::time::sleep(wait).await;
@@ -161,37 +162,40 @@ async fn listed_after(brings: Brings, wait: Duration) -> Result<()> {
     // A change after which every VM has been heard of that there is.
     tokio::time::sleep(SLOT_EXPIRY).await;
     let acks = agent.kill(fleet.api()).await?;
-    ensure!((acks.proxies, acks.workers) == (1, fleet.workers()), "{acks:?}");
-    fleet.wait_converged().await?;
+    ensure!((acks.proxies, acks.workers) == (1, fleet.workers() + besides), "{acks:?}");
+    ensure!(acks.complete && acks.acknowledgements.len() == acks.workers, "{acks:?}");
     agent.finish().await?.check_killed(&acks, &[])?;
     fleet.finish().await
 }
 
 /// Longer than a worker that is gone can be listed.
 const SLOT_EXPIRY: Duration = Duration::from_secs(7);
+/// Of VMs that come while Envoy runs nobody can tell which is the main thread's: it
+/// is listed, too.
+const UNTOLD: usize = 1;
 /// Longer than the VMs of one configuration take to come.
 const SETTLED: Duration = Duration::from_secs(4);
 
 #[tokio::test]
 #[ignore = "long: waits for what is gone to be forgotten"]
 async fn after_a_new_listener_the_workers_are_listed_that_there_are() -> Result<()> {
-    listed_after(Brings::Listener, SETTLED).await
+    listed_after(Brings::Listener, SETTLED, 0).await
 }
 
 #[tokio::test]
 #[ignore = "long: waits for what is gone to be forgotten"]
 async fn after_a_new_plugin_the_workers_are_listed_that_there_are() -> Result<()> {
-    listed_after(Brings::Plugin, SETTLED).await
+    listed_after(Brings::Plugin, SETTLED, 0).await
 }
 
 #[tokio::test]
 #[ignore = "long: waits for what is gone to be forgotten"]
-async fn after_new_vms_the_workers_are_listed_that_there_are() -> Result<()> {
-    listed_after(Brings::Vms, SETTLED).await
+async fn after_new_vms_the_workers_are_listed_and_the_main_threads_vm() -> Result<()> {
+    listed_after(Brings::Vms, SETTLED, UNTOLD).await
 }
 
 #[tokio::test]
 #[ignore = "long: waits for what is gone to be forgotten"]
-async fn after_new_vms_right_after_the_start_the_workers_are_listed_that_there_are() -> Result<()> {
-    listed_after(Brings::Vms, Duration::ZERO).await
+async fn after_new_vms_right_after_the_start_no_worker_is_missing_from_the_list() -> Result<()> {
+    listed_after(Brings::Vms, Duration::ZERO, UNTOLD).await
 }

@@ -42,6 +42,7 @@ pub mod lead;
 pub mod metrics;
 pub mod plugin;
 pub mod request;
+pub mod role;
 pub mod vm;
 pub mod work;
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use kya_core::{Monotonic, Verifier};
+use kya_core::Verifier;
 
 use crate::cache::Cache;
 use crate::cache::records::Slot;
@@ -12,14 +12,16 @@ use crate::host::{
     CallId, ContextId, Host, HttpResponse, LogLevel, MAX_AT_ONCE, QueueId, Refused, StreamEnd,
     StreamId,
 };
-use crate::lead::lease::{self, Identity};
+use crate::lead::Leader;
+use crate::lead::lease::{self, Identity, Stands};
 use crate::lead::roster::WAKE;
-use crate::lead::{Leader, boot};
 use crate::metrics::Metrics;
 use crate::plugin::Plugin;
 pub use crate::request::Flow;
 use crate::request::{self, Handled, Unknown};
+use crate::role::{self, Role};
 use crate::work::cut::{self, Live};
+use crate::work::hurry::{HURRY, Hurry};
 use crate::work::introspect::Introspections;
 use crate::work::{Look, SlotHolder, Worker};
 
@@ -34,10 +36,6 @@ const RENEW_TICKS: u32 = 4;
 const PATIENCE_TICKS: u32 = 8;
 /// Most messages taken from the queue at one wake.
 const MAX_DRAIN: usize = 1024;
-/// What the leader finds in its queue when a worker needs news.
-const HURRY: &[u8] = b"?";
-/// A worker says that no more often than this.
-const HURRY_MILLIS: u64 = 1_000;
 
 /// One VM of the filter under one plugin configuration.
 #[derive(Debug)]
@@ -45,8 +43,7 @@ pub struct Vm<H> {
     plugin: Plugin<H>,
     /// Random, new for every VM.
     instance: u64,
-    /// Whether this seems to be the main thread's VM.
-    main: bool,
+    role: Role,
     identity: Option<Identity>,
     leader: Option<Leader>,
     worker: Worker,
@@ -57,15 +54,16 @@ pub struct Vm<H> {
     undecided: VecDeque<ContextId>,
     /// Requests that were cut since the VM began.
     cut: u64,
-    hurried: Option<Monotonic>,
+    hurry: Hurry,
+    /// Whether a request has come.
     serves: bool,
     ticks: u32,
 }
 
 impl<H: Host> Vm<H> {
-    /// A VM at its configuration. Nothing is claimed yet: Envoy also configures
-    /// a canary that it throws away.
-    pub fn new(host: H, config: Config) -> Result<Self, Refused> {
+    /// A VM at its configuration, with its role if an earlier one has shown it.
+    /// Nothing is claimed yet: Envoy also configures a canary that it throws away.
+    pub fn new(host: H, config: Config, role: Option<Role>) -> Result<Self, Refused> {
         let plugin = Plugin {
             cache: Cache::new(&config.namespace()).with_signal(&host),
             metrics: Metrics::define(&host),
@@ -75,12 +73,12 @@ impl<H: Host> Vm<H> {
         let mut random = [0; 8];
         plugin.host.random(&mut random)?;
         let instance = u64::from_le_bytes(random);
-        let main = boot::note(&plugin.host, &plugin.cache, instance);
+        let role = role.unwrap_or_else(|| role::note(&plugin.host, &plugin.cache, instance));
         let worker = Worker::new(Verifier::new(plugin.config.update_keys.iter().copied()));
         Ok(Self {
             plugin,
             instance,
-            main,
+            role,
             identity: None,
             leader: None,
             worker,
@@ -89,7 +87,7 @@ impl<H: Host> Vm<H> {
             introspections: Introspections::default(),
             undecided: VecDeque::new(),
             cut: 0,
-            hurried: None,
+            hurry: Hurry::default(),
             serves: false,
             ticks: 0,
         })
@@ -100,10 +98,11 @@ impl<H: Host> Vm<H> {
     pub fn tick(&mut self) {
         let Some(me) = self.identity() else { return };
         self.elect(me);
-        if self.works() {
+        if self.role.works() {
             let moved = self.worker.sync(&self.plugin, Look::Again);
             self.worker.refresh(&self.plugin);
             self.worker.sweep(&self.plugin);
+            self.live.resume();
             self.enforce();
             let due = self.ticks.is_multiple_of(RENEW_TICKS);
             if moved || due || self.slot.number().is_none() {
@@ -168,7 +167,7 @@ impl<H: Host> Vm<H> {
         let asked = self.introspections.answered(plugin, verifier, call, response, have, now);
         if let Some(settled) = asked {
             if settled.behind {
-                self.hurry();
+                self.hurry.ask(&self.plugin);
             }
             self.undecided.extend(settled.requests);
             self.enforce();
@@ -183,7 +182,6 @@ impl<H: Host> Vm<H> {
 
     /// The headers of a request are there.
     pub fn request(&mut self, context: ContextId) -> Flow {
-        self.serves = true;
         self.catch_up();
         match request::handle(&self.plugin, &mut self.worker, Unknown::Ask) {
             Handled::Unknown(digest) => {
@@ -237,7 +235,7 @@ impl<H: Host> Vm<H> {
             Handled::Passed => Flow::Continue,
             Handled::Denied(reason) => {
                 if reason == kya_core::DenyReason::TokenUnknown {
-                    self.hurry();
+                    self.hurry.ask(&self.plugin);
                 }
                 Flow::Stop
             }
@@ -263,7 +261,7 @@ impl<H: Host> Vm<H> {
     /// Looks into the cache from outside of a request: requests in flight can be
     /// ended, and those that wait go on.
     fn wake(&mut self) {
-        if self.works() {
+        if self.role.works() {
             let before = (self.worker.challenge(), self.cut);
             self.worker.refresh(&self.plugin);
             let moved = self.worker.sync(&self.plugin, Look::Always);
@@ -277,11 +275,16 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// Applies what is new in the cache, and says so.
+    /// Applies what is new in the cache before a request is decided, and says so.
+    /// Whoever decides the first time is a worker, and listed before it decides: a
+    /// kill is not complete without it, and its wakes cut what it lets through.
     fn catch_up(&mut self) {
-        if self.works()
-            && self.worker.sync(&self.plugin, Look::IfSignalled)
-            && let Some(me) = self.identity
+        let first = !std::mem::replace(&mut self.serves, true);
+        let me = if first { self.identity() } else { self.identity };
+        self.role = Role::Worker;
+        let moved = self.worker.sync(&self.plugin, Look::IfSignalled);
+        if (moved || first)
+            && let Some(me) = me
         {
             self.publish_word(me);
         }
@@ -310,49 +313,31 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// Every VM may be asked to serve, except the main thread's.
-    fn works(&self) -> bool {
-        !self.main || self.serves
+    /// What it seems to be, for the next configuration of the same VM.
+    pub fn role(&self) -> Role {
+        self.role
     }
 
     fn elect(&mut self, me: Identity) {
         let (host, cache) = (&self.plugin.host, &self.plugin.cache);
-        let preferred = self.main && !self.serves;
-        let leads = lease::stand(host, cache, me, preferred, self.ticks >= PATIENCE_TICKS);
-        match (&mut self.leader, leads) {
-            (None, true) => {
-                if let Err(refused) = self.plugin.cache.prepare_slots(&self.plugin.host) {
-                    self.plugin.host.log(LogLevel::Warn, &format!("worker slots: {refused}"));
-                }
-                // What this VM verified itself is the oldest it will accept.
-                self.worker.sync(&self.plugin, Look::Again);
-                let verifier = self.worker.verifier().clone();
-                let floor = self.worker.position();
-                self.leader = Some(Leader::new(&self.plugin, me, verifier, floor));
-            }
-            (Some(leader), false) => {
-                leader.stop(&self.plugin);
-                self.leader = None;
-            }
-            _ => {}
+        let preferred = self.role.leads_best();
+        let stands = lease::stand(host, cache, me, preferred, self.ticks >= PATIENCE_TICKS);
+        if stands != Stands::Leads
+            && let Some(mut leader) = self.leader.take()
+        {
+            leader.stop(&self.plugin);
         }
-    }
-
-    /// Has the leader look for news, though not more often than once a second.
-    fn hurry(&mut self) {
-        let now = clock::monotonic(&self.plugin.host);
-        if self.hurried.is_some_and(|last| now.0.saturating_sub(last.0) < HURRY_MILLIS) {
+        if stands == Stands::Follows || self.leader.is_some() {
             return;
         }
-        self.hurried = Some(now);
-        if self.plugin.config.transport == Transport::Http {
-            // A word that is lost is followed by another.
-            let _ = self.plugin.cache.store_hurry(&self.plugin.host, now);
-            return;
+        if let Err(refused) = self.plugin.cache.prepare_slots(&self.plugin.host) {
+            self.plugin.host.log(LogLevel::Warn, &format!("worker slots: {refused}"));
         }
-        if let Ok(Some((Some(lease), _))) = self.plugin.cache.lease(&self.plugin.host) {
-            self.plugin.enqueue(lease.queue, HURRY);
-        }
+        // What this VM verified itself is the oldest it will accept.
+        self.worker.sync(&self.plugin, Look::Again);
+        let verifier = self.worker.verifier().clone();
+        let floor = self.worker.position();
+        self.leader = Some(Leader::new(&self.plugin, me, verifier, floor));
     }
 
     fn publish_word(&mut self, me: Identity) {

@@ -67,7 +67,7 @@ impl World {
         state.borrow_mut().nanos = plane.unix_millis * MILLI;
         let begin = || {
             let host = VmHost::new(&state);
-            (Vm::new(host.clone(), config()).expect("it has randomness"), host)
+            (Vm::new(host.clone(), config(), None).expect("it has randomness"), host)
         };
         // The first is thrown away, as by Envoy.
         drop(begin());
@@ -191,7 +191,7 @@ impl World {
                 state.streams.iter_mut().filter(|it| it.vm == old).for_each(|it| it.open = false);
                 state.calls.iter_mut().filter(|it| it.vm == old).for_each(|it| it.open = false);
                 drop(state);
-                self.vms[vm] = (Vm::new(host.clone(), config()).expect("it has randomness"), host);
+                self.vms[vm] = (Vm::new(host.clone(), config(), None).expect("it has randomness"), host);
             }
         }
         self.listen();

@@ -49,6 +49,11 @@ impl<V> Contexts<V> {
         self.roots.insert(root, Some(plugin));
     }
 
+    /// The plugins of all root contexts.
+    pub(super) fn plugins(&self) -> impl Iterator<Item = &V> {
+        self.roots.values().flatten()
+    }
+
     /// The plugin of a root context.
     pub(super) fn plugin(&mut self, root: Id) -> Option<&mut V> {
         self.roots.get_mut(&root)?.as_mut()
@@ -108,6 +113,7 @@ mod tests {
             assert_eq!(contexts.plugin(root), None);
             contexts.configure(root, plugin);
         }
+        assert_eq!(contexts.plugins().copied().collect::<Vec<_>>(), ["first", "second"]);
         contexts
     }
 

@@ -6,7 +6,7 @@
 //! Events are queued, and whoever is at work when one arrives takes it up when
 //! done.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::contexts::{self, Id};
@@ -15,6 +15,7 @@ use super::proxy::{self, Proxy};
 use crate::config::Config;
 use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
 use crate::request::Flow;
+use crate::role::Role;
 use crate::vm::{TICK_MILLIS, VERSION, Vm};
 
 /// Most events that wait while a host call is under way; more are dropped. A
@@ -51,6 +52,8 @@ enum Event {
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = RefCell::default();
     static PENDING: RefCell<VecDeque<(Id, Event)>> = RefCell::default();
+    /// What the plugins that were here have shown this VM to be.
+    static ROLE: Cell<Option<Role>> = const { Cell::new(None) };
 }
 
 /// Queues an event, and works the queue off unless that is under way already.
@@ -156,8 +159,11 @@ fn configure(
     host: Proxy,
     config: Config,
 ) -> Result<(), Refused> {
+    // What one plugin has shown of this VM holds for every other, and for the next.
+    let shown = contexts.plugins().map(Vm::role).chain(ROLE.get()).max();
+    ROLE.set(shown);
     stop(contexts, root);
-    contexts.configure(root, Vm::new(host, config)?);
+    contexts.configure(root, Vm::new(host, config, shown)?);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | key | holds | written by |
 //! |---|---|---|
-//! | `<ns>/boot` | [`Boot`]: the VMs that were configured last | every VM, once |
+//! | `<ns>/boot` | [`Boot`]: the first two VMs that were configured | these two |
 //! | `<ns>/leader` | [`Lease`]: who talks to the control plane | candidates |
 //! | `<ns>/head` | [`Head`]: the newest position, and where its base is | leader, last |
 //! | `<ns>/keys` | the `SignedUpdate`s by which the trusted keys changed | leader |
@@ -232,7 +232,7 @@ impl Cache {
         Ok(value.map(|value| (Boot::decode(&value.bytes), value.cas)))
     }
 
-    /// Writes the VMs that were configured last; over `cas` if there was one.
+    /// Writes the VMs that were configured first; over `cas` if there was one.
     pub fn store_boot(
         &self,
         host: &impl Host,

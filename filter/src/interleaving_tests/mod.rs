@@ -109,8 +109,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// As many as `PROPTEST_CASES` says; `cargo xtask test --long` says thousands.
+fn config() -> ProptestConfig {
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => ProptestConfig::default(),
+        None => ProptestConfig::with_cases(500),
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(config())]
 
     #[test]
     fn nothing_denied_is_allowed_and_all_comes_right_in_the_end(

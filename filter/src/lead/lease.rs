@@ -22,6 +22,18 @@ pub struct Identity {
     pub queue: QueueId,
 }
 
+/// What standing for the lead has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// Another leads, or nobody does yet.
+    Follows,
+    /// This VM leads, and another has been the last to: what this one remembers of
+    /// the cache may not be so any more.
+    Begins,
+    /// This VM leads as before.
+    Leads,
+}
+
 /// Renews the lease, takes it if it is free, and says whether this VM leads now.
 ///
 /// A preferred VM takes it from one that is not. The others let it go first:
@@ -32,27 +44,34 @@ pub fn stand(
     me: Identity,
     preferred: bool,
     patient: bool,
-) -> bool {
+) -> Stands {
     let now = clock::monotonic_nanos(host);
     let mine = Lease { instance: me.instance, queue: me.queue, renewed_nanos: now, preferred };
     match cache.lease(host) {
-        Err(_) => false,
+        Err(_) => Stands::Follows,
         Ok(None) if preferred || patient => {
             // A first write cannot be made conditional, so another VM may
             // overwrite it: lead only once the next tick finds it still there.
             let _ = cache.store_lease(host, &mine, None);
-            false
+            Stands::Follows
         }
-        Ok(None) => false,
+        Ok(None) => Stands::Follows,
         Ok(Some((held, cas))) => {
+            let before = match held {
+                Some(held) if held.instance == me.instance => Stands::Leads,
+                _ => Stands::Begins,
+            };
             let free = match held {
-                Some(held) if held.instance == me.instance => true,
+                _ if before == Stands::Leads => true,
                 Some(held) if !is_past(held.renewed_nanos, now, EXPIRY_NANOS) => {
                     preferred && !held.preferred
                 }
                 _ => preferred || patient,
             };
-            free && cache.store_lease(host, &mine, Some(cas)).is_ok()
+            match free && cache.store_lease(host, &mine, Some(cas)).is_ok() {
+                true => before,
+                false => Stands::Follows,
+            }
         }
     }
 }
@@ -89,7 +108,7 @@ mod tests {
     }
 
     fn stand(host: &impl Host, cache: &Cache, me: Identity, preferred: bool) -> bool {
-        super::stand(host, cache, me, preferred, true)
+        super::stand(host, cache, me, preferred, true) != Stands::Follows
     }
 
     #[test]
@@ -112,6 +131,19 @@ mod tests {
         proxy.advance_nanos(1);
         assert!(stand(&host, &cache, candidate(2), false));
         assert!(!stand(&host, &cache, candidate(1), false));
+    }
+
+    #[test]
+    fn whoever_takes_it_from_another_begins_though_it_has_led_before() {
+        let proxy = Proxy::new();
+        let (host, cache) = (proxy.host(), Cache::new("kya/t"));
+        let stand = |n, preferred| super::stand(&host, &cache, candidate(n), preferred, true);
+        let first = [stand(1, true), stand(1, true), stand(1, true)];
+        assert_eq!(first, [Stands::Follows, Stands::Leads, Stands::Leads]);
+        proxy.advance_nanos(EXPIRY_NANOS + 1);
+        assert_eq!([stand(2, false), stand(2, false)], [Stands::Begins, Stands::Leads]);
+        assert_eq!([stand(1, true), stand(1, true)], [Stands::Begins, Stands::Leads]);
+        assert_eq!(stand(2, false), Stands::Follows);
     }
 
     #[test]
@@ -155,11 +187,12 @@ mod tests {
         let proxy = Proxy::new();
         let (host, cache) = (proxy.host(), Cache::new("kya/t"));
         for _ in 0..3 {
-            assert!(!super::stand(&host, &cache, candidate(1), false, false));
+            let stands = super::stand(&host, &cache, candidate(1), false, false);
+            assert_eq!(stands, Stands::Follows);
         }
         assert_eq!(cache.lease(&host), Ok(None));
         super::stand(&host, &cache, candidate(2), true, false);
-        assert!(super::stand(&host, &cache, candidate(2), true, false));
+        assert_eq!(super::stand(&host, &cache, candidate(2), true, false), Stands::Leads);
     }
 
     #[test]

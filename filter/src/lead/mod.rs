@@ -5,7 +5,6 @@
 //! The [`intake`] is what believes them and stores them in the cache. Here is who
 //! is asked for what, and when, and what is said of the workers ([`roster`]).
 
-pub mod boot;
 pub mod call;
 pub mod channel;
 pub mod fetch;

@@ -21,7 +21,7 @@ impl TestVm {
 
     pub(crate) fn with(proxy: &Proxy, config: Config) -> Self {
         let host = proxy.host();
-        Self { vm: Vm::new(host.clone(), config).unwrap(), host }
+        Self { vm: Vm::new(host.clone(), config, None).unwrap(), host }
     }
 
     /// A request arrives, and stays live until [`end`](Self::end).

@@ -7,7 +7,7 @@ use kya_core::table;
 
 use super::*;
 use crate::cache::RING;
-use crate::testing::{filler, held_by, token};
+use crate::testing::{Standing, filler, held_by, token};
 
 /// Enough tokens for eight chunks of them.
 const FILLERS: u32 = 600;
@@ -400,4 +400,29 @@ fn an_image_that_is_gone_is_asked_for_anew() {
     world.send(stream, &crate::testing::chunked(gone));
     world.pass(1);
     assert_eq!(resyncs(&held(&mut world)), 1);
+}
+
+#[test]
+fn a_request_of_which_it_cannot_be_told_is_ended_when_it_can() {
+    let mut world = synced(1);
+    let (context, flow) = world.vms[1].begin_with(&token(10));
+    assert_eq!(flow, Flow::Continue);
+    let was = world.vms[1].vm.live.end(context).unwrap();
+    // A base takes the token back, and what would have been the request that its
+    // arrival ends is condemned just when its chunk cannot be read.
+    world.plane.commit([Wire::Token(wire::Token { revoked: true, ..held_by(10, 1) })]);
+    resync(&mut world);
+    assert!(world.vms[1].vm.live.begin(context, was.key, was.subject));
+    world.vms[1].vm.live.condemn(context);
+    for key in chunks_with(&world, 10) {
+        world.proxy.meddle(&key, b"another plugin was here");
+    }
+    world.vms[1].vm.tick();
+    world.vms[1].vm.queue_ready();
+    assert_eq!(world.vms[1].exchange(context).standing, Standing::Forwarded, "not yet");
+    assert_eq!(world.vms[1].vm.live.condemned(), 0, "it does not wake itself for ever");
+    world.pass(5);
+    let ended = world.finished.iter().find(|it| (it.0, it.1) == (1, context));
+    let answer = ended.and_then(|it| it.2.response.as_ref());
+    assert_eq!(answer.map(|(status, ..)| *status), Some(401), "the leader has put it right");
 }

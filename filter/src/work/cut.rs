@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry};
+use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry, Unreadable};
 
 use super::in_flight::{Answer, Cut, InFlight};
 use super::{News, Worker};
@@ -30,20 +30,22 @@ pub fn condemn(live: &mut Live, news: &News) {
 }
 
 /// Ends as many of the condemned requests as one callback may, unless what denies
-/// them says that they may end by themselves, or nothing denies them. Returns how
-/// many were ended.
+/// them says that they may end by themselves, or nothing denies them. One of which
+/// that cannot be told now is looked at again at a later tick. Returns how many were
+/// ended.
 pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) -> u64 {
     let mut done = 0u64;
     for (context, request) in live.due() {
         match worker.stop(plugin, &request.subject) {
-            Some(stop) if stop.in_flight == Ending::Abort => {
+            Ok(Some(stop)) if stop.in_flight == Ending::Abort => {
                 let (reason, agent_id) = (stop.reason, stop.agent_id);
                 let denial = Denial { reason, agent_id, position: worker.position() };
                 let outcome = answer(plugin, live, context, &denial);
                 plugin.metrics.cut(&plugin.host, outcome);
                 done = done.saturating_add(u64::from(outcome != Cut::Failed));
             }
-            Some(_) | None => live.pardon(context),
+            Ok(_) => live.pardon(context),
+            Err(Unreadable) => live.postpone(context),
         }
     }
     done

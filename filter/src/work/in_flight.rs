@@ -9,6 +9,9 @@ use crate::host::{ContextId, Host, MAX_AT_ONCE};
 /// counted, but cannot be cut off.
 pub const MAX_LIVE: usize = 65_536;
 
+/// Most requests that are looked at again at one tick.
+const RESUMED: usize = 1024;
+
 /// How far an allowed request has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -69,6 +72,8 @@ pub struct InFlight<K, S> {
     by_key: BTreeSet<(K, ContextId)>,
     /// Those that are to be cut off.
     condemned: BTreeSet<ContextId>,
+    /// Those of which could not be told whether they are.
+    postponed: BTreeSet<ContextId>,
     bound: usize,
     untracked: u64,
 }
@@ -79,6 +84,7 @@ impl<K, S> Default for InFlight<K, S> {
             live: BTreeMap::new(),
             by_key: BTreeSet::new(),
             condemned: BTreeSet::new(),
+            postponed: BTreeSet::new(),
             bound: MAX_LIVE,
             untracked: 0,
         }
@@ -112,6 +118,7 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
         let live = self.live.remove(&context)?;
         self.by_key.remove(&(live.key, context));
         self.condemned.remove(&context);
+        self.postponed.remove(&context);
         Some(live)
     }
 
@@ -159,6 +166,21 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
     /// Notes that a request is not to be cut off after all.
     pub fn pardon(&mut self, context: ContextId) {
         self.condemned.remove(&context);
+    }
+
+    /// Notes that it cannot be told now whether a request is to be cut off.
+    pub fn postpone(&mut self, context: ContextId) {
+        if self.condemned.remove(&context) {
+            self.postponed.insert(context);
+        }
+    }
+
+    /// Condemns some of the postponed again. Successive calls get round to all.
+    pub fn resume(&mut self) {
+        for _ in 0..RESUMED {
+            let Some(context) = self.postponed.pop_first() else { return };
+            self.condemn(context);
+        }
     }
 
     /// How many requests are still to be cut off.

@@ -69,6 +69,28 @@ fn a_request_is_cut_once_and_not_after_its_end() {
 }
 
 #[test]
+fn what_is_postponed_is_due_again_when_it_is_resumed_unless_it_has_ended() {
+    let mut requests = Requests::default();
+    let contexts = [1, 2, 3].map(ContextId);
+    contexts.iter().for_each(|context| assert!(requests.begin(*context, 1, 0)));
+    contexts[..2].iter().for_each(|context| requests.condemn(*context));
+    contexts.iter().for_each(|context| requests.postpone(*context));
+    assert_eq!((requests.condemned(), requests.due()), (0, vec![]));
+    requests.end(contexts[0]);
+    requests.resume();
+    let due: Vec<_> = requests.due().into_iter().map(|(context, _)| context).collect();
+    assert_eq!(due, [contexts[1]], "the third was never condemned");
+    requests.postpone(contexts[1]);
+    for number in 10..10 + 2 * RESUMED as u32 {
+        requests.begin(ContextId(number), 1, 0);
+        requests.condemn(ContextId(number));
+        requests.postpone(ContextId(number));
+    }
+    requests.resume();
+    assert_eq!(requests.condemned(), RESUMED, "some at a time");
+}
+
+#[test]
 fn a_refused_answer_is_a_reset_and_a_refused_reset_is_said() {
     let proxy = Proxy::new();
     let host = proxy.host();

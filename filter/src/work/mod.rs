@@ -5,6 +5,7 @@
 
 pub mod base;
 pub mod cut;
+pub mod hurry;
 pub mod in_flight;
 pub mod introspect;
 mod news;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use kya_core::{
     Authority, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position, Request, Stop,
-    TokenTable as _, UnixMillis, UnixSeconds, VerifiedUpdate, Verifier, decide,
+    TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate, Verifier, decide,
 };
 
 use crate::cache::records::Head;
@@ -181,16 +182,28 @@ impl Worker {
 
     /// What stops a request in flight, if anything does, by the newest verified
     /// state: also while a newer one is known that cannot be read, since what is
-    /// stopped stays so until something says otherwise.
-    pub fn stop<H: Host>(&mut self, plugin: &Plugin<H>, subject: &Subject) -> Option<Stop> {
-        self.position()?;
+    /// stopped stays so until something says otherwise. [`Unreadable`] where the base
+    /// may say more than can be read of it now.
+    pub fn stop<H: Host>(
+        &mut self,
+        plugin: &Plugin<H>,
+        subject: &Subject,
+    ) -> Result<Option<Stop>, Unreadable> {
+        if self.position().is_none() {
+            return Ok(None);
+        }
         let Subject { fingerprint, token } = *subject;
         // The base may say what no delta did that came by here.
-        let known = self
-            .authority
-            .token(fingerprint)
-            .or_else(|| Tokens::of(self.base.as_mut(), plugin).find(fingerprint).ok().flatten());
-        self.authority.check(&known.unwrap_or(token), None).err()
+        let found = match self.authority.token(fingerprint) {
+            Some(changed) => Ok(Some(changed)),
+            None => Tokens::of(self.base.as_mut(), plugin).find(fingerprint),
+        };
+        let known = found.ok().flatten().unwrap_or(token);
+        let stop = self.authority.check(&known, None).err();
+        if stop.is_none() {
+            found?;
+        }
+        Ok(stop)
     }
 
     /// The time to decide at is the later of the proxy's clock and what the

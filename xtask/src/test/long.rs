@@ -18,6 +18,10 @@ const CHAOS: [&str; 5] =
     ["chaos_control_plane", "chaos_wire", "chaos_worker", "chaos_listener", "chaos_restart"];
 const CHAOS_LIMIT: Duration = Duration::from_secs(30 * 60);
 
+/// Orders of events in one proxy that are tried, and their time.
+const ORDERS: &str = "5000";
+const ORDERS_LIMIT: Duration = Duration::from_secs(20 * 60);
+
 /// A file of `envoy/tests/`, which needs the quiet of running alone.
 const KILLS: &str = "thousand_kills";
 const KILLS_LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -28,6 +32,8 @@ const FUZZ_EACH: Duration = Duration::from_secs(120);
 /// All of it. A failure does not keep the rest from running.
 pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     let mut failed = Vec::new();
+    let work = || orders(artifacts);
+    failed.extend(report.attempt(&format!("{ORDERS} orders of events"), work).err());
     for version in EnvoyVersion::ALL {
         let name = format!("chaos, Envoy {version}");
         let work = || envoy_tests(artifacts, version, &CHAOS, CHAOS_LIMIT);
@@ -44,6 +50,14 @@ pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     let failures: Vec<String> = failed.iter().map(|error| format!("{error:#}")).collect();
     report.print();
     bail!("{} long steps failed:\n{}", failures.len(), failures.join("\n"))
+}
+
+/// The property tests of the filter with more cases than every day.
+fn orders(artifacts: &Artifacts) -> Result<()> {
+    let tests = ["test", "--release", "-p", "kya-filter", "--lib", "interleaving_tests"];
+    let mut command = cargo(artifacts, &tests);
+    command.env("PROPTEST_CASES", ORDERS);
+    command::run_within(command, ORDERS_LIMIT)
 }
 
 /// Every test of `files`, one at a time, with one Envoy.

@@ -26,6 +26,8 @@ impl Intake {
             let ahead = matches!(there, Ok(Some(there)) if there.position > mine.position);
             restored = !ahead && plugin.cache.restore_head(&plugin.host, mine).is_ok();
             self.wants_manifest = true;
+        } else {
+            self.audit(plugin);
         }
         // Heartbeats do not come, whatever else does.
         let now = clock::monotonic(&plugin.host);
@@ -34,7 +36,6 @@ impl Intake {
             && self.freshness.anchor().is_some_and(|anchor| old(anchor.asked));
         let since = mine.position.revision.0.saturating_sub(mine.base.position.revision.0);
         self.wants_manifest |= since >= COMPACT_AFTER && self.fetch.is_none();
-        self.audit(plugin);
         restored
     }
 
