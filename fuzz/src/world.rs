@@ -22,7 +22,6 @@ pub const STALE: u64 = 10_000;
 /// The main thread's VM, then the workers'.
 const VMS: usize = 3;
 
-
 /// All of it.
 pub struct World {
     pub plane: ControlPlane,
@@ -191,7 +190,8 @@ impl World {
                 state.streams.iter_mut().filter(|it| it.vm == old).for_each(|it| it.open = false);
                 state.calls.iter_mut().filter(|it| it.vm == old).for_each(|it| it.open = false);
                 drop(state);
-                self.vms[vm] = (Vm::new(host.clone(), config(), None).expect("it has randomness"), host);
+                self.vms[vm] =
+                    (Vm::new(host.clone(), config(), None).expect("it has randomness"), host);
             }
         }
         self.listen();

@@ -6,9 +6,11 @@ mod command;
 mod demo;
 mod deny;
 mod fuzz;
+mod named_tests;
 mod python;
 mod schema;
 mod setup;
+mod simulate;
 mod test;
 mod tidy;
 
@@ -65,7 +67,11 @@ enum Command {
     /// Measure.
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Check what no compiler does: file sizes, left-overs, paths of one machine, dead links.
+    /// The other ends of a benchmark, which `bench` starts.
+    #[command(subcommand, hide = true)]
+    Simulate(simulate::Role),
+    /// Check what no compiler does: file sizes, left-overs, paths of one machine, dead links,
+    /// tests that are named and not there.
     Tidy,
 }
 
@@ -93,6 +99,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fuzz(options) => fuzz::with(&artifacts, &options)?,
         Command::Schema => schema::run(&artifacts)?,
         Command::Bench(command) => bench::run(&command)?,
+        Command::Simulate(role) => simulate::run(&role)?,
         Command::Tidy => tidy::run(&artifacts)?,
     }
     Ok(ExitCode::SUCCESS)

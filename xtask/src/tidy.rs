@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use kya_envoy::Artifacts;
 
 use crate::command::output;
+use crate::named_tests::NamedTests;
 
 /// A file is one idea; past this many lines it is two.
 const MOST_LINES: usize = 400;
@@ -28,7 +29,7 @@ pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
     let listed = output(&mut git)?;
 
     let foreign = paths_of_this_machine(root);
-    let mut findings = Vec::new();
+    let (mut findings, mut named_tests) = (Vec::new(), NamedTests::default());
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
         // A file that is deleted but not yet committed is still listed.
         let Ok(bytes) = fs::read(root.join(path)) else { continue };
@@ -37,6 +38,9 @@ pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
             root.join(path).parent().is_some_and(|folder| folder.join(target).exists())
         };
         findings.extend(check(path, &text, &foreign, exists));
+        if path.ends_with(".md") {
+            findings.extend(named_tests.missing(root, path, &text));
+        }
     }
     if findings.is_empty() {
         return Ok(());

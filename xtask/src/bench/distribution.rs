@@ -6,18 +6,18 @@ const BAR: usize = 50;
 
 /// The spread of some times, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Distribution {
-    pub(super) min: f64,
-    pub(super) p50: f64,
-    pub(super) p90: f64,
-    pub(super) p99: f64,
-    pub(super) max: f64,
+pub(in crate::bench) struct Distribution {
+    pub(in crate::bench) min: f64,
+    pub(in crate::bench) p50: f64,
+    pub(in crate::bench) p90: f64,
+    pub(in crate::bench) p99: f64,
+    pub(in crate::bench) max: f64,
 }
 
 impl Distribution {
     /// Of `times`; nothing of nothing. A percentile is the smallest time that
     /// so many are not above (nearest rank), so it is one that happened.
-    pub(super) fn of(times: &[f64]) -> Option<Self> {
+    pub(in crate::bench) fn of(times: &[f64]) -> Option<Self> {
         let mut sorted = times.to_vec();
         sorted.sort_by(f64::total_cmp);
         let rank = |percent: usize| {
@@ -35,7 +35,7 @@ impl Distribution {
 }
 
 /// `times` counted into bins of doubling width, a line each.
-pub(super) fn histogram(times: &[f64]) -> String {
+pub(in crate::bench) fn histogram(times: &[f64]) -> String {
     let mut bins: Vec<(f64, f64, usize)> = Vec::new();
     let (mut low, mut high) = (0.0, 0.25);
     let largest = times.iter().copied().fold(0.0, f64::max);

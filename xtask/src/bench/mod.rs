@@ -2,6 +2,7 @@
 
 mod distribution;
 mod memory;
+mod process;
 mod revoke;
 
 use anyhow::Result;
@@ -14,6 +15,11 @@ pub(crate) enum Command {
     /// Runs optimised binaries: a control plane and four Envoys of two workers.
     /// Each kill has a new agent, which is making requests on a kept connection to
     /// every worker when it is revoked.
+    ///
+    /// Then, without Envoys, the control plane alone: a thousand simulated proxies,
+    /// each on a connection of its own, and in turn with every kill as many plain TCP
+    /// connections to which the same bytes are written; and ten thousand that hold
+    /// their streams open, for the memory that each costs the control plane.
     Revoke(revoke::Options),
     /// What a table of a million tokens costs a proxy.
     ///

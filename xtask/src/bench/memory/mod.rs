@@ -2,7 +2,6 @@
 //! it loads, and CPU at every request.
 
 mod cost;
-mod process;
 mod seed;
 mod stage;
 
@@ -13,6 +12,7 @@ use tokio::runtime::Runtime;
 
 use self::cost::Cost;
 use self::stage::Stage;
+use crate::bench::process;
 use crate::{build, setup};
 
 /// The table that the large one is compared with.

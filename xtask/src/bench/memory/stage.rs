@@ -8,8 +8,8 @@ use kya_envoy::{
     Artifacts, Fleet, FleetOptions, Headless, Node, Sidecar, SidecarOptions, unix_ms, until,
 };
 
-use super::process::{self, Memory};
 use super::seed;
+use crate::bench::process::{self, Memory};
 
 /// Agents that hold the tokens.
 const AGENTS: u32 = 100;

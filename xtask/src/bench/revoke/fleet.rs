@@ -1,38 +1,20 @@
-//! Commit of a revocation to the last worker that denies.
+//! Real Envoys, each worker of which serves traffic.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kya_envoy::traffic::{Lane, Load, Outcome, Sample, pin_all, tally};
-use kya_envoy::{Artifacts, Fleet, FleetOptions, Profile, until};
+use kya_envoy::{Artifacts, Fleet, FleetOptions, until};
 use serde::Serialize;
-use tokio::runtime::Runtime;
 
-use super::distribution::{Distribution, histogram};
-use crate::{build, setup};
+use super::{Options, line};
+use crate::bench::distribution::{Distribution, histogram};
 
 /// Time between two requests on one connection.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Requests that every worker must have allowed before the kill.
 const WARM_UP: usize = 10;
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// Options of `cargo xtask bench revoke`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Options {
-    /// How many agents to kill.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    kills: u32,
-    /// How many Envoys.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    proxies: u16,
-    /// Worker threads of each Envoy.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
-    workers: u16,
-    /// Print one JSON object on stdout.
-    #[arg(long)]
-    json: bool,
-}
 
 /// One kill; times in ms after the commit.
 #[derive(Debug)]
@@ -47,8 +29,9 @@ struct Kill {
     allowed_after: usize,
 }
 
+/// What came of it; times in ms after the commit.
 #[derive(Debug, Serialize)]
-struct Outcomes {
+pub(super) struct Outcomes {
     kills: usize,
     proxies: usize,
     workers_per_proxy: u16,
@@ -57,17 +40,14 @@ struct Outcomes {
     acknowledged_ms: Option<Distribution>,
     denied_ms: Option<Distribution>,
     allowed_after_last_ack: usize,
+    #[serde(skip)]
+    applied: Vec<f64>,
+    #[serde(skip)]
+    denied: Vec<f64>,
 }
 
-pub(super) fn run(options: &Options) -> Result<()> {
-    let artifacts = Artifacts::new(Profile::Release);
-    setup::envoy(&artifacts)?;
-    build::filter(&artifacts)?;
-    build::binaries(&artifacts, Profile::Release)?;
-    Runtime::new()?.block_on(measure(&artifacts, options))
-}
-
-async fn measure(artifacts: &Artifacts, options: &Options) -> Result<()> {
+/// Kills agents, and prints where that has got to.
+pub(super) async fn measure(artifacts: &Artifacts, options: &Options) -> Result<Outcomes> {
     let size = FleetOptions {
         sidecars: options.proxies.into(),
         workers: options.workers.into(),
@@ -82,8 +62,9 @@ async fn measure(artifacts: &Artifacts, options: &Options) -> Result<()> {
             eprintln!("{number} of {} kills", options.kills);
         }
     }
-    report(&fleet, options, &kills)?;
-    fleet.finish().await
+    let outcomes = Outcomes::of(&fleet, options, &kills);
+    fleet.finish().await?;
+    Ok(outcomes)
 }
 
 /// Revokes one new agent while every worker serves it.
@@ -141,36 +122,38 @@ fn answers(lanes: &[Lane], load: &Load) -> String {
     format!("answers of each worker:\n{}", tally(lanes, &load.samples_from(0)))
 }
 
-fn report(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Result<()> {
-    let times = |of: fn(&Kill) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
-    let measured = [
-        ("last worker applied it", times(|kill| kill.applied)),
-        ("last acknowledgement was back", times(|kill| kill.acknowledged)),
-        ("last worker's first denial was seen", times(|kill| kill.denied)),
-    ];
-    let [applied, acknowledged, denied] = measured.each_ref().map(|(_, ms)| Distribution::of(ms));
-    let outcomes = Outcomes {
-        kills: kills.len(),
-        proxies: fleet.sidecars.len(),
-        workers_per_proxy: options.workers,
-        workers: fleet.workers(),
-        applied_ms: applied,
-        acknowledged_ms: acknowledged,
-        denied_ms: denied,
-        allowed_after_last_ack: kills.iter().map(|kill| kill.allowed_after).sum(),
-    };
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes)?);
-        return Ok(());
+impl Outcomes {
+    fn of(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Self {
+        let times = |of: fn(&Kill) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
+        let (applied, denied) = (times(|kill| kill.applied), times(|kill| kill.denied));
+        Self {
+            kills: kills.len(),
+            proxies: fleet.sidecars.len(),
+            workers_per_proxy: options.workers,
+            workers: fleet.workers(),
+            applied_ms: Distribution::of(&applied),
+            acknowledged_ms: Distribution::of(&times(|kill| kill.acknowledged)),
+            denied_ms: Distribution::of(&denied),
+            allowed_after_last_ack: kills.iter().map(|kill| kill.allowed_after).sum(),
+            applied,
+            denied,
+        }
     }
-    let Outcomes { kills, proxies, workers, .. } = outcomes;
-    println!("\n{kills} kills, {proxies} proxies, {workers} workers; ms after the commit");
-    for (what, ms) in &measured {
-        let Some(spread) = Distribution::of(ms) else { continue };
-        let Distribution { min, p50, p90, p99, max } = spread;
-        println!("\n{what}\n  min {min}  p50 {p50}  p90 {p90}  p99 {p99}  max {max}\n");
-        print!("{}", histogram(ms));
+
+    pub(super) fn print(&self) {
+        let Self { kills, proxies, workers, .. } = self;
+        println!("\n{kills} kills, {proxies} Envoys, {workers} workers; ms after the commit");
+        let measured = [
+            ("last worker applied it", &self.applied_ms, Some(&self.applied)),
+            ("last acknowledgement was back", &self.acknowledged_ms, None),
+            ("last worker's first denial was seen", &self.denied_ms, Some(&self.denied)),
+        ];
+        for (what, spread, times) in measured {
+            println!("\n{what}\n  {}", line(spread));
+            if let Some(times) = times {
+                print!("\n{}", histogram(times));
+            }
+        }
+        println!("\nrequests allowed after the last worker knew: {}", self.allowed_after_last_ack);
     }
-    println!("\nrequests allowed after the last worker knew: {}", outcomes.allowed_after_last_ack);
-    Ok(())
 }

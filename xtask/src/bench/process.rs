@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 
 /// Memory of a process, in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Memory {
+pub(in crate::bench) struct Memory {
     /// Resident now.
-    pub(super) resident: u64,
+    pub(in crate::bench) resident: u64,
     /// The most that ever was.
-    pub(super) peak: u64,
+    pub(in crate::bench) peak: u64,
 }
 
 /// Memory of process `pid`, by `/proc/PID/status`.
-pub(super) fn memory(pid: u32) -> Result<Memory> {
+pub(in crate::bench) fn memory(pid: u32) -> Result<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let bytes = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -28,7 +28,7 @@ pub(super) fn memory(pid: u32) -> Result<Memory> {
 
 /// CPU time that process `pid` has used, in user mode and in the kernel, by
 /// `/proc/PID/stat`. It counts in ticks of, as a rule, 10 ms.
-pub(super) fn cpu(pid: u32) -> Result<Duration> {
+pub(in crate::bench) fn cpu(pid: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let ticks = cpu_ticks(&stat).with_context(|| format!("cannot read: {stat}"))?;
     let per_second = rustix::param::clock_ticks_per_second();

@@ -1,0 +1,192 @@
+//! One proxy on a stream: it says Hello, reads, and says how far its one worker is.
+//!
+//! It checks no signatures: it stands for the network and the bookkeeping of a
+//! proxy, and the real one is measured with real Envoys.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::{Buf as _, Bytes, BytesMut};
+use h2::client;
+use kya_core::wire::{self, control_message, proxy_message, update};
+use kya_core::{Position, Revision};
+use kya_envoy::unix_ms;
+use prost::Message as _;
+use tokio::net::TcpStream;
+
+/// A window that no benchmark fills.
+const WINDOW: u32 = 1 << 20;
+/// A compressed-flag and a length before each message (gRPC over HTTP/2).
+const PREFIX: usize = 5;
+/// Of an HTTP/2 frame: RFC 9113 section 4.1.
+const FRAME_HEADER: usize = 9;
+
+/// What a stream has heard.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Heard {
+    /// Its first state.
+    State,
+    /// The delta that leads to this revision, of so many bytes on the wire.
+    Delta {
+        /// The revision.
+        revision: u64,
+        /// Bytes, with the framing of gRPC and HTTP/2.
+        bytes: usize,
+        /// When.
+        unix_ms: f64,
+    },
+}
+
+/// One simulated proxy.
+#[derive(Debug, Clone)]
+pub(super) struct Proxy {
+    /// Where the control plane listens.
+    pub(super) address: String,
+    /// By which it connects.
+    pub(super) credential: String,
+    /// Its name, and what its nonce is made of.
+    pub(super) number: usize,
+    /// Whether it reports what it has applied.
+    pub(super) acknowledges: bool,
+}
+
+impl Proxy {
+    /// Follows a stream. It never ends well.
+    pub(super) async fn follow(&self, heard: impl Fn(Heard)) -> Result<()> {
+        let tcp = TcpStream::connect(&self.address).await.context("cannot connect")?;
+        tcp.set_nodelay(true)?;
+        let (client, connection) = client::Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .handshake::<_, Bytes>(tcp)
+            .await?;
+        tokio::select! {
+            ended = connection => match ended {
+                Ok(()) => bail!("the control plane closed the connection"),
+                Err(error) => Err(error.into()),
+            },
+            ended = self.stream(client, heard) => ended,
+        }
+    }
+
+    async fn stream(
+        &self,
+        client: client::SendRequest<Bytes>,
+        heard: impl Fn(Heard),
+    ) -> Result<()> {
+        let request = http::Request::post("http://kya/kya.v1.Enforcement/Stream")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {}", self.credential))
+            .body(())?;
+        let (response, mut say) = client.ready().await?.send_request(request, false)?;
+        say.send_data(framed(&self.hello()), false)?;
+        let mut body = response.await?.into_body();
+        let mut buffer = BytesMut::new();
+        while let Some(data) = body.data().await {
+            let data = data?;
+            let at = unix_ms();
+            body.flow_control().release_capacity(data.len())?;
+            buffer.extend_from_slice(&data);
+            while let Some(message) = next_message(&mut buffer)? {
+                let bytes = FRAME_HEADER + PREFIX + message.len();
+                let Some((at_position, is_delta)) = position(&message)? else { continue };
+                if self.acknowledges {
+                    say.send_data(framed(&report(at_position)), false)?;
+                }
+                heard(match is_delta {
+                    true => Heard::Delta { revision: at_position.revision.0, bytes, unix_ms: at },
+                    false => Heard::State,
+                });
+            }
+        }
+        let trailers = body.trailers().await?;
+        bail!("the control plane ended the stream: {trailers:?}")
+    }
+
+    fn hello(&self) -> wire::ProxyMessage {
+        let mut nonce = vec![0; 24];
+        nonce.extend(self.number.to_le_bytes());
+        said(proxy_message::Message::Hello(wire::Hello {
+            protocol_version: 1,
+            node_id: format!("simulated-{}", self.number),
+            node_cluster: "simulated".to_owned(),
+            filter_version: env!("CARGO_PKG_VERSION").to_owned(),
+            nonce,
+            ..wire::Hello::default()
+        }))
+    }
+}
+
+fn said(message: proxy_message::Message) -> wire::ProxyMessage {
+    wire::ProxyMessage { message: Some(message) }
+}
+
+/// That the one worker of a proxy is there.
+fn report(at: Position) -> wire::ProxyMessage {
+    let worker = wire::WorkerState {
+        slot: 0,
+        instance: 1,
+        epoch: at.epoch,
+        revision: at.revision.0,
+        ..wire::WorkerState::default()
+    };
+    said(proxy_message::Message::Workers(wire::WorkerReport {
+        workers: vec![worker],
+        complete: true,
+        clock_ahead_millis: 0,
+    }))
+}
+
+fn framed(message: &wire::ProxyMessage) -> Bytes {
+    let encoded = message.encode_to_vec();
+    let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX).to_be_bytes();
+    [&[0][..], &length, &encoded].concat().into()
+}
+
+/// Takes a whole message out of what has come.
+fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
+    let Some(prefix) = buffer.first_chunk::<PREFIX>() else { return Ok(None) };
+    let [compressed, a, b, c, d] = *prefix;
+    ensure!(compressed == 0, "a compressed message");
+    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    if buffer.len() < PREFIX + length {
+        return Ok(None);
+    }
+    buffer.advance(PREFIX);
+    Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// Where a manifest or delta leads to, and whether it is a delta.
+fn position(message: &Bytes) -> Result<Option<(Position, bool)>> {
+    let message = wire::ControlMessage::decode(message.clone())?;
+    let Some(control_message::Message::Signed(signed)) = message.message else {
+        return Ok(None);
+    };
+    let update = wire::Update::decode(&*signed.payload)?;
+    let at = Position { epoch: update.epoch, revision: Revision(update.revision) };
+    Ok(match update.body {
+        Some(update::Body::Manifest(_)) => Some((at, false)),
+        Some(update::Body::Delta(_)) => Some((at, true)),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_taken_out_whole_however_they_arrive() {
+        let one = framed(&report(Position { epoch: 1, revision: Revision(7) }));
+        let sent = [&one[..], &one].concat();
+        let (mut buffer, mut taken) = (BytesMut::new(), 0);
+        for byte in sent {
+            buffer.extend_from_slice(&[byte]);
+            while let Some(message) = next_message(&mut buffer).unwrap() {
+                assert_eq!(message, one[PREFIX..]);
+                taken += 1;
+            }
+        }
+        assert_eq!((taken, buffer.len()), (2, 0));
+        assert!(next_message(&mut BytesMut::from(&[1, 0, 0, 0, 0][..])).is_err());
+    }
+}
