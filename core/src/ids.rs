@@ -37,6 +37,9 @@ id_kind!(
     /// A token's public name, safe to log: `tok_` and a ULID. It is not the token.
     TokenKind, TokenId, "tok_", "a token id");
 id_kind!(
+    /// A capability token's name, its `jti`, safe to log: `cap_` and a ULID.
+    CapabilityKind, CapabilityId, "cap_", "a capability token id");
+id_kind!(
     /// A principal, on whose behalf agents act: `prn_` and a ULID.
     PrincipalKind, PrincipalId, "prn_", "a principal id");
 id_kind!(

@@ -9,7 +9,8 @@
 //! [`TokenTable`] are the state that it reads, [`Image`] the chunks in which that
 //! state travels and [`Change`] one step of it,
 //! [`SignedUpdate`](wire::SignedUpdate) what it travels in, [`Verifier`] the only
-//! way to turn received bytes into a [`VerifiedUpdate`].
+//! way to turn received bytes into a [`VerifiedUpdate`]. Tokens that say themselves
+//! what they are good for are in [`jwt`].
 
 // The filter runs this code: a panic would take a worker's VM down.
 #![cfg_attr(
@@ -33,6 +34,7 @@ mod freshness;
 pub mod headers;
 mod ids;
 mod image;
+pub mod jwt;
 mod key_ring;
 mod keys;
 mod manifest;
@@ -62,7 +64,7 @@ pub use change::{Agent, Change, MAX_ACTION_BYTES};
 pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
 pub use freshness::{Anchor, Freshness, Monotonic};
-pub use ids::{AgentId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
+pub use ids::{AgentId, CapabilityId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
 pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
 pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};

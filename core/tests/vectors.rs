@@ -3,8 +3,14 @@
 //! 180-4, and not by this crate.
 
 use kya_core::{
-    Body, Change, Image, Nonce, OpaqueToken, Position, PublishedImage, Revision, Signer, Status,
-    TokenTable, UnixMillis, UpdateError, Verifier, chunk_hash, records, sign_update, table,
+    AgentId, Body, CapabilityId, Change, Image, Nonce, OpaqueToken, Position, PrincipalId,
+    PublishedImage, Revision, Signer, Status, TokenTable, UnixMillis, UnixSeconds, UpdateError,
+    Verifier, chunk_hash,
+    jwt::{
+        Actor, CapabilityError, CapabilityKeys, CapabilityVerifier, Claims, Presentation, Scope,
+        Thumbprint, VerifiedCapability, check, jwks, mint,
+    },
+    records, sign_update, table,
     wire::{self, change::Change as Record},
 };
 use prost::Message;
@@ -41,6 +47,37 @@ const RECORD_CHUNK: &str = "\
     0a1a1a180a100102030405060708090a0b0c0d0e0f101204080118010a162a14080112\
     100102030405060708090a0b0c0d0e0f10";
 const IMAGE: &str = "19690cabe87b54d153eabb198289191f2742c62c2a275c77647f90e76e6e8e08";
+
+const CAPABILITY: &str = "\
+    eyJhbGciOiJFZDI1NTE5IiwidHlwIjoiYXQrand0Iiwia2lkIjoiYVZCdGFwTGQxMVNVVktJTUdKZlB6T0VEdU4w\
+    c1hjbXpKUU5WVC1fc0tFVSJ9.eyJpc3MiOiJodHRwczovL2t5YS5leGFtcGxlIiwic3ViIjoiYWd0XzAxMDgxRzg\
+    xODYwVzQwSjJHQjFHNkdXM1JHIiwiYXVkIjoicGF5bWVudHMiLCJjbGllbnRfaWQiOiJhZ3RfMDEwODFHODE4NjB\
+    XNDBKMkdCMUc2R1czUkciLCJleHAiOjE3NzAwMDM2MDAsImlhdCI6MTc3MDAwMDAwMCwibmJmIjoxNzcwMDAwMDA\
+    wLCJqdGkiOiJjYXBfMEgyODlIODU4UDJXQzFKNkdWM0dFSFc3UzAiLCJzY29wZSI6InBheW1lbnRzLmNyZWF0ZSB\
+    wYXltZW50cy5yZWFkIn0._cnG4Gw8QR7W_qpk0lLH32AASsJNpWH8IAOE-5aNgScqk3C3ug_GJY2UpJRqLSbv0qd\
+    S2iTg1kxEwaRm6M1NAQ";
+/// Made with PyJWT 2.15.1, of the claims of the example: `jwt.encode(claims, key,
+/// algorithm="EdDSA", headers={"kid": …, "typ": "at+jwt"})`.
+const BY_PYJWT: &str = "\
+    eyJhbGciOiJFZERTQSIsImtpZCI6ImFWQnRhcExkMTFTVVZLSU1HSmZQek9FRHVOMHNYY216SlFOVlQtX3NLRVUi\
+    LCJ0eXAiOiJhdCtqd3QifQ.eyJpc3MiOiJodHRwczovL2t5YS5leGFtcGxlIiwic3ViIjoiYWd0XzAxMDgxRzgxO\
+    DYwVzQwSjJHQjFHNkdXM1JHIiwiYXVkIjoicGF5bWVudHMiLCJjbGllbnRfaWQiOiJhZ3RfMDEwODFHODE4NjBXN\
+    DBKMkdCMUc2R1czUkciLCJleHAiOjE3NzAwMDM2MDAsImlhdCI6MTc3MDAwMDAwMCwibmJmIjoxNzcwMDAwMDAwL\
+    CJqdGkiOiJjYXBfMEgyODlIODU4UDJXQzFKNkdWM0dFSFc3UzAiLCJzY29wZSI6InBheW1lbnRzLmNyZWF0ZSBwY\
+    XltZW50cy5yZWFkIn0.ziSTj5q8SeGjDNhxfhjHOyGUcTFV5JQU71YX08BDWdv9DD8oywhNx4g6dagKsusRlrrD0\
+    bTcxIhLFrzB8AkhAA";
+/// Made with joserfc 1.8.0, with `alg` `Ed25519`, two services, two actors, a key and
+/// a claim `txn`, which says nothing here.
+const BY_JOSERFC: &str = "\
+    eyJ0eXAiOiJhdCtqd3QiLCJraWQiOiJhVkJ0YXBMZDExU1VWS0lNR0pmUHpPRUR1TjBzWGNtekpRTlZULV9zS0VV\
+    IiwiYWxnIjoiRWQyNTUxOSJ9.eyJpc3MiOiJodHRwczovL2t5YS5leGFtcGxlIiwic3ViIjoiYWd0XzAxMDgxRzg\
+    xODYwVzQwSjJHQjFHNkdXM1JHIiwiYXVkIjpbInBheW1lbnRzIiwibGVkZ2VyIl0sImNsaWVudF9pZCI6ImFndF8\
+    wMTA4MUc4MTg2MFc0MEoyR0IxRzZHVzNSRyIsImV4cCI6MTc3MDAwMzYwMCwiaWF0IjoxNzcwMDAwMDAwLCJuYmY\
+    iOjE3NzAwMDAwMTAsImp0aSI6ImNhcF8wSDI4OUg4NThQMldDMUo2R1YzR0VIVzdTMCIsInNjb3BlIjoicGF5bWV\
+    udHMuY3JlYXRlIHBheW1lbnRzLnJlYWQiLCJhY3QiOnsic3ViIjoiYWd0XzFINjhTSzhEOVA2V1czSkVIVjdHWUt\
+    XRlQwIiwiYWN0Ijp7InN1YiI6InBybl8xMTQ4SEo4OTk2NFdNMkpBSEI1R1BKV0JTRyJ9fSwiY25mIjp7ImprdCI\
+    6IjBaY09DT1JaTll5LURXcHFxMzBqWnlKR0hUTjBkMkhnbEJWM3VpZ3VBNEkifSwidHhuIjoiaWdub3JlZCJ9.8k\
+    ALsjVMlY2JuRQD4LZ29QpTLUUZNO2xyoJ-RCfojHeGeLsrmDw6NjdyoikWA4p1i6c6lHb01qxQpwOjY2zECA";
 
 fn bytes(hex: &str) -> Vec<u8> {
     let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
@@ -202,4 +239,75 @@ fn a_token_that_is_in_no_chunk_is_not_found() {
     let mut tokens = &image;
     assert!(TokenTable::find(&mut tokens, one.digest().fingerprint()).unwrap().is_some());
     assert_eq!(TokenTable::find(&mut tokens, other.digest().fingerprint()), Ok(None));
+}
+
+fn capability_signer() -> Signer {
+    Signer::from_seed([2; 32])
+}
+
+fn capability_keys() -> CapabilityKeys {
+    CapabilityKeys::new([capability_signer().public_key()]).unwrap()
+}
+
+/// What the example says.
+fn capability_claims() -> Claims {
+    Claims {
+        issuer: "https://kya.example".into(),
+        agent: AgentId::from_bytes(AGENT),
+        audience: vec!["payments".into()],
+        issued: UnixSeconds(1_770_000_000),
+        not_before: UnixSeconds(1_770_000_000),
+        expires: UnixSeconds(1_770_003_600),
+        id: CapabilityId::from_bytes(std::array::from_fn(|at| 0x11 + at as u8)),
+        scope: Scope::parse("payments.create payments.read").unwrap(),
+        actors: vec![],
+        confirmation: None,
+    }
+}
+
+fn believed(token: &str) -> VerifiedCapability {
+    let verifier = CapabilityVerifier::new("https://kya.example", capability_keys()).unwrap();
+    verifier.verify(token.as_bytes()).unwrap()
+}
+
+fn counts(token: &str, now: u64, proof: Option<Thumbprint>) -> Result<(), CapabilityError> {
+    let presented = Presentation { now: UnixSeconds(now), service: "payments", proof };
+    check(&believed(token), &presented)
+}
+
+#[test]
+fn a_capability_token_is_these_bytes() {
+    let token = mint(&capability_signer(), &capability_claims()).unwrap();
+    assert_eq!(token.reveal(), CAPABILITY);
+    assert_eq!(CAPABILITY.len(), 547);
+    assert_eq!(believed(CAPABILITY).claims(), &capability_claims());
+    assert_eq!(counts(CAPABILITY, 1_770_003_599, None), Ok(()));
+    assert_eq!(counts(CAPABILITY, 1_770_003_600, None), Err(CapabilityError::Expired));
+}
+
+#[test]
+fn the_page_shows_these_bytes() {
+    let page: String = include_str!("../../docs/protocol.md").split_whitespace().collect();
+    assert!(page.contains(CAPABILITY));
+    assert!(page.contains(&jwks(&capability_keys())));
+}
+
+#[test]
+fn a_capability_token_of_another_library_says_the_same() {
+    assert_eq!(believed(BY_PYJWT).claims(), &capability_claims());
+    assert_eq!(counts(BY_PYJWT, 1_770_000_000, None), Ok(()));
+    let key = Thumbprint::parse("0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I").unwrap();
+    let full = Claims {
+        audience: vec!["payments".into(), "ledger".into()],
+        not_before: UnixSeconds(1_770_000_010),
+        actors: vec![
+            Actor::Agent(AgentId::from_bytes(std::array::from_fn(|at| 0x31 + at as u8))),
+            Actor::Principal(PrincipalId::from_bytes(std::array::from_fn(|at| 0x21 + at as u8))),
+        ],
+        confirmation: Some(key),
+        ..capability_claims()
+    };
+    assert_eq!(believed(BY_JOSERFC).claims(), &full);
+    assert_eq!(counts(BY_JOSERFC, 1_770_000_010, Some(key)), Ok(()));
+    assert_eq!(counts(BY_JOSERFC, 1_770_000_010, None), Err(CapabilityError::NoProof));
 }
