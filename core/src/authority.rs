@@ -13,7 +13,7 @@ use crate::decision::{DenyReason, Stop};
 use crate::ids::{AgentId, PrincipalId};
 use crate::standing::{Denied, Standing, Status};
 use crate::table::{Fingerprint, GrantIndex, TokenEntry};
-use crate::time::UnixSeconds;
+use crate::time::{UnixMillis, UnixSeconds};
 use crate::update::{Body, Position, Revision, VerifiedUpdate};
 
 /// Revoked tokens that are remembered beyond the base that holds them, so that no
@@ -188,8 +188,14 @@ impl Authority {
     /// that denies is the answer, from the fleet down to the token.
     ///
     /// Without an `action`, a capability that denies anything denies: it cannot
-    /// be shown that this is not what it denies.
-    pub fn check(&self, token: &TokenEntry, action: Option<&str>) -> Result<AgentId, Stop> {
+    /// be shown that this is not what it denies. Without a `now`, nobody expires:
+    /// a request that was allowed may end.
+    pub fn check(
+        &self,
+        token: &TokenEntry,
+        action: Option<&str>,
+        now: Option<UnixMillis>,
+    ) -> Result<AgentId, Stop> {
         // A token whose holder is not in the state has no holder.
         let none = Stop::new(DenyReason::AgentRevoked, None, &Standing::new(Status::Revoked));
         let agent_id = self.holder(token.grant).ok_or(none)?;
@@ -214,6 +220,11 @@ impl Authority {
             stop([Why::PrincipalSuspended, Why::PrincipalRevoked, superseded], standing)?;
         }
         stop([Why::AgentSuspended, Why::AgentRevoked, superseded], &agent.standing)?;
+        if let (Some(now), Some(expires)) = (now, agent.expires)
+            && now.seconds() >= expires
+        {
+            return Err(Stop::new(Why::AgentExpired, Some(agent_id), &agent.standing));
+        }
         if let Some(capabilities) = self.capabilities.get(&agent_id) {
             let reasons = [Why::CapabilityRevoked, Why::CapabilityRevoked, superseded];
             match action {

@@ -133,11 +133,12 @@ fn a_revoked_capability_stays_revoked_whatever_a_base_says() {
             expires: UnixSeconds(1_000),
             revoked: false,
         };
-        let reason = |action| authority.check(&token, Some(action)).map_err(|stop| stop.reason);
+        let reason =
+            |action| authority.check(&token, Some(action), None).map_err(|stop| stop.reason);
         assert_eq!(reason("charge"), Err(DenyReason::CapabilityRevoked));
         assert_eq!(reason("read"), Err(DenyReason::TokenSuperseded));
         assert_eq!(reason("list"), Ok(agent_id(1)));
-        assert!(authority.check(&token, None).is_err());
+        assert!(authority.check(&token, None, None).is_err());
     }
 }
 
@@ -158,11 +159,11 @@ fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
         expires: UnixSeconds(1_000),
         revoked: false,
     };
-    let reason = authority.check(&entry(500), None).unwrap_err().reason;
+    let reason = authority.check(&entry(500), None, None).unwrap_err().reason;
     assert_eq!(reason, DenyReason::TokenSuperseded);
-    assert_eq!(authority.check(&entry(501), None), Ok(agent_id(1)));
+    assert_eq!(authority.check(&entry(501), None, None), Ok(agent_id(1)));
     let reloaded = authority.reloaded(at(2, 1), checked([active(1), Wire::Grant(grant(1))]));
-    assert!(reloaded.unwrap().check(&entry(500), None).is_err());
+    assert!(reloaded.unwrap().check(&entry(500), None, None).is_err());
 }
 
 #[test]

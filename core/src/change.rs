@@ -34,6 +34,8 @@ pub struct Agent {
     pub standing: Standing,
     /// On whose behalf it acts.
     pub principal: Option<PrincipalId>,
+    /// From this second on it may do nothing, whatever was decided about it.
+    pub expires: Option<UnixSeconds>,
 }
 
 impl Change {
@@ -52,7 +54,9 @@ impl Change {
                     [] => None,
                     bytes => Some(id(bytes)?),
                 };
-                Self::Agent(id(&agent.id)?, Agent { standing, principal })
+                let expires = seconds(agent.expires_unix_seconds)?;
+                let expires = (expires > UnixSeconds(0)).then_some(expires);
+                Self::Agent(id(&agent.id)?, Agent { standing, principal, expires })
             }
             Wire::Capability(capability) => {
                 let action = &capability.action;
@@ -162,12 +166,13 @@ mod tests {
     #[test]
     fn a_malformed_record_is_none() {
         let id = vec![1; 16];
-        let agent = wire::Agent { id: id.clone(), standing: active(), principal_id: vec![] };
+        let agent = wire::Agent { id: id.clone(), standing: active(), ..Default::default() };
         assert!(read(Wire::Agent(agent.clone())).is_some());
         for agent in [
             wire::Agent { id: vec![1; 15], ..agent.clone() },
             wire::Agent { standing: None, ..agent.clone() },
             wire::Agent { principal_id: vec![1; 17], ..agent.clone() },
+            wire::Agent { expires_unix_seconds: 1 << 32, ..agent.clone() },
         ] {
             assert_eq!(read(Wire::Agent(agent)), None);
         }

@@ -122,6 +122,8 @@ deny_reasons! {
     AgentSuspended = "agent_suspended",
     /// Its holder's standing is over for good.
     AgentRevoked = "agent_revoked",
+    /// Its holder's time is over.
+    AgentExpired = "agent_expired",
     /// Its holder may not do this any more.
     CapabilityRevoked = "capability_revoked",
     /// The token was taken back.
@@ -138,7 +140,7 @@ deny_reasons! {
 ///
 /// Strictest wins: a token counts only if it was issued, after every not-before
 /// above it, if it is neither taken back nor expired, and if fleet, principal,
-/// agent and capability are active. What was decided above the token is answered
+/// agent and capability are active, and the agent is not expired. What was decided above the token is answered
 /// before what is wrong with the token, so that a kill shows as one. A state that
 /// is stale still denies for its reasons; what it does not deny is `stale`.
 pub fn decide(
@@ -169,7 +171,7 @@ pub fn decide(
         Ok(None) => return deny(DenyReason::TokenUnknown, None),
         Err(Unreadable) => return deny(DenyReason::Unsynced, None),
     };
-    let agent_id = match authority.check(&token, request.action) {
+    let agent_id = match authority.check(&token, request.action, Some(moment.now)) {
         Ok(agent_id) => agent_id,
         Err(stop) => return deny(stop.reason, stop.agent_id),
     };

@@ -100,6 +100,37 @@ fn a_token_counts_until_the_second_at_which_it_expires() {
 }
 
 #[test]
+fn a_holder_expires_at_its_second_whatever_its_token_and_its_capabilities() {
+    let expires =
+        |second| wire::Agent { expires_unix_seconds: second, ..agent(1, wire::Status::Active) };
+    let stopped = wire::Capability {
+        agent_id: vec![1; 16],
+        action: "pay".into(),
+        standing: standing(wire::Status::Revoked),
+    };
+    let of = |agent| {
+        State::new([
+            Change::Agent(agent),
+            Change::Capability(stopped.clone()),
+            Change::Grant(grant(1)),
+            Change::Token(token(9, 1)),
+        ])
+    };
+    let asks = Request { action: Some("read"), ..presenting(9) };
+    let at = |second: u64| Moment { now: UnixMillis(second * 1_000), ..BEFORE_EXPIRY };
+    let state = of(expires(500));
+    assert_eq!(state.reason(&asks, at(499)), None);
+    assert_eq!(state.reason(&asks, at(500)), Some(DenyReason::AgentExpired));
+    assert_eq!(state.reason(&presenting(9), at(500)), Some(DenyReason::AgentExpired));
+    assert_eq!(of(expires(0)).reason(&asks, at(999)), None, "0 is never");
+    let revoked = wire::Agent { standing: standing(wire::Status::Revoked), ..expires(500) };
+    assert_eq!(of(revoked).reason(&asks, at(500)), Some(DenyReason::AgentRevoked));
+    // A request that was allowed may end.
+    let Decision::Allow { token, .. } = state.decide(&asks, at(499)) else { panic!() };
+    assert_eq!(state.0.check(&token, Some("read"), None), Ok(agent_id(1)));
+}
+
+#[test]
 fn a_holder_that_is_not_active_is_denied_whatever_its_token() {
     for (status, expected) in [
         (wire::Status::Suspended, DenyReason::AgentSuspended),
@@ -188,6 +219,7 @@ fn a_not_before_at_any_level_ends_every_token_that_was_issued_until_then() {
                     id: vec![1; 16],
                     standing: bound(2),
                     principal_id: vec![7; 16],
+                    ..Default::default()
                 }),
                 Change::Capability(wire::Capability {
                     agent_id: vec![1; 16],
@@ -282,7 +314,7 @@ proptest! {
         let state = State::new([
             Change::Fleet(wire::Fleet { standing: standing(0) }),
             Change::Principal(wire::Principal { id: vec![7; 16], standing: standing(1) }),
-            Change::Agent(wire::Agent { id: id.clone(), standing: standing(2), principal_id: vec![7; 16] }),
+            Change::Agent(wire::Agent { id: id.clone(), standing: standing(2), principal_id: vec![7; 16], ..Default::default() }),
             Change::Capability(wire::Capability { agent_id: id, action: "pay".into(), standing: standing(3) }),
             Change::Grant(grant(1)),
             Change::Token(wire::Token { revoked, ..token(9, 1) }),

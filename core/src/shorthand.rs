@@ -12,7 +12,7 @@ pub(crate) fn agent_id(n: u8) -> AgentId {
 
 pub(crate) fn agent(n: u8, status: wire::Status) -> wire::Agent {
     let standing = wire::Standing { status: status.into(), ..Standing::ACTIVE.into() };
-    wire::Agent { id: vec![n; 16], standing: Some(standing), principal_id: vec![] }
+    wire::Agent { id: vec![n; 16], standing: Some(standing), ..Default::default() }
 }
 
 /// The one grant of agent `n`, which has its number.

@@ -49,7 +49,7 @@ pub fn agent(n: u8, status: Status) -> Change {
 /// Agent `n` with this standing.
 pub fn standing(n: u8, standing: wire::Standing) -> Change {
     let id = agent_id(n).to_bytes().into();
-    Change::Agent(wire::Agent { id, standing: Some(standing), principal_id: vec![] })
+    Change::Agent(wire::Agent { id, standing: Some(standing), ..Default::default() })
 }
 
 /// The one grant of agent `n`, which has its number.

@@ -229,7 +229,7 @@ impl Agent {
         Change::Agent(wire::Agent {
             id: self.id.to_bytes().to_vec(),
             standing: Some(standing.into()),
-            principal_id: Vec::new(),
+            ..wire::Agent::default()
         })
     }
 }

@@ -140,6 +140,11 @@ impl Denial {
                 "Agent revoked",
                 "The agent was revoked. None of its tokens will work again.",
             ),
+            DenyReason::AgentExpired => (
+                About::Holder,
+                "Agent expired",
+                "The agent was registered for a time that is over. None of its tokens will work again.",
+            ),
             DenyReason::CapabilityRevoked => {
                 (About::Holder, "Action revoked", "The agent may not do this any more.")
             }

@@ -16,6 +16,7 @@ fn the_token_is_401_its_holder_is_403_and_the_gate_is_503() {
             | "principal_revoked"
             | "agent_suspended"
             | "agent_revoked"
+            | "agent_expired"
             | "capability_revoked" => 403,
             _ => 401,
         };

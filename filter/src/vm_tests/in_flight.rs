@@ -91,7 +91,12 @@ fn every_level_ends_its_own_requests_and_no_others() {
     let of = |standing| {
         let id = crate::testing::agent_id(1).to_bytes().into();
         let principal_id = vec![0xaa; 16];
-        Wire::Agent(wire::Agent { id, standing: Some(standing), principal_id })
+        Wire::Agent(wire::Agent {
+            id,
+            standing: Some(standing),
+            principal_id,
+            ..Default::default()
+        })
     };
     let abort = |status| with(status, wire::InFlight::Abort);
     let active = abort(Status::Active);

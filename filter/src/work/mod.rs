@@ -199,7 +199,7 @@ impl Worker {
             None => Tokens::of(self.base.as_mut(), plugin).find(fingerprint),
         };
         let known = found.ok().flatten().unwrap_or(token);
-        let stop = self.authority.check(&known, None).err();
+        let stop = self.authority.check(&known, None, None).err();
         if stop.is_none() {
             found?;
         }

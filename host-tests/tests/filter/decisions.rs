@@ -1,6 +1,7 @@
 //! What is asked decides what is answered, on every worker alike.
 
-use kya_core::OpaqueToken;
+use kya_core::wire::{Agent, change::Change};
+use kya_core::{OpaqueToken, Standing};
 use kya_host_tests::kya::{
     ControlPlane, Denial, Sidecar, agent_id, assert_allowed, assert_denied, bearer,
 };
@@ -119,6 +120,31 @@ fn a_token_issued_after_the_manifest_counts_at_once() {
     sidecar.push(&mut control);
     for outcome in sidecar.ask_all(&token) {
         assert_allowed(&outcome, 1);
+    }
+}
+
+#[test]
+fn an_agent_expires_by_the_proxys_own_clock_with_no_message_at_all() {
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = Sidecar::synced(&mut control, WORKERS);
+    let expires = sidecar.proxy.now() / NANOS + 30;
+    control.commit([Change::Agent(Agent {
+        id: agent_id(1).to_bytes().into(),
+        standing: Some(Standing::ACTIVE.into()),
+        expires_unix_seconds: expires,
+        ..Default::default()
+    })]);
+    sidecar.push(&mut control);
+    (sidecar.serves_streams, sidecar.serves_calls) = (false, false);
+    sidecar.lose_stream();
+    let left = Duration::from_nanos(expires * NANOS - sidecar.proxy.now());
+    sidecar.proxy.advance(left - Duration::from_millis(1));
+    for outcome in sidecar.ask_all(&token) {
+        assert_allowed(&outcome, 1);
+    }
+    sidecar.proxy.advance(Duration::from_millis(1));
+    for outcome in sidecar.ask_all(&token) {
+        assert_denied(&outcome, 403, "agent_expired");
     }
 }
 

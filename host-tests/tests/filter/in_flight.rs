@@ -85,12 +85,12 @@ fn every_level_that_denies_ends_what_is_in_flight() {
         (
             Change::Agent(kya_core::wire::Agent {
                 id: agent_id(1).to_bytes().into(),
-                principal_id: vec![],
                 // The token was issued at second 100.
                 standing: Some(Standing {
                     not_before_unix_seconds: 100,
                     ..ending(Status::Active, Ending::Abort)
                 }),
+                ..kya_core::wire::Agent::default()
             }),
             "token_superseded",
         ),

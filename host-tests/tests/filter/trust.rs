@@ -310,7 +310,7 @@ fn a_status_that_the_filter_does_not_know_denies() {
     let mut sidecar = Sidecar::synced(&mut control, WORKERS);
     let standing = Some(wire::Standing { status: 99, ..Default::default() });
     let id = agent_id(1).to_bytes().to_vec();
-    let change = change::Change::Agent(wire::Agent { id, standing, principal_id: vec![] });
+    let change = change::Change::Agent(wire::Agent { id, standing, ..Default::default() });
     let changes = vec![wire::Change { change: Some(change) }];
     let next = control.revision() + 1;
     sidecar.deliver(&control.sign_as(next, update::Body::Delta(Delta { changes })));
