@@ -25,6 +25,7 @@
     )
 )]
 
+pub mod action;
 mod authority;
 mod change;
 mod credential;
