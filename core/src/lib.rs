@@ -39,6 +39,7 @@ mod keys;
 mod manifest;
 mod node;
 mod path;
+pub mod policy;
 #[cfg(test)]
 mod shorthand;
 mod standing;

@@ -15,6 +15,7 @@ mod overrides;
 mod route;
 
 pub use map::{ActionMap, ActionMapError, MAX_ACTION_RULES, MAX_TARGET_BYTES};
+pub(crate) use name::is_action_byte;
 pub use name::{ActionName, ActionNameError};
 pub use overrides::{overrides_method, overrides_path};
 pub use route::{MAX_ROUTE_BYTES, MAX_SEGMENTS, Route, RouteError};
