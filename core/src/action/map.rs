@@ -58,6 +58,8 @@ pub enum ActionMapError {
 struct Node {
     /// Sorted by their folded form, which is there once.
     literals: Vec<Literal>,
+    /// Bytes of the longest of them.
+    longest: usize,
     /// `{name}:verb`.
     verbs: Vec<(String, usize)>,
     /// `{name}`.
@@ -176,6 +178,7 @@ impl Node {
                 match self.literals.binary_search_by(|known| known.folded.cmp(&folded)) {
                     Ok(index) => self.literals.get(index).map_or(next, |known| known.node),
                     Err(index) => {
+                        self.longest = self.longest.max(folded.len());
                         self.literals.insert(index, Literal { folded, written, node: next });
                         next
                     }
@@ -216,13 +219,14 @@ impl Node {
     /// with one and goes on with a mark (`search.json`, `search%20`), or it has
     /// letters that are not ASCII, which some fold to such as are.
     fn could_be_a_literal(&self, segment: &str) -> bool {
-        let longest = self.literals.iter().map(|literal| literal.folded.len()).max();
-        let Some(longest) = longest else { return false };
+        if self.literals.is_empty() {
+            return false;
+        }
         let is_mark = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'_';
         let begins = folded(segment)
             .enumerate()
             .skip(1)
-            .take(longest)
+            .take(self.longest)
             .filter(|(_, byte)| is_mark(*byte))
             .any(|(length, _)| self.literal(folded(segment).take(length)).is_some());
         begins || folded(segment).any(|byte| !byte.is_ascii())
