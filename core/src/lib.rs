@@ -26,6 +26,7 @@
     )
 )]
 
+pub mod action;
 mod authority;
 mod change;
 mod credential;
@@ -40,6 +41,7 @@ mod keys;
 mod manifest;
 mod node;
 mod path;
+pub mod policy;
 #[cfg(test)]
 mod shorthand;
 mod standing;
@@ -59,6 +61,7 @@ mod token;
 mod update;
 pub mod wire;
 
+pub use action::{ActionMap, ActionName};
 pub use authority::{ApplyError, Authority};
 pub use change::{Agent, Change, MAX_ACTION_BYTES};
 pub use credential::{Credential, Source, subprotocols_without_credential};
@@ -70,6 +73,7 @@ pub use keys::{KeyError, KeyId, PublicKey, Signer};
 pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};
 pub use node::{NodeCredential, NodeCredentialDigest};
 pub use path::{PathError, exact as exact_path};
+pub use policy::{Policy, PolicyDenied, PolicyDocument, PolicyName, PolicyVersion};
 pub use standing::{Denied, InFlight, Standing, Status};
 pub use table::{Fingerprint, GrantIndex, TokenEntry};
 pub use time::{UnixMillis, UnixSeconds};

@@ -103,22 +103,29 @@ fn must_not_be_encoded(byte: u8) -> bool {
     is_unreserved(byte) || b"/\\%;?#".contains(&byte) || byte.is_ascii_control()
 }
 
+/// Without the memory that a decoded copy would take: a character at a time.
 fn decodes_to_utf8(path: &[u8]) -> bool {
-    let mut decoded = Vec::with_capacity(path.len());
+    let mut character = [0; 4];
+    let mut length = 0;
     let mut rest = path;
     while let Some((byte, tail)) = rest.split_first() {
-        match decode(tail) {
-            Ok((value, tail)) if *byte == b'%' => {
-                decoded.push(value);
-                rest = tail;
-            }
-            _ => {
-                decoded.push(*byte);
-                rest = tail;
-            }
+        let (value, tail) = match decode(tail) {
+            Ok(decoded) if *byte == b'%' => decoded,
+            _ => (*byte, tail),
+        };
+        rest = tail;
+        let (begun, free) = character.split_at_mut(length);
+        let Some(place) = free.first_mut() else { return false };
+        *place = value;
+        length = begun.len().saturating_add(1);
+        match std::str::from_utf8(character.get(..length).unwrap_or_default()) {
+            Ok(_) => length = 0,
+            // More bytes may complete it.
+            Err(error) if error.error_len().is_none() => {}
+            Err(_) => return false,
         }
     }
-    std::str::from_utf8(&decoded).is_ok()
+    length == 0
 }
 
 /// The value of a hexadecimal digit in its normal, upper case (RFC 3986 section
