@@ -10,7 +10,7 @@ use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 use super::document::{Document, TokenSource, TransportName};
 use super::error::ConfigError;
 use super::json::{Object, Secret};
-use super::{Config, Transport, duration};
+use super::{Actions, Config, Transport, duration};
 
 /// Most keys that can be pinned at once: the one in use, the next one, and room.
 const MAX_UPDATE_KEYS: usize = 8;
@@ -67,6 +67,7 @@ pub(super) fn check(
             None => vec![Source::authorization()],
         },
         exempt_paths: exempt_paths(document.exempt_paths)?,
+        actions: Actions::new(document.actions.unwrap_or_default())?,
         fail_modes: document.fail_modes.map_or_else(Default::default, |Object(modes)| modes),
         max_staleness,
         pull_interval,

@@ -109,6 +109,7 @@ fn everything_can_be_said() {
             {"websocket_protocol": "kya.bearer."},
         ],
         "exempt_paths": ["/healthz", "/readyz"],
+        "actions": [{"route": "POST /v1/refunds", "action": "issue_refund"}],
         "fail_modes": {
             "unsynced": "allow", "stale": "allow", "unknown_token": "introspect",
             "internal": "allow",
@@ -146,7 +147,7 @@ fn every_example_of_the_documentation_is_taken() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
         .collect();
-    assert_eq!(examples.len(), 7, "an example for each section");
+    assert_eq!(examples.len(), 8, "an example for each section");
     for example in examples {
         let mut document = with(example.clone());
         if example.get("node_credential_env").is_some() {
@@ -299,6 +300,25 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (json!({"exempt_paths": ["/a", "/a"]}), "exempt_paths[1]", "name each once"),
         (json!({"exempt_paths": [format!("/{}", "x".repeat(1024))]}), "exempt_paths[0]", "1024"),
         (json!({"exempt_paths": many}), "exempt_paths", "at most 64"),
+        (json!({"actions": {}}), "actions", "expected a sequence"),
+        (json!({"actions": [{}]}), "actions[0].route", "is missing"),
+        (json!({"actions": [{"route": "POST /a"}]}), "actions[0].action", "is missing"),
+        (json!({"actions": [{"route": "/a", "action": "a"}]}), "actions[0].route", "a method"),
+        (
+            json!({"actions": [{"route": "POST /%C3%A9", "action": "a"}]}),
+            "actions[0].route",
+            "percent",
+        ),
+        (
+            json!({"actions": [{"route": "POST /a", "action": "A"}]}),
+            "actions[0].action",
+            "lower-case",
+        ),
+        (
+            json!({"actions": [{"route": "POST /a", "action": "a", "x": 1}]}),
+            "actions[0]",
+            "unknown field",
+        ),
         (json!({"fail_modes": "deny"}), "fail_modes", "a JSON object"),
         (json!({"fail_modes": ["allow"]}), "fail_modes", "a JSON object"),
         (json!({"fail_modes": {"stale": "open"}}), "fail_modes.stale", "`deny` or `allow`"),
@@ -518,7 +538,7 @@ fn the_canonical_form_is_stable() {
     let text = String::from_utf8(config(json!({})).canonical()).unwrap();
     assert_eq!(
         text,
-        r#"{"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
+        r#"{"actions":[],"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
     );
     let hash: [u8; 32] = Sha256::digest(format!("kya-config-v1\0{text}")).into();
     assert_eq!(config(json!({})).fingerprint(), hash);
@@ -536,6 +556,11 @@ fn what_enforces_the_same_has_one_fingerprint() {
     same(json!({"max_staleness": "24h"}), json!({"max_staleness": "1440m"}));
     same(json!({"update_keys": [KEY, other_key()]}), json!({"update_keys": [other_key(), KEY]}));
     same(json!({"exempt_paths": ["/a", "/b"]}), json!({"exempt_paths": ["/b", "/a"]}));
+    let (refund, read) = (
+        json!({"route": "POST /v1/refunds", "action": "issue_refund"}),
+        json!({"route": "GET /v1/customers/{id}", "action": "read_customer"}),
+    );
+    same(json!({"actions": [refund, read]}), json!({"actions": [read, refund]}));
     same(
         json!({"token_sources": [{"header": "a"}, {"header": "b"}]}),
         json!({"token_sources": [{"header": "b"}, {"header": "a"}]}),
@@ -567,6 +592,9 @@ fn whatever_enforces_something_else_has_another_fingerprint() {
         json!({"exempt_paths": ["/a"]}),
         json!({"exempt_paths": ["/a", "/b"]}),
         json!({"exempt_paths": ["/a,/b"]}),
+        json!({"actions": [{"route": "POST /a", "action": "a"}]}),
+        json!({"actions": [{"route": "POST /a", "action": "b"}]}),
+        json!({"actions": [{"route": "PUT /a", "action": "a"}]}),
         json!({"fail_modes": {"unsynced": "allow"}}),
         json!({"fail_modes": {"stale": "allow"}}),
         json!({"fail_modes": {"internal": "allow"}}),
@@ -603,7 +631,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 16] = [
     "control_plane_cluster",
     "pull_cluster",
     "transport",
@@ -615,6 +643,7 @@ const FIELDS: [&str; 15] = [
     "realm",
     "token_sources",
     "exempt_paths",
+    "actions",
     "fail_modes",
     "max_staleness",
     "pull_interval",

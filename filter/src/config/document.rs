@@ -81,6 +81,13 @@ pub(super) struct Document {
     /// a health check. Compared exactly, and only with a path that has one reading.
     pub(super) exempt_paths: Vec<String>,
 
+    /// Which action a request stands for. One that no rule is about stands for none,
+    /// and is denied to an agent of which any action was stopped. See
+    /// `docs/actions.md`.
+    #[serde(deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<ActionRule>"))]
+    pub(super) actions: Option<Vec<Object<ActionRule>>>,
+
     /// What becomes of a request about which the gate knows too little. Every
     /// default denies.
     #[serde(deserialize_with = "present")]
@@ -138,6 +145,24 @@ pub(super) struct TokenSource {
     /// it.
     #[serde(deserialize_with = "present")]
     pub(super) websocket_protocol: Option<String>,
+}
+
+/// Requests that stand for an action.
+#[derive(Default, Deserialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(transform = super::schema::action_rule)
+)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ActionRule {
+    /// A method and a template of a path, or `grpc:` with a service and a method.
+    #[serde(deserialize_with = "present")]
+    pub(super) route: Option<String>,
+
+    /// The name of the action, 1 to 256 lower-case letters, digits and `_.:/-`.
+    #[serde(deserialize_with = "present")]
+    pub(super) action: Option<String>,
 }
 
 /// Reads the document and nothing after it.

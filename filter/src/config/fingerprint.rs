@@ -18,6 +18,7 @@ const DOMAIN: &[u8] = b"kya-config-v1\0";
 /// fingerprint.
 #[derive(Serialize)]
 struct Canonical<'a> {
+    actions: &'a [String],
     control_plane_authority: Option<&'a str>,
     control_plane_cluster: Option<&'a str>,
     exempt_paths: Vec<&'a str>,
@@ -49,6 +50,7 @@ impl Config {
         let mut update_keys: Vec<_> = self.update_keys.iter().map(ToString::to_string).collect();
         update_keys.sort_unstable();
         let canonical = Canonical {
+            actions: self.actions.rules(),
             control_plane_authority: self.stream_cluster().map(|name| self.authority(name)),
             control_plane_cluster: self.stream_cluster(),
             exempt_paths: self.exempt_paths.iter().map(String::as_str).collect(),

@@ -4,6 +4,7 @@
 //! document, which knows the shape, and checks what its values say.
 //! `docs/configuration.md` explains every field to operators.
 
+mod actions;
 mod check;
 mod document;
 mod duration;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 use sha2::{Digest, Sha256};
 
+pub use actions::{ActionIndex, Actions};
 pub use error::ConfigError;
 pub use modes::{FailMode, FailModes, UnknownTokenMode};
 #[cfg(feature = "schema")]
@@ -50,6 +52,8 @@ pub struct Config {
     pub token_sources: Vec<Source>,
     /// Paths that are forwarded undecided; see [`Config::exempts`]. At most 64.
     pub exempt_paths: BTreeSet<String>,
+    /// Which action a request stands for.
+    pub actions: Actions,
     /// What becomes of a request about which nothing can be known.
     pub fail_modes: FailModes,
     /// Age from which the state counts as stale: 1 s to 24 h.

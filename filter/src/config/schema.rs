@@ -82,6 +82,15 @@ pub(super) fn document(schema: &mut Schema) {
                 },
                 "examples": [["/healthz"]],
             },
+            "actions": {
+                "maxItems": 1024,
+                "default": [],
+                "examples": [[
+                    {"route": "POST /v1/refunds", "action": "issue_refund"},
+                    {"route": "GET /v1/customers/{id}", "action": "read_customer"},
+                    {"route": "grpc: payments.v1.Refunds/Issue", "action": "issue_refund"},
+                ]],
+            },
             "fail_modes": {"default": {}, "examples": [{"unknown_token": "introspect"}]},
             "max_staleness": span("60s", Some("60s")),
             "pull_interval": span("60s", None),
@@ -111,6 +120,22 @@ pub(super) fn token_source(schema: &mut Schema) {
     );
     schema.insert("oneOf".into(), exactly_one_of("header", "websocket_protocol"));
     schema.insert("dependentRequired".into(), json!({"scheme": ["header"]}));
+}
+
+/// A route and its action.
+pub(super) fn action_rule(schema: &mut Schema) {
+    describe(
+        schema,
+        json!({
+            "route": {"minLength": 3, "maxLength": 1100, "examples": ["POST /v1/refunds"]},
+            "action": {
+                "maxLength": 256,
+                "pattern": "^[a-z0-9_.:/-]+$",
+                "examples": ["issue_refund"],
+            },
+        }),
+    );
+    schema.insert("required".into(), json!(["route", "action"]));
 }
 
 /// The fail modes, each of which denies by default.

@@ -46,7 +46,7 @@ fn the_committed_schema_is_that_of_the_code() {
 #[test]
 fn every_field_is_described_bounded_and_has_an_example() {
     let all = fields(&schema());
-    assert_eq!(all.len(), 15 + 3 + 4, "{all:?}");
+    assert_eq!(all.len(), 16 + 2 + 3 + 4, "{all:?}");
     for (name, field) in all {
         assert!(!field["description"].as_str().unwrap().is_empty(), "{name}");
         assert!(!field["examples"].as_array().unwrap().is_empty(), "{name}");
@@ -106,6 +106,7 @@ fn the_bounds_are_those_of_the_code() {
             let item = |n: u64| match name.as_str() {
                 "update_keys" => json!(kya_core::Signer::from_seed([n as u8; 32]).public_key()),
                 "token_sources" => json!({"header": format!("x{n}")}),
+                "actions" => json!({"route": format!("GET /{n}"), "action": "read"}),
                 _ => json!(format!("/{n}")),
             };
             let items = |count: u64| (0..count).map(item).collect::<Value>();

@@ -1,13 +1,12 @@
 //! The headers of a request: what the gate reads in them, and what it changes
 //! before the upstream sees them.
 
+use kya_core::action::{overrides_method, overrides_path};
 use kya_core::headers::{AGENT_ID, SUBPROTOCOLS, is_own};
 use kya_core::{AgentId, Credential, Source, subprotocols_without_credential};
 
+use crate::config::{ActionIndex, Actions};
 use crate::host::{Header, Host, Refused};
-
-/// Some frameworks route by these in place of the path.
-const OTHER_PATHS: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
 
 /// All headers of the current request, read in one call to the proxy. Reading
 /// one by its name would show the first of several.
@@ -34,13 +33,26 @@ impl Headers {
     pub fn target(&self) -> Option<&[u8]> {
         let mut target = None;
         for (name, value) in self.iter() {
-            if name == b":path" && target.replace(value).is_some()
-                || OTHER_PATHS.iter().any(|other| name.eq_ignore_ascii_case(other))
-            {
+            if name == b":path" && target.replace(value).is_some() || overrides_path(name) {
                 return None;
             }
         }
         target
+    }
+
+    /// What the request stands for, if it can only be this: it has one method and
+    /// one target, and no header that replaces either.
+    pub fn action(&self, actions: &Actions) -> Option<ActionIndex> {
+        if actions.is_empty() {
+            return None;
+        }
+        let mut method = None;
+        for (name, value) in self.iter() {
+            if name == b":method" && method.replace(value).is_some() || overrides_method(name) {
+                return None;
+            }
+        }
+        actions.find(method?, self.target()?)
     }
 
     /// Makes of the current request what the upstream is to see: without the

@@ -80,13 +80,17 @@ fn decided<H: Host>(
         metrics.exempted(host);
         return Ok(Handled::Passed);
     }
-    let request = Request { credential: headers.credential(&config.token_sources), action: None };
+    let action = headers.action(&config.actions);
+    let request = Request {
+        credential: headers.credential(&config.token_sources),
+        action: action.and_then(|index| config.actions.name(index)),
+    };
     let decided = worker.decide(plugin, &request)?;
     match decided.decision {
         Decision::Allow { agent_id, fingerprint, token, .. } => {
             headers.forward(host, &config.token_sources, Some(agent_id))?;
             metrics.allowed(host);
-            Ok(Handled::Allowed(agent_id, Subject { fingerprint, token }))
+            Ok(Handled::Allowed(agent_id, Subject { fingerprint, token, action }))
         }
         Decision::Deny { reason, agent_id, position } => {
             if let (DenyReason::TokenUnknown, Unknown::Ask, Credential::Opaque(digest)) =

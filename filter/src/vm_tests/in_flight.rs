@@ -132,6 +132,50 @@ fn every_level_ends_its_own_requests_and_no_others() {
 }
 
 #[test]
+fn one_action_is_stopped_and_every_other_goes_on() {
+    let config = configured(|json| {
+        json["actions"] = serde_json::json!([
+            {"route": "POST /v1/refunds", "action": "pay"},
+            {"route": "GET /v1/charges", "action": "list_charges"},
+        ]);
+    });
+    let bearer = crate::testing::bearer(&crate::testing::token(1));
+    let ask = |world: &mut World, method: &str, path: &str, more: &[(&str, &str)]| {
+        let usual = [(":method", method), (":path", path), ("authorization", bearer.as_str())];
+        world.vms[1].begin(&[&usual[..], more].concat())
+    };
+    let mut world = World::synced_as(1, config);
+    let refund = ask(&mut world, "POST", "/v1/refunds", &[]).0;
+    let list = ask(&mut world, "GET", "/v1/charges", &[]).0;
+    let other = ask(&mut world, "GET", "/v1/other", &[]).0;
+    let capability = Wire::Capability(wire::Capability {
+        agent_id: crate::testing::agent_id(1).to_bytes().into(),
+        action: "pay".to_owned(),
+        standing: Some(with(Status::Revoked, wire::InFlight::Abort)),
+    });
+    world.commit([capability]);
+    assert_eq!(how(&world, (1, refund)), ANSWERED);
+    assert_eq!(how(&world, (1, list)), None, "it stands for another action");
+    assert_eq!(how(&world, (1, other)), ANSWERED, "nobody knows what it stands for");
+    for (method, path, more, flow) in [
+        ("POST", "/v1/refunds", &[][..], Flow::Stop),
+        ("GET", "/v1/charges", &[], Flow::Continue),
+        ("GET", "/v1/charges?page=2", &[], Flow::Continue),
+        // Whatever has another reading, or none, is not known to be another action.
+        ("GET", "/v1/charges/", &[], Flow::Stop),
+        ("GET", "/v1/%72efunds", &[], Flow::Stop),
+        ("GET", "/v1/charges?_method=POST", &[], Flow::Stop),
+        ("GET", "/v1/charges", &[("x-http-method-override", "POST")], Flow::Stop),
+        ("GET", "/v1/charges", &[("X_Method_Override", "POST")], Flow::Stop),
+        ("GET", "/v1/charges", &[("x-original-url", "/v1/refunds")], Flow::Stop),
+        ("GET", "/v1/charges", &[(":path", "/v1/refunds")], Flow::Stop),
+        ("GET", "/v1/charges", &[(":method", "POST")], Flow::Stop),
+    ] {
+        assert_eq!(ask(&mut world, method, path, more).1, flow, "{method} {path} {more:?}");
+    }
+}
+
+#[test]
 fn a_token_that_a_manifest_takes_back_ends_its_requests() {
     let mut world = World::synced(1);
     let (live, other) = (begin(&mut world, 1, 1), begin(&mut world, 1, 2));

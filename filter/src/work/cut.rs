@@ -6,6 +6,7 @@ use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry, Unr
 
 use super::in_flight::{Answer, Cut, InFlight};
 use super::{News, Worker};
+use crate::config::ActionIndex;
 use crate::host::{ContextId, Host};
 use crate::plugin::Plugin;
 use crate::request::{self, Denial};
@@ -17,6 +18,8 @@ pub struct Subject {
     pub fingerprint: Fingerprint,
     /// What was known of that token.
     pub token: TokenEntry,
+    /// What it does, where that is known.
+    pub action: Option<ActionIndex>,
 }
 
 /// The live requests of one worker.

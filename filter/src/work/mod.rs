@@ -192,14 +192,15 @@ impl Worker {
         if self.position().is_none() {
             return Ok(None);
         }
-        let Subject { fingerprint, token } = *subject;
+        let Subject { fingerprint, token, action } = *subject;
+        let action = action.and_then(|index| plugin.config.actions.name(index));
         // The base may say what no delta did that came by here.
         let found = match self.authority.token(fingerprint) {
             Some(changed) => Ok(Some(changed)),
             None => Tokens::of(self.base.as_mut(), plugin).find(fingerprint),
         };
         let known = found.ok().flatten().unwrap_or(token);
-        let stop = self.authority.check(&known, None, None).err();
+        let stop = self.authority.check(&known, action, None).err();
         if stop.is_none() {
             found?;
         }

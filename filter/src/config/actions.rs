@@ -1,0 +1,119 @@
+//! Which action a request stands for, as it is configured.
+
+use kya_core::action::{MAX_ACTION_RULES, Route};
+use kya_core::{ActionMap, ActionName};
+
+use super::document::ActionRule;
+use super::error::ConfigError;
+use super::json::Object;
+
+/// The rules of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actions {
+    map: ActionMap,
+    /// The rules as they are written, sorted: their order means nothing.
+    rules: Vec<String>,
+    /// Every action that a rule names, sorted, once each.
+    names: Vec<ActionName>,
+}
+
+/// Which of the actions that a configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionIndex(u16);
+
+impl Actions {
+    /// Checks the rules, each by itself and then all together.
+    pub(super) fn new(written: Vec<Object<ActionRule>>) -> Result<Self, ConfigError> {
+        if written.len() > MAX_ACTION_RULES {
+            return Err(ConfigError::at("actions", "must hold at most 1024 rules"));
+        }
+        let (mut rules, mut texts, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, Object(ActionRule { route, action })) in written.into_iter().enumerate() {
+            let at = |part: &str| format!("actions[{index}].{part}");
+            let missing = |part: &str, example: &str| {
+                ConfigError::at(at(part), format!("is missing: write one, such as `{example}`"))
+            };
+            let route = route.ok_or_else(|| missing("route", "POST /v1/refunds"))?;
+            let action = action.ok_or_else(|| missing("action", "issue_refund"))?;
+            let route: Route =
+                route.parse().map_err(|error| ConfigError::at(at("route"), error))?;
+            let action = ActionName::try_from(action)
+                .map_err(|error| ConfigError::at(at("action"), error))?;
+            texts.push(format!("{route} {action}"));
+            names.push(action.clone());
+            rules.push((route, action));
+        }
+        texts.sort_unstable();
+        names.sort_unstable();
+        names.dedup();
+        let map = ActionMap::new(rules).map_err(|error| ConfigError::at("actions", error))?;
+        Ok(Self { map, rules: texts, names })
+    }
+
+    /// What a request with this method and target stands for; see
+    /// [`ActionMap::action`].
+    pub fn find(&self, method: &[u8], target: &[u8]) -> Option<ActionIndex> {
+        let name = self.map.action(method, target)?;
+        let index = self.names.binary_search(name).ok()?;
+        u16::try_from(index).ok().map(ActionIndex)
+    }
+
+    /// The name of an action.
+    pub fn name(&self, index: ActionIndex) -> Option<&str> {
+        self.names.get(usize::from(index.0)).map(ActionName::as_str)
+    }
+
+    /// Whether there is no rule, so that nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// Every rule in one form, sorted.
+    pub(super) fn rules(&self) -> &[String] {
+        &self.rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn actions(rules: &[(&str, &str)]) -> Result<Actions, ConfigError> {
+        let rule = |(route, action): &(&str, &str)| {
+            Object(ActionRule {
+                route: Some((*route).to_owned()),
+                action: Some((*action).to_owned()),
+            })
+        };
+        Actions::new(rules.iter().map(rule).collect())
+    }
+
+    #[test]
+    fn several_routes_can_be_one_action() {
+        let actions = actions(&[
+            ("POST /v1/refunds", "issue_refund"),
+            ("POST /v2/refunds/{id}", "issue_refund"),
+            ("GET /v1/charges", "list_charges"),
+        ])
+        .unwrap();
+        let name = |method: &str, target: &str| {
+            let index = actions.find(method.as_bytes(), target.as_bytes())?;
+            actions.name(index)
+        };
+        assert_eq!(name("POST", "/v1/refunds"), Some("issue_refund"));
+        assert_eq!(name("POST", "/v2/refunds/7?a=b"), Some("issue_refund"));
+        assert_eq!(name("GET", "/v1/charges"), Some("list_charges"));
+        assert_eq!(name("GET", "/v1/refunds"), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_rule_is_said_with_its_place() {
+        let wrong = |rules: &[(&str, &str)]| actions(rules).unwrap_err().to_string();
+        assert!(wrong(&[("POST /a", "a"), ("post /b", "b")]).contains("actions[1].route"));
+        assert!(wrong(&[("POST /a", "Refund")]).contains("actions[0].action"));
+        assert!(wrong(&[("POST /a", "a"), ("POST /a", "b")]).contains("`POST /a` and `POST /a`"));
+        let nothing = Object(ActionRule { route: None, action: Some("a".to_owned()) });
+        let said = Actions::new(vec![nothing]).unwrap_err().to_string();
+        assert!(said.contains("actions[0].route") && said.contains("is missing"), "{said}");
+    }
+}
