@@ -10,7 +10,7 @@ use kya_control_plane::data_dir::{DataDir, DataDirError};
 use kya_control_plane::keys::{AdminKey, SigningKeys};
 use kya_control_plane::rotation::KeyState;
 use kya_control_plane::server::{self, Server};
-use kya_control_plane::store::SqliteStore;
+use kya_control_plane::store::{DatabaseUrl, PostgresStore, SqliteStore};
 use kya_control_plane::telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +38,9 @@ enum Command {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
         data_dir: PathBuf,
+        /// The PostgreSQL database, if the server uses one.
+        #[arg(long, value_name = "URL", env = "KYA_DATABASE_URL", hide_env_values = true)]
+        database_url: Option<DatabaseUrl>,
         /// Make the directory too if there is none: before the first start.
         #[arg(long)]
         create: bool,
@@ -53,6 +56,12 @@ struct Serve {
     /// Directory of the database and the keys, made if there is none.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// PostgreSQL database to use instead of SQLite in the data directory: `postgres://user@host/name`.
+    ///
+    /// The password is better in PGPASSWORD or in the file that PGPASSFILE names: every user
+    /// of the machine sees the flags of a process.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "KYA_CONFIG")]
     config: Option<PathBuf>,
@@ -112,8 +121,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let serve = match command {
         Command::Serve(serve) => serve,
-        Command::PublicKey { data_dir, create, all } => {
-            public_key(&data_dir, create, all)?;
+        Command::PublicKey { data_dir, database_url, create, all } => {
+            public_key(&data_dir, database_url.as_ref(), create, all)?;
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -137,7 +146,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 /// A key of a mistyped directory would be pinned as willingly as the right one,
 /// so nothing is made unasked or unsaid.
-fn public_key(path: &Path, create: bool, all: bool) -> anyhow::Result<()> {
+fn public_key(
+    path: &Path,
+    database_url: Option<&DatabaseUrl>,
+    create: bool,
+    all: bool,
+) -> anyhow::Result<()> {
     let data_dir = match DataDir::open_existing(path) {
         Err(DataDirError::Missing(_)) if create => {
             let data_dir = DataDir::open(path)?;
@@ -151,13 +165,18 @@ fn public_key(path: &Path, create: bool, all: bool) -> anyhow::Result<()> {
     };
     let files = SigningKeys::new(data_dir.clone());
     let database = data_dir.path().join(server::DATABASE_FILE);
-    let steps = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(SqliteStore::peek_key_steps(&database))
-        .with_context(|| format!("{}", database.display()))?;
-    let first = match steps.first() {
-        Some(step) => step.change.active,
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (recorded, steps) = match database_url {
+        Some(url) => {
+            runtime.block_on(PostgresStore::peek_keys(url)).with_context(|| url.to_string())?
+        }
+        None => {
+            let steps = runtime.block_on(SqliteStore::peek_key_steps(&database));
+            (None, steps.with_context(|| database.display().to_string())?)
+        }
+    };
+    let first = match steps.first().map(|step| step.change.active).or(recorded) {
+        Some(first) => first,
         None => {
             let (signer, made) = files.first()?;
             files.publish(signer.public_key())?;
@@ -189,6 +208,7 @@ impl Serve {
     fn flags(&self) -> Values {
         [
             ("data_dir", &self.data_dir),
+            ("database_url", &self.database_url),
             ("http_listen", &self.http_listen),
             ("grpc_listen", &self.grpc_listen),
             ("http_tls_cert", &self.http_tls_cert),

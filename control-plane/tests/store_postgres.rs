@@ -179,18 +179,51 @@ async fn a_dump_that_is_put_back_under_a_running_server_begins_an_epoch() {
     assert_eq!(store.head().await.unwrap().position, lost);
     fixture.0.restore(&dump);
     // The same tables by their names, and others: nothing is written on the old lease.
-    assert!(decide(&*store, agent, REVOKE).await.is_err());
-    let error = store.head().await.unwrap_err().to_string();
-    assert!(error.contains("put back from a backup"), "{error}");
-    let mut again = None;
-    support::eventually("it has joined again", async || {
-        again = decide(&*store, agent, REVOKE).await.ok();
-        again.is_some()
-    })
-    .await;
-    let again = again.unwrap().committed.position;
+    let again = decide(&*store, agent, REVOKE).await.unwrap().committed.position;
     assert_eq!(again.revision, lost.revision);
     assert_eq!(again.epoch, 50_001, "later than what was lost, by a clock that stands still");
+}
+
+#[tokio::test]
+async fn a_dump_that_is_put_back_is_noticed_by_who_only_reads() {
+    let fixture = Postgres::new().await;
+    let clock = Arc::new(TestClock::at(50));
+    let store = fixture.open(clock).await;
+    let dump = fixture.0.dump();
+    register(&*store).await;
+    let lost = store.head().await.unwrap().position;
+    fixture.0.restore(&dump);
+    // By the connection that it asks on, or by a new one that joins.
+    support::eventually("a new epoch has begun", async || {
+        let head = store.head().await.map(|head| head.position);
+        head.is_ok_and(|head| (head.epoch, head.revision) == (lost.epoch + 1, Revision(0)))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_loses_its_lease_writes_nothing_on_it() {
+    let fixture = Postgres::new().await;
+    let clock = Arc::new(TestClock::at(50));
+    let store = fixture.open(clock.clone()).await;
+    let agent = register(&*store).await;
+    // As a pooler does that gives connections to somebody else between transactions.
+    let raw = fixture.0.raw().await;
+    let meddle = "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS
+                  $$ BEGIN PERFORM pg_advisory_unlock_all(); RETURN NEW; END $$;
+                  CREATE TRIGGER meddle AFTER INSERT ON events
+                  FOR EACH ROW EXECUTE FUNCTION meddle();";
+    raw.execute(meddle).await.unwrap();
+    clock.set(60);
+    decide(&*store, agent, store_conformance::SUSPEND).await.unwrap();
+    raw.execute("DROP TRIGGER meddle ON events").await.unwrap();
+    // On another connection, which has joined.
+    let revoked = decide(&*store, agent, REVOKE).await.unwrap().committed.position;
+    assert_eq!(revoked.revision, Revision(3));
+    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock'
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let held: i64 = sqlx::query_scalar(held).fetch_one(&raw).await.unwrap();
+    assert!(held >= 1, "somebody holds a lease again");
 }
 
 #[tokio::test]

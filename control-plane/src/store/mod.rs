@@ -46,6 +46,9 @@ pub use sqlite::SqliteStore;
 /// Most records in one page of [`Store::records`].
 pub const RECORDS_A_PAGE: usize = 4096;
 
+/// The event by which a node registration is revoked.
+pub(crate) const NODE_REVOKED: &str = "node.revoked";
+
 /// Where pages of records go.
 pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 

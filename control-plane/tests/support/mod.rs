@@ -45,7 +45,11 @@ impl ControlPlane {
     }
 
     pub async fn start_in(dir: TempDir, limits: Limits) -> Self {
-        let config = Config::ephemeral(dir.path());
+        Self::start_as(Config::ephemeral(dir.path()), dir, limits).await
+    }
+
+    /// With this configuration, whose data are in `dir`.
+    pub async fn start_as(config: Config, dir: TempDir, limits: Limits) -> Self {
         let server = Server::new(config).with_limits(limits).run().await.unwrap();
         let key = std::fs::read_to_string(dir.path().join("admin.key")).unwrap();
         let api = Api::new(&server.http_addr.to_string(), key.trim());

@@ -150,15 +150,16 @@ impl Backend for PostgresStore {
     }
 
     async fn writer(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        let mut transaction = self.pools.now().writer.begin().await?;
-        transaction.execute("SELECT FROM head FOR UPDATE", values![]).await?;
-        if !join::holds_a_lease(&mut transaction).await? {
-            // Nothing else can be done with this connection.
-            let end = "SELECT pg_terminate_backend(pg_backend_pid())";
-            let _ = transaction.execute(end, values![]).await;
-            return Err(StoreError::Unavailable(OpenError::NoLease.into()));
+        for _ in 0..2 {
+            let mut transaction = self.pools.now().writer.begin().await?;
+            transaction.execute("SELECT FROM head FOR UPDATE", values![]).await?;
+            if join::holds_a_lease(&mut transaction).await? {
+                return Ok(transaction);
+            }
+            // It has joined what is no more. Nothing was written.
+            self.pools.renew();
         }
-        Ok(transaction)
+        Err(StoreError::Unavailable(OpenError::NoLease.into()))
     }
 
     fn seen(&self) -> Committed {

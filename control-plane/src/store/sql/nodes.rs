@@ -7,7 +7,7 @@ use super::rows::{self, signed};
 use super::write::Write;
 use super::{Engine, Sql, values};
 use crate::nodes::NodeName;
-use crate::store::{Cause, NewNode, NodeOutcome, NodeRegistration, StoreError};
+use crate::store::{Cause, NODE_REVOKED, NewNode, NodeOutcome, NodeRegistration, StoreError};
 
 pub(super) async fn register(
     mut write: Write<impl Engine>,
@@ -73,7 +73,7 @@ pub(super) async fn revoke(
             values![signed(at.0), &record.revoked_reason, &record.incident_id, name.as_str()],
         )
         .await?;
-    write.commit_aside("node.revoked", name.to_string(), cause).await?;
+    write.commit_aside(NODE_REVOKED, name.to_string(), cause).await?;
     Ok(NodeOutcome { record, changed: true })
 }
 
