@@ -10,7 +10,7 @@ use kya_control_plane::data_dir::{DataDir, DataDirError};
 use kya_control_plane::keys::{AdminKey, SigningKeys};
 use kya_control_plane::rotation::KeyState;
 use kya_control_plane::server::{self, Server};
-use kya_control_plane::store::{DatabaseUrl, PostgresStore, SqliteStore};
+use kya_control_plane::store::{DatabaseUrl, PostgresStore, SqliteStore, back_up, restore};
 use kya_control_plane::telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +48,27 @@ enum Command {
         /// is being replaced.
         #[arg(long)]
         all: bool,
+    },
+    /// Copy the SQLite database to a new file, whether or not a server is running.
+    ///
+    /// The keys are not in it: keep a copy of the `*.key` files, too, in a place as safe.
+    Backup {
+        /// Directory of the database and the keys.
+        #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
+        data_dir: PathBuf,
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the SQLite database. No server may be running.
+    ///
+    /// What was committed since the backup is gone: revocations must be made again. The
+    /// database before is kept as `kya.db.replaced`.
+    Restore {
+        /// Directory of the database and the keys.
+        #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
+        data_dir: PathBuf,
+        /// A file that `backup` has made.
+        file: PathBuf,
     },
 }
 
@@ -125,6 +146,21 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             public_key(&data_dir, database_url.as_ref(), create, all)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Backup { data_dir, file } => {
+            let database = DataDir::open_existing(&data_dir)?.path().join(server::DATABASE_FILE);
+            runtime()?.block_on(back_up(&database, &file))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Restore { data_dir, file } => {
+            let data_dir = DataDir::open(&data_dir)?;
+            let lock = data_dir.lock()?;
+            let database = data_dir.path().join(server::DATABASE_FILE);
+            if let Some(why) = runtime()?.block_on(restore(&lock, &file, &database))? {
+                let why = anyhow::Error::from(why);
+                eprintln!("warning: the database before could not be read ({why:#})");
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let effective = match effective(&serve) {
         Ok(effective) => effective,
@@ -142,6 +178,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?
         .block_on(serve_until_signal(effective))
+}
+
+/// For what is done once.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// A key of a mistyped directory would be pinned as willingly as the right one,
@@ -165,7 +206,7 @@ fn public_key(
     };
     let files = SigningKeys::new(data_dir.clone());
     let database = data_dir.path().join(server::DATABASE_FILE);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let (recorded, steps) = match database_url {
         Some(url) => {
             runtime.block_on(PostgresStore::peek_keys(url)).with_context(|| url.to_string())?

@@ -6,6 +6,7 @@ mod command;
 mod demo;
 mod deny;
 mod fuzz;
+mod postgres;
 mod python;
 mod schema;
 mod setup;
@@ -31,7 +32,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install what the project needs: the wasm target, clippy, rustfmt and Envoy.
+    /// Install what the project needs: the wasm target, clippy, rustfmt, Envoy and PostgreSQL.
     ///
     /// Everything but the Rust components goes into `target/`. What is there
     /// already is left alone, so this may be run at any time. The other

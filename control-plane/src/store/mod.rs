@@ -41,7 +41,7 @@ pub use model::{
     status_from_name, status_name,
 };
 pub use postgres::{DatabaseUrl, PostgresStore};
-pub use sqlite::SqliteStore;
+pub use sqlite::{BackupError, SqliteStore, back_up, restore};
 
 /// Most records in one page of [`Store::records`].
 pub const RECORDS_A_PAGE: usize = 4096;

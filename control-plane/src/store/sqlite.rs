@@ -1,5 +1,7 @@
 //! The embedded store: one SQLite file, one writer, several readers.
 
+mod backup;
+
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,6 +20,8 @@ use sqlx::{ConnectOptions, Sqlite, Transaction};
 use super::sql::{self, Backend, Sql, signed, values};
 use super::{Commits, Committed, KeyStep, StoreError};
 use crate::time::{Clock, UnixMicros};
+
+pub use backup::{BackupError, back_up, restore};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 

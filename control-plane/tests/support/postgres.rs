@@ -62,11 +62,14 @@ fn programs() -> PathBuf {
 
 impl Cluster {
     fn start() -> Self {
-        let bin = programs();
+        let mut bin = programs();
         let dir = tempfile::Builder::new().prefix("kya-pg-").tempdir().unwrap().keep();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
         if is_root() {
             chown(&dir, Some(NOBODY), Some(NOBODY)).unwrap();
+            if !is_open_to_all(&bin) {
+                bin = copy(&bin, &dir);
+            }
         }
         let mut initdb = command(&bin.join("initdb"));
         initdb.arg("-D").arg(dir.join("data"));
@@ -107,6 +110,19 @@ impl Cluster {
         sqlx::query(AssertSqlSafe(sql)).execute(&mut db).await.unwrap();
         db.close().await.unwrap();
     }
+}
+
+/// Whether every user may go there.
+fn is_open_to_all(path: &Path) -> bool {
+    path.ancestors().all(|folder| folder.metadata().unwrap().permissions().mode() & 0o001 != 0)
+}
+
+/// Copies the folder of the programs, with the files that they need beside it.
+fn copy(bin: &Path, to: &Path) -> PathBuf {
+    let copy = to.join("programs");
+    let copied = Command::new("cp").arg("-r").arg(bin.parent().unwrap()).arg(&copy).status();
+    assert!(copied.unwrap().success(), "cannot copy {}", bin.display());
+    copy.join(bin.file_name().unwrap())
 }
 
 fn is_root() -> bool {
