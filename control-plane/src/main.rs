@@ -40,7 +40,7 @@ enum Command {
         data_dir: PathBuf,
         /// The PostgreSQL database, if the server uses one.
         #[arg(long, value_name = "URL", env = "KYA_DATABASE_URL", hide_env_values = true)]
-        database_url: Option<DatabaseUrl>,
+        database_url: Option<String>,
         /// Make the directory too if there is none: before the first start.
         #[arg(long)]
         create: bool,
@@ -143,6 +143,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     let serve = match command {
         Command::Serve(serve) => serve,
         Command::PublicKey { data_dir, database_url, create, all } => {
+            // Read here, so that what is wrong with it is told without repeating it.
+            let database_url = database_url.map(|text| text.parse()).transpose();
+            let database_url = database_url.context("--database-url")?;
             public_key(&data_dir, database_url.as_ref(), create, all)?;
             return Ok(ExitCode::SUCCESS);
         }

@@ -1,6 +1,7 @@
 //! A PostgreSQL server of the test binary: real, in a folder of its own, and gone
 //! when the process is, however that ends.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,11 +20,19 @@ use super::PATIENCE;
 /// to run: nobody.
 const NOBODY: u32 = 65534;
 
-/// Keeps a server for as long as its input is open, and removes what it leaves.
+/// Starts a server, says when it answers, keeps it for as long as its input is open,
+/// and removes what it leaves.
 const KEEPER: &str = r#"
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=300 \
     > "$2/log" 2>&1 &
 server=$!
+tries=0
+until "$1/pg_isready" -q -h "$2"; do
+    tries=$((tries + 1))
+    if [ $tries -gt 400 ] || ! kill -0 "$server"; then break; fi
+    sleep 0.05
+done
+echo "tried $tries times"
 read -r end
 kill -INT "$server"
 wait "$server"
@@ -83,14 +92,13 @@ impl Cluster {
 
         let mut keeper = command(Path::new("/bin/sh"));
         keeper.args(["-c", KEEPER, "keeper"]).arg(&bin).arg(&dir);
-        let keeper = keeper.stdin(Stdio::piped()).process_group(0).spawn().unwrap();
+        keeper.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        let mut keeper = keeper.spawn().unwrap();
+        let mut tried = String::new();
+        BufReader::new(keeper.stdout.take().unwrap()).read_line(&mut tried).unwrap();
         let cluster = Self { bin, dir, _keeper: keeper };
-        let began = Instant::now();
-        while !cluster.is_ready() {
-            let log = std::fs::read_to_string(cluster.dir.join("log")).unwrap_or_default();
-            assert!(began.elapsed() < PATIENCE, "PostgreSQL does not start: {log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let log = std::fs::read_to_string(cluster.dir.join("log")).unwrap_or_default();
+        assert!(cluster.is_ready(), "PostgreSQL does not start, {}: {log}", tried.trim());
         cluster
     }
 
