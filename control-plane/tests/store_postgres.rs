@@ -12,6 +12,7 @@ use sqlx::Executor;
 use store_conformance::{Fixture, REVOKE, conformance, decide, register};
 use support::TestClock;
 use support::postgres::{Database, cluster};
+use support::silence::Way;
 
 struct Postgres(Database);
 
@@ -199,6 +200,51 @@ async fn a_dump_that_is_put_back_is_noticed_by_who_only_reads() {
         head.is_ok_and(|head| (head.epoch, head.revision) == (lost.epoch + 1, Revision(0)))
     })
     .await;
+}
+
+async fn by_a_way_that_falls_silent() -> (Database, Way, Arc<PostgresStore>) {
+    let database = Database::new().await;
+    let way = Way::to(cluster().folder());
+    let url = database.url_by("kya", way.folder()).parse().unwrap();
+    let store = PostgresStore::open(&url, Arc::new(TestClock::at(50))).await.unwrap();
+    (database, way, Arc::new(store))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_have_fallen_silent_are_replaced_in_an_epoch_of_their_own() {
+    let (_database, way, store) = by_a_way_that_falls_silent().await;
+    let agent = register(&*store).await;
+    way.fall_silent();
+    let revoked = decide(&*store, agent, REVOKE).await.unwrap().committed.position;
+    // They may be to another machine.
+    assert_eq!((revoked.epoch, revoked.revision), (50_001, Revision(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_to_which_no_answer_comes_is_given_up_and_the_next_one_is_made() {
+    let (database, way, store) = by_a_way_that_falls_silent().await;
+    let agent = register(&*store).await;
+    let raw = database.raw().await;
+    let mut lock = raw.begin().await.unwrap();
+    lock.execute("SELECT FROM head FOR UPDATE").await.unwrap();
+    let writing = Arc::clone(&store);
+    let waiting = tokio::spawn(async move { decide(&*writing, agent, REVOKE).await });
+    support::eventually("it waits for the lock", async || {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let waits: i64 = sqlx::query_scalar(waits).fetch_one(&raw).await.unwrap();
+        waits == 1
+    })
+    .await;
+    way.fall_silent();
+    lock.rollback().await.unwrap();
+    let mut told = store.commits();
+    let error = tokio::time::timeout(support::PATIENCE, waiting).await.unwrap().unwrap();
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("does not answer"), "{error}");
+    // New connections, and one that listens.
+    decide(&*store, agent, REVOKE).await.unwrap();
+    tokio::time::timeout(support::PATIENCE, told.next()).await.expect("it listens again");
 }
 
 #[tokio::test]

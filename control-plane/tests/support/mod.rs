@@ -8,6 +8,7 @@ pub mod database;
 pub mod postgres;
 pub mod proxy;
 pub mod pull;
+pub mod silence;
 pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};

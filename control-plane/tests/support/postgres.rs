@@ -102,6 +102,11 @@ impl Cluster {
         cluster
     }
 
+    /// Where its socket is.
+    pub fn folder(&self) -> &Path {
+        &self.dir
+    }
+
     fn is_ready(&self) -> bool {
         let mut ready = command(&self.bin.join("pg_isready"));
         ready.arg("-q").arg("-h").arg(&self.dir).status().unwrap().success()
@@ -159,7 +164,12 @@ impl Database {
     }
 
     pub fn url_as(&self, user: &str) -> String {
-        format!("postgres://{user}@localhost/{}?host={}", self.name, cluster().dir.display())
+        self.url_by(user, cluster().folder())
+    }
+
+    /// By the socket in this folder.
+    pub fn url_by(&self, user: &str, folder: &Path) -> String {
+        format!("postgres://{user}@localhost/{}?host={}", self.name, folder.display())
     }
 
     /// What an intruder, or a bug, could do.

@@ -138,7 +138,7 @@ impl Backend for PostgresStore {
     }
 
     async fn reader(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        Ok(self.pools.now().readers.acquire().await?)
+        Ok(self.pools.reader().await?)
     }
 
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
@@ -151,7 +151,7 @@ impl Backend for PostgresStore {
 
     async fn writer(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         for _ in 0..2 {
-            let mut transaction = self.pools.now().writer.begin().await?;
+            let mut transaction = self.pools.writer().await?;
             transaction.execute("SELECT FROM head FOR UPDATE", values![]).await?;
             if join::holds_a_lease(&mut transaction).await? {
                 return Ok(transaction);
