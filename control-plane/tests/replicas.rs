@@ -367,3 +367,44 @@ async fn what_a_server_has_answered_is_pushed_by_the_other_whatever_becomes_of_t
         assert_eq!(proxy.state.denial(&token), Some(DenyReason::AgentRevoked));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_public_key_is_that_of_the_database_and_no_password_is_said() {
+    let database = Database::new().await;
+    let plane = first(&database, Limits::default()).await;
+    let other = tempfile::tempdir().unwrap();
+    let run = |url: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"));
+        command.args(["public-key", "--data-dir"]).arg(other.path());
+        command.env_clear().env("KYA_DATABASE_URL", url).output().unwrap()
+    };
+    let said = run(&database.url_as("kya:hunter2"));
+    assert_eq!(String::from_utf8(said.stdout).unwrap().trim(), plane.server.public_key.to_string());
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0, "none was made");
+    for url in [
+        "postgres://kya:hunter2@127.0.0.1:1/kya",
+        "mysql://kya:hunter2@127.0.0.1/kya",
+        &database.url_as("locked:hunter2").replace(&database.name, "absent"),
+    ] {
+        let said = run(url);
+        assert!(!said.status.success());
+        let said = String::from_utf8(said.stderr).unwrap();
+        assert!(said.starts_with("error: ") && !said.contains("hunter2"), "{said}");
+    }
+    // Nor in the log of a server, however much it writes.
+    let dir = with_keys_of(plane.dir.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"));
+    command.args(["serve", "--http-listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]);
+    command.args(["--log", "trace", "--data-dir"]).arg(dir.path()).env_clear();
+    command.env("KYA_DATABASE_URL", database.url_as("kya:hunter2"));
+    let path = other.path().join("log");
+    let log = std::fs::File::create(&path).unwrap();
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    let server = Program(command.spawn().unwrap());
+    let read = || std::fs::read_to_string(&path).unwrap();
+    eventually("it serves", async || read().contains("serving")).await;
+    drop(server);
+    let said = read();
+    assert!(said.contains("postgres://kya@localhost"), "it says where it is: {said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}

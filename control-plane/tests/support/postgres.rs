@@ -130,12 +130,19 @@ fn is_open_to_all(path: &Path) -> bool {
     path.ancestors().all(|folder| folder.metadata().unwrap().permissions().mode() & 0o001 != 0)
 }
 
-/// Copies the folder of the programs, with the files that they need beside it.
+/// Copies the programs, with the files that they need beside their folder: in a Python
+/// package these are beside the package.
 fn copy(bin: &Path, to: &Path) -> PathBuf {
+    let package = bin.ancestors().find(|folder| folder.ends_with("site-packages"));
+    let all = package.unwrap_or(bin.parent().unwrap());
     let copy = to.join("programs");
-    let copied = Command::new("cp").arg("-r").arg(bin.parent().unwrap()).arg(&copy).status();
-    assert!(copied.unwrap().success(), "cannot copy {}", bin.display());
-    copy.join(bin.file_name().unwrap())
+    let copied = Command::new("cp").arg("-r").arg(all).arg(&copy).status();
+    assert!(copied.unwrap().success(), "cannot copy {}", all.display());
+    // Who runs them removes them.
+    let owner = format!("{NOBODY}:{NOBODY}");
+    let given = Command::new("chown").args(["-R", &owner]).arg(&copy).status();
+    assert!(given.unwrap().success(), "cannot give {} away", copy.display());
+    copy.join(bin.strip_prefix(all).unwrap())
 }
 
 fn is_root() -> bool {
