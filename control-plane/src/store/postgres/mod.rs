@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use kya_core::{PublicKey, Revision};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
-use sqlx::{ConnectOptions, Postgres, Transaction};
+use sqlx::{ConnectOptions, PgConnection, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -69,12 +69,7 @@ impl PostgresStore {
     /// What is wrong with the address, the user or the server, without the password.
     pub async fn open(url: &DatabaseUrl, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let explain = |error| StoreError::Unavailable(OpenError::from(error).into());
-        // Not by a pool, which would try again and then say nothing but that.
-        let options = url.options();
-        let mut db = tokio::time::timeout(WAIT, options.connect())
-            .await
-            .map_err(|_| StoreError::Unavailable(OpenError::NoAnswer.into()))?
-            .map_err(explain)?;
+        let mut db = connect(url).await?;
         join::check(&mut db).await.map_err(|error| StoreError::Unavailable(error.into()))?;
         // Whoever else starts now may be at it.
         db.execute("SET statement_timeout = '10min'", values![]).await?;
@@ -111,8 +106,7 @@ impl PostgresStore {
     pub async fn peek_keys(
         url: &DatabaseUrl,
     ) -> Result<(Option<PublicKey>, Vec<KeyStep>), StoreError> {
-        let explain = |error| StoreError::Unavailable(OpenError::from(error).into());
-        let mut db = url.options().connect().await.map_err(explain)?;
+        let mut db = connect(url).await?;
         let tables = "SELECT 1 FROM pg_catalog.pg_class WHERE oid = to_regclass('key_steps')";
         if db.first(tables, values![]).await?.is_none() {
             return Ok((None, Vec::new()));
@@ -122,7 +116,17 @@ impl PostgresStore {
     }
 }
 
-async fn first_key(db: &mut sqlx::PgConnection) -> Result<Option<PublicKey>, StoreError> {
+/// Connects, not by a pool, which would try again and then say nothing but that.
+async fn connect(url: &DatabaseUrl) -> Result<PgConnection, StoreError> {
+    let options = url.options();
+    let connected = match tokio::time::timeout(WAIT, options.connect()).await {
+        Ok(connected) => connected.map_err(OpenError::from),
+        Err(_) => Err(OpenError::NoAnswer),
+    };
+    connected.map_err(|error| StoreError::Unavailable(error.into()))
+}
+
+async fn first_key(db: &mut PgConnection) -> Result<Option<PublicKey>, StoreError> {
     let row = db.first("SELECT public_key FROM first_key", values![]).await?;
     let Some(row) = row else { return Ok(None) };
     let key = row.text("public_key")?.parse();

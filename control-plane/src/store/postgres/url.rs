@@ -55,6 +55,7 @@ impl DatabaseUrl {
         let bounds = [
             ("statement_timeout", &*wait),
             ("lock_timeout", &*wait),
+            ("client_min_messages", "warning"),
             // Of a transaction whose server has vanished.
             ("idle_in_transaction_session_timeout", "30000"),
             // By which the database notices that; its defaults are two hours.
