@@ -60,6 +60,18 @@ pub enum KeyFileError {
         /// The data directory.
         path: String,
     },
+    /// The other servers of a database have a key that this one has not.
+    #[error(
+        "the servers of this database sign with {id} ({key}), and no file in {path} holds that key: copy the key files (`*.key`) from the data directory of one of them"
+    )]
+    NotOfTheOthers {
+        /// Its short name.
+        id: KeyId,
+        /// The key.
+        key: Box<PublicKey>,
+        /// The data directory.
+        path: String,
+    },
     /// The database knows of no key, and there are keys.
     #[error(
         "{path} has no signing.key, but {found}: the database is older than the keys. Put back the database that belongs to them; if it is lost, copy the file of the key that the proxies trust to signing.key"

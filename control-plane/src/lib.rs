@@ -16,6 +16,7 @@ pub mod data_dir;
 mod http;
 pub mod keys;
 pub mod nodes;
+mod opening;
 mod places;
 pub mod push;
 pub mod registry;

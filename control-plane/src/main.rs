@@ -10,7 +10,7 @@ use kya_control_plane::data_dir::{DataDir, DataDirError};
 use kya_control_plane::keys::{AdminKey, SigningKeys};
 use kya_control_plane::rotation::KeyState;
 use kya_control_plane::server::{self, Server};
-use kya_control_plane::store::SqliteStore;
+use kya_control_plane::store::{DatabaseUrl, PostgresStore, SqliteStore, back_up, restore};
 use kya_control_plane::telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +38,9 @@ enum Command {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
         data_dir: PathBuf,
+        /// The PostgreSQL database, if the server uses one.
+        #[arg(long, value_name = "URL", env = "KYA_DATABASE_URL", hide_env_values = true)]
+        database_url: Option<String>,
         /// Make the directory too if there is none: before the first start.
         #[arg(long)]
         create: bool,
@@ -46,6 +49,27 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Copy the SQLite database to a new file, whether or not a server is running.
+    ///
+    /// The keys are not in it: keep a copy of the `*.key` files, too, in a place as safe.
+    Backup {
+        /// Directory of the database and the keys.
+        #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
+        data_dir: PathBuf,
+        /// The file to make.
+        file: PathBuf,
+    },
+    /// Put a backup in the place of the SQLite database. No server may be running.
+    ///
+    /// What was committed since the backup is gone: revocations must be made again. The
+    /// database before is kept as `kya.db.replaced`.
+    Restore {
+        /// Directory of the database and the keys.
+        #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
+        data_dir: PathBuf,
+        /// A file that `backup` has made.
+        file: PathBuf,
+    },
 }
 
 #[derive(Args)]
@@ -53,6 +77,12 @@ struct Serve {
     /// Directory of the database and the keys, made if there is none.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+    /// PostgreSQL database to use instead of SQLite in the data directory: `postgres://user@host/name`.
+    ///
+    /// The password is better in PGPASSWORD or in the file that PGPASSFILE names: every user
+    /// of the machine sees the flags of a process.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "KYA_CONFIG")]
     config: Option<PathBuf>,
@@ -112,8 +142,26 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     let serve = match command {
         Command::Serve(serve) => serve,
-        Command::PublicKey { data_dir, create, all } => {
-            public_key(&data_dir, create, all)?;
+        Command::PublicKey { data_dir, database_url, create, all } => {
+            // Read here, so that what is wrong with it is told without repeating it.
+            let database_url = database_url.map(|text| text.parse()).transpose();
+            let database_url = database_url.context("--database-url")?;
+            public_key(&data_dir, database_url.as_ref(), create, all)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Backup { data_dir, file } => {
+            let database = DataDir::open_existing(&data_dir)?.path().join(server::DATABASE_FILE);
+            runtime()?.block_on(back_up(&database, &file))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Restore { data_dir, file } => {
+            let data_dir = DataDir::open(&data_dir)?;
+            let lock = data_dir.lock()?;
+            let database = data_dir.path().join(server::DATABASE_FILE);
+            if let Some(why) = runtime()?.block_on(restore(&lock, &file, &database))? {
+                let why = anyhow::Error::from(why);
+                eprintln!("warning: the database before could not be read ({why:#})");
+            }
             return Ok(ExitCode::SUCCESS);
         }
     };
@@ -135,9 +183,19 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         .block_on(serve_until_signal(effective))
 }
 
+/// For what is done once.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
 /// A key of a mistyped directory would be pinned as willingly as the right one,
 /// so nothing is made unasked or unsaid.
-fn public_key(path: &Path, create: bool, all: bool) -> anyhow::Result<()> {
+fn public_key(
+    path: &Path,
+    database_url: Option<&DatabaseUrl>,
+    create: bool,
+    all: bool,
+) -> anyhow::Result<()> {
     let data_dir = match DataDir::open_existing(path) {
         Err(DataDirError::Missing(_)) if create => {
             let data_dir = DataDir::open(path)?;
@@ -151,13 +209,18 @@ fn public_key(path: &Path, create: bool, all: bool) -> anyhow::Result<()> {
     };
     let files = SigningKeys::new(data_dir.clone());
     let database = data_dir.path().join(server::DATABASE_FILE);
-    let steps = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(SqliteStore::peek_key_steps(&database))
-        .with_context(|| format!("{}", database.display()))?;
-    let first = match steps.first() {
-        Some(step) => step.change.active,
+    let runtime = runtime()?;
+    let (recorded, steps) = match database_url {
+        Some(url) => {
+            runtime.block_on(PostgresStore::peek_keys(url)).with_context(|| url.to_string())?
+        }
+        None => {
+            let steps = runtime.block_on(SqliteStore::peek_key_steps(&database));
+            (None, steps.with_context(|| database.display().to_string())?)
+        }
+    };
+    let first = match steps.first().map(|step| step.change.active).or(recorded) {
+        Some(first) => first,
         None => {
             let (signer, made) = files.first()?;
             files.publish(signer.public_key())?;
@@ -189,6 +252,7 @@ impl Serve {
     fn flags(&self) -> Values {
         [
             ("data_dir", &self.data_dir),
+            ("database_url", &self.database_url),
             ("http_listen", &self.http_listen),
             ("grpc_listen", &self.grpc_listen),
             ("http_tls_cert", &self.http_tls_cert),

@@ -1,12 +1,11 @@
 //! A whole control plane: opens, binds, runs, and ends in order.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kya_core::{PublicKey, Revision};
+use kya_core::PublicKey;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -19,10 +18,11 @@ use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
 use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
+use crate::opening;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
-use crate::rotation::{KeyRotation, KeyState};
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::rotation::KeyRotation;
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, SystemClock};
 use crate::tls::{Listener, Tls, TlsError, TlsFiles};
@@ -30,6 +30,8 @@ use crate::tls::{Listener, Tls, TlsError, TlsFiles};
 const ADDRESSES_FILE: &str = "addresses.json";
 /// How often certificates are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is looked at what other servers have revoked, without word of it.
+const LOOK: Duration = Duration::from_secs(1);
 /// Name of the database in the data directory.
 pub const DATABASE_FILE: &str = "kya.db";
 
@@ -76,10 +78,10 @@ pub enum StartError {
     #[error(transparent)]
     Key(#[from] KeyFileError),
     /// The database cannot be used.
-    #[error("{path}")]
+    #[error("{place}")]
     Store {
-        /// The database.
-        path: PathBuf,
+        /// The database: its file, or its address without a password.
+        place: String,
         /// What was wrong.
         source: StoreError,
     },
@@ -142,12 +144,11 @@ impl Server {
         let (http_listener, http_addr) = listen(config.http_listen).await?;
         let (grpc_listener, grpc_addr) = listen(config.grpc_listen).await?;
 
-        let path = data_dir.path().join(DATABASE_FILE);
-        let at_path = |source| StartError::Store { path: path.clone(), source };
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&path, Arc::clone(&clock)).await.map_err(at_path)?);
+        let (store, place) =
+            opening::store(config.database_url.as_ref(), &data_dir, &clock).await?;
+        let at_place = |source| StartError::Store { place: place.clone(), source };
         let files = SigningKeys::new(data_dir.clone());
-        let keys = signing_keys(&files, &*store).await.map_err(|error| error.at(&path))?;
+        let keys = opening::signing_keys(&files, &*store).await.map_err(|e| e.at(&place))?;
         let public_key = keys.active;
 
         let (draining, stop) = (CancellationToken::new(), CancellationToken::new());
@@ -166,9 +167,13 @@ impl Server {
             stop.clone(),
         )
         .await
-        .map_err(at_path)?;
+        .map_err(at_place)?;
         let access =
             Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
+        let looked = access.looked().await.map_err(at_place)?;
+        let following = Arc::clone(&access);
+        let following = async move { following.follow_others(looked, LOOK).await };
+        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),
@@ -204,6 +209,7 @@ impl Server {
             grpc = %grpc_addr,
             signing_key = %public_key,
             data_dir = %data_dir.path().display(),
+            database = place,
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
@@ -274,49 +280,6 @@ impl Drop for RunningServer {
     fn drop(&mut self) {
         self.draining.cancel();
         self.stop.cancel();
-    }
-}
-
-/// The keys as the log of their steps says, and without one the first key, which
-/// is made if there is none. What a step left to be done is done.
-async fn signing_keys(files: &SigningKeys, store: &dyn Store) -> Result<KeyState, NoKeys> {
-    let steps = store.key_steps_after(Revision(0)).await?;
-    let first = match steps.first() {
-        Some(step) => step.change.active,
-        None => files.first()?.0.public_key(),
-    };
-    let state = KeyState::new(first, steps)?;
-    files.find(state.active)?;
-    files.publish(state.active)?;
-    for retired in &state.retired {
-        files.forget(*retired)?;
-    }
-    Ok(state)
-}
-
-enum NoKeys {
-    File(KeyFileError),
-    Store(StoreError),
-}
-
-impl NoKeys {
-    fn at(self, path: &Path) -> StartError {
-        match self {
-            Self::File(error) => error.into(),
-            Self::Store(source) => StartError::Store { path: path.to_owned(), source },
-        }
-    }
-}
-
-impl From<KeyFileError> for NoKeys {
-    fn from(error: KeyFileError) -> Self {
-        Self::File(error)
-    }
-}
-
-impl From<StoreError> for NoKeys {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }
 

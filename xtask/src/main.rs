@@ -7,6 +7,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod named_tests;
+mod postgres;
 mod python;
 mod schema;
 mod setup;
@@ -33,7 +34,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install what the project needs: the wasm target, clippy, rustfmt and Envoy.
+    /// Install what the project needs: the wasm target, clippy, rustfmt, Envoy and PostgreSQL.
     ///
     /// Everything but the Rust components goes into `target/`. What is there
     /// already is left alone, so this may be run at any time. The other

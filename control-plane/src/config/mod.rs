@@ -11,10 +11,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 
+use crate::store::DatabaseUrl;
 use crate::tls::TlsFiles;
 use settings::{
-    ALLOW_PLAINTEXT, DATA_DIR, DRAIN_TIMEOUT, GRPC_LISTEN, GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA,
-    GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT, HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, LOG, LOG_FORMAT,
+    ALLOW_PLAINTEXT, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN, GRPC_TLS_CERT,
+    GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT, HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY,
+    LOG, LOG_FORMAT,
 };
 pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
 
@@ -24,8 +26,10 @@ const MAX_DRAIN: Duration = Duration::from_secs(600);
 /// A complete and checked configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where database and keys are.
+    /// Where the keys are, and the database if it is none of PostgreSQL.
     pub data_dir: PathBuf,
+    /// The database of PostgreSQL that is used; SQLite in the data directory without.
+    pub database_url: Option<DatabaseUrl>,
     /// Address of the HTTP API. Port 0 takes any free port.
     pub http_listen: SocketAddr,
     /// Address of the enforcement protocol. Port 0 takes any free port.
@@ -77,6 +81,7 @@ impl Config {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
             data_dir: data_dir.into(),
+            database_url: None,
             http_listen: anywhere,
             grpc_listen: anywhere,
             http_tls: None,
@@ -120,7 +125,7 @@ pub fn resolve(
 ) -> Result<Effective, Vec<ConfigError>> {
     let mut reader = Reader { flags, environment, file, errors: vec![], origins: vec![] };
     let config = (
-        reader.read(DATA_DIR, path),
+        (reader.read(DATA_DIR, path), reader.read_database()),
         reader.read(HTTP_LISTEN, address),
         reader.read(GRPC_LISTEN, address),
         reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
@@ -148,7 +153,7 @@ pub fn resolve(
     }
     match config {
         (
-            Some(data_dir),
+            (Some(data_dir), database_url),
             Some(http_listen),
             Some(grpc_listen),
             http_tls,
@@ -160,6 +165,7 @@ pub fn resolve(
         ) if reader.errors.is_empty() => {
             let config = Config {
                 data_dir,
+                database_url,
                 http_listen,
                 grpc_listen,
                 http_tls,
@@ -203,6 +209,21 @@ impl Reader<'_> {
             }
             Err(problem) => {
                 self.errors.push(error(&origin, problem));
+                None
+            }
+        }
+    }
+
+    /// What is kept of it for people has no password in it, and neither has an error.
+    fn read_database(&mut self) -> Option<DatabaseUrl> {
+        let (origin, text) = self.find(DATABASE_URL)?;
+        match text.parse::<DatabaseUrl>() {
+            Ok(url) => {
+                self.origins.push((DATABASE_URL.name, url.to_string(), origin));
+                Some(url)
+            }
+            Err(problem) => {
+                self.errors.push(error(&origin, problem.to_string()));
                 None
             }
         }

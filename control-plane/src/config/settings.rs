@@ -34,6 +34,7 @@ impl Setting {
 
 settings! {
     DATA_DIR = "data_dir", "KYA_DATA_DIR", None;
+    DATABASE_URL = "database_url", "KYA_DATABASE_URL", None;
     HTTP_LISTEN = "http_listen", "KYA_HTTP_LISTEN", Some("127.0.0.1:7080");
     GRPC_LISTEN = "grpc_listen", "KYA_GRPC_LISTEN", Some("127.0.0.1:7081");
     HTTP_TLS_CERT = "http_tls_cert", "KYA_HTTP_TLS_CERT", None;
@@ -80,7 +81,10 @@ pub fn from_file(path: &Path) -> Result<Values, Vec<ConfigError>> {
 /// Reads the settings of a configuration file. `origin` names it in errors.
 pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
     let table: toml::Table = text.parse().map_err(|e: toml::de::Error| {
-        vec![error(origin, format!("not valid TOML: {}", e.to_string().trim_end()))]
+        // Not the line itself, which may hold a password.
+        let before = e.span().map_or("", |at| text.get(..at.start).unwrap_or_default());
+        let line = before.matches('\n').count().saturating_add(1);
+        vec![error(origin, format!("not valid TOML in line {line}: {}", e.message()))]
     })?;
     let mut values = Values::new();
     let mut errors = Vec::new();
@@ -93,10 +97,16 @@ pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
             (Some(setting), toml::Value::Boolean(value)) if *setting == ALLOW_PLAINTEXT => {
                 values.insert(setting.name, value.to_string());
             }
-            (Some(_), value) => errors.push(error(
-                origin,
-                format!("`{name}` must be a string, not {}: {value}", article(&value)),
-            )),
+            (Some(setting), value) => {
+                let kind = article(&value);
+                // What is no string may hold a password all the same.
+                let shown = match *setting == DATABASE_URL {
+                    true => String::new(),
+                    false => format!(": {value}"),
+                };
+                let problem = format!("`{name}` must be a string, not {kind}{shown}");
+                errors.push(error(origin, problem));
+            }
             (None, _) => {
                 let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
                 errors.push(error(

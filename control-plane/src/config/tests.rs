@@ -161,3 +161,27 @@ fn a_certificate_and_its_key_come_together() {
     let again = from_toml("shown", &effective.to_string()).unwrap();
     assert_eq!(resolve(&again, &Values::new(), None).unwrap().config, effective.config);
 }
+
+#[test]
+fn the_password_of_a_database_is_in_nothing_that_is_shown() {
+    let url = "postgres://kya:hunter2@db.example/kya";
+    let flags = values(&[("data_dir", "d"), ("database_url", url)]);
+    let effective = resolve(&flags, &Values::new(), None).unwrap();
+    assert_eq!(effective.config.database_url, Some(url.parse().unwrap()));
+    let shown = effective.to_string();
+    let line = "database_url = \"postgres://kya@db.example:5432/kya\"  # --database-url";
+    assert!(shown.contains(line), "{shown}");
+    for shown in [
+        shown,
+        format!("{effective:?}"),
+        problems(from_toml("kya.toml", &format!("log = \"info\"\ndatabase_url = {url}"))),
+        problems(from_toml("kya.toml", &format!("database_url = [\"{url}\"]"))),
+        problems(resolve(
+            &values(&[("data_dir", "d"), ("database_url", "mysql://kya:hunter2@db/kya")]),
+            &Values::new(),
+            None,
+        )),
+    ] {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

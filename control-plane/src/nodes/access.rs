@@ -24,10 +24,10 @@ const LOOKUPS: usize = 32;
 /// Registers proxies, lets them in, and ends what they were let in for.
 #[derive(Debug)]
 pub struct NodeAccess {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
     lookups: Semaphore,
     warnings: Throttle,
 }

@@ -10,6 +10,7 @@
 //! before it is authenticated. There is no way to turn that off.
 
 mod access;
+mod elsewhere;
 mod identity;
 mod names;
 mod sessions;

@@ -63,11 +63,7 @@ impl Images {
         keep: usize,
     ) -> Result<Arc<Self>, StoreError> {
         let began = (Instant::now(), now);
-        let (pages, read) = mpsc::channel(WAITING_PAGES);
-        let build = tokio::task::spawn_blocking(move || build(read));
-        let position = store.records(horizon(now), pages).await?;
-        let lost = || StoreError::Corrupt("the image could not be built".to_owned());
-        let image = build.await.map_err(|_| lost())??;
+        let (image, position) = read(store, now).await?;
         let tokens = image.token_count();
         let images = Arc::new(Self {
             noted: Mutex::default(),
@@ -80,6 +76,24 @@ impl Images {
         images.on_a_thread(Self::newest).await.ok_or_else(lost)?;
         tracing::info!(tokens, took = ?began.0.elapsed(), "read all authority");
         Ok(images)
+    }
+
+    /// Reads the store once more, whatever was known, and has `begin` called with the
+    /// position in the same instant in which that is taken over.
+    pub(super) async fn reload(
+        self: &Arc<Self>,
+        store: &dyn Store,
+        now: UnixMicros,
+        begin: impl FnOnce(Position) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let (image, position) = read(store, now).await?;
+        let take_over = move |images: &Self| {
+            // Nobody publishes meanwhile: this is on behalf of who does.
+            let mut current = images.up_to_date();
+            *current = Current { image, position, changed: true, cursor: 0 };
+            begin(position);
+        };
+        self.on_a_thread(take_over).await.ok_or_else(lost)
     }
 
     /// Where the image is.
@@ -182,6 +196,18 @@ impl Images {
     fn published(&self) -> MutexGuard<'_, VecDeque<Arc<Published>>> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn read(store: &dyn Store, now: UnixMicros) -> Result<(Image, Position), StoreError> {
+    let (pages, read) = mpsc::channel(WAITING_PAGES);
+    let build = tokio::task::spawn_blocking(move || build(read));
+    let position = store.records(horizon(now), pages).await?;
+    let image = build.await.map_err(|_| lost())??;
+    Ok((image, position))
+}
+
+fn lost() -> StoreError {
+    StoreError::Corrupt("the image could not be built".to_owned())
 }
 
 fn build(mut pages: mpsc::Receiver<Vec<wire::Change>>) -> Result<Image, StoreError> {

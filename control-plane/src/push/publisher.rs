@@ -15,6 +15,7 @@ use super::ring::Ring;
 use super::signing::Signing;
 use super::timeline::Timeline;
 use crate::keys::SigningKeys;
+use crate::rotation::KeyState;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixMicros};
@@ -55,6 +56,7 @@ impl Publisher {
     /// While it fails there are no heartbeats: nobody knows what it holds.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut failing = false;
+        let mut commits = self.store.commits();
         let mut ticks = interval(self.heartbeat);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -64,6 +66,7 @@ impl Publisher {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => true,
                 () = self.wake.notified() => false,
+                () = commits.next() => false,
             };
             match self.publish_committed().await {
                 Ok(confirmed) => {
@@ -87,16 +90,60 @@ impl Publisher {
         loop {
             let (began, at) = (Instant::now(), self.clock.now());
             let updates = self.store.updates_after(self.ring.newest().revision, BATCH).await?;
-            if updates.is_empty() {
-                return Ok(Confirmed { began, at, position: self.ring.newest() });
+            let position = self.ring.newest();
+            let epoch = match updates.first() {
+                Some(update) => update.committed.position.epoch,
+                None => {
+                    let head = self.store.head().await?.position;
+                    if head.epoch == position.epoch && head >= position {
+                        return Ok(Confirmed { began, at, position });
+                    }
+                    head.epoch
+                }
+            };
+            if epoch != position.epoch {
+                self.begin_again(position, epoch).await?;
+                continue;
             }
             for update in updates {
+                if update.committed.position.epoch != epoch {
+                    break;
+                }
                 if update.delta.changes.is_empty() {
                     self.follow_keys(update.committed.position.revision).await?;
                 }
                 self.publish(update)?;
             }
         }
+    }
+
+    /// Follows whoever has begun a new epoch: what was published until now may not
+    /// be what the store holds, so everything is read again. The streams of the epoch
+    /// before end, and their proxies connect again for a manifest.
+    async fn begin_again(&self, published: Position, epoch: u64) -> Result<(), StoreError> {
+        if epoch < published.epoch {
+            return Err(StoreError::Corrupt(format!(
+                "it is of epoch {epoch}, and epoch {} was published: there may be two databases, or it was put back from a backup under this server",
+                published.epoch
+            )));
+        }
+        tracing::warn!(epoch, "a new epoch has begun; every proxy gets a manifest");
+        let steps = self.store.key_steps_after(Revision(0)).await?;
+        let mine = self.signing.public_key();
+        let first = match steps.first() {
+            Some(step) => step.change.active,
+            None => self.store.first_key(Some(mine)).await?.unwrap_or(mine),
+        };
+        let keys = KeyState::new(first, steps)?;
+        let signer = self.files.find(keys.active).map_err(|e| StoreError::Keys(e.into()))?;
+        let (signing, ring) = (self.signing.clone(), Arc::clone(&self.ring));
+        let metrics = Arc::clone(&self.metrics);
+        let begin = move |position: Position| {
+            signing.begin_again(Arc::new(signer), keys.chain.clone(), keys.revision());
+            ring.begin_again(position);
+            metrics.published(position.revision);
+        };
+        self.images.reload(&*self.store, self.clock.now(), begin).await
     }
 
     /// A step with the keys changes nothing else. It is taken before its revision

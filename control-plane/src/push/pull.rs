@@ -102,7 +102,7 @@ impl Push {
             return Ok(vec![answer, message(Message::Chunks(chunks))]);
         }
         if let Some(have) = resumes.filter(|_| !manifest)
-            && let Ok(deltas) = self.ring.after(have.revision, MAX_DELTAS)
+            && let Ok(deltas) = self.ring.after(have, MAX_DELTAS)
         {
             let mut messages = vec![newest()];
             self.metrics.sent_heartbeat();

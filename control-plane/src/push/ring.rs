@@ -14,7 +14,8 @@ pub(crate) struct Ring {
     newest: watch::Sender<Position>,
 }
 
-/// The reader is at a revision whose successor the ring no longer has.
+/// The reader is at a position whose successor the ring no longer has, or of
+/// another epoch than the ring.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct FellBehind;
 
@@ -45,14 +46,27 @@ impl Ring {
         self.newest.send_replace(position);
     }
 
-    /// The updates after `revision`, at most `limit`; none if it is the newest
+    /// Forgets every update and goes on after `start`, in a later epoch. Readers of
+    /// the epoch before have fallen behind.
+    pub(crate) fn begin_again(&self, start: Position) {
+        let mut entries = self.entries();
+        entries.clear();
+        // Still under the lock: nobody sees one without the other.
+        self.newest.send_replace(start);
+    }
+
+    /// The updates after `position`, at most `limit`; none if it is the newest
     /// or newer.
     pub(crate) fn after(
         &self,
-        revision: Revision,
+        position: Position,
         limit: usize,
     ) -> Result<Vec<(Revision, Arc<wire::SignedUpdate>)>, FellBehind> {
         let entries = self.entries();
+        if position.epoch != self.newest().epoch {
+            return Err(FellBehind);
+        }
+        let revision = position.revision;
         let start = match entries.front() {
             Some((oldest, _)) if *oldest > revision.next() => return Err(FellBehind),
             Some((oldest, _)) => revision.next().0.saturating_sub(oldest.0),
@@ -67,9 +81,7 @@ impl Ring {
     /// epoch, not ahead, and everything after it is here.
     pub(crate) fn has_all_after(&self, position: Position) -> bool {
         let newest = self.newest();
-        position.epoch == newest.epoch
-            && position <= newest
-            && self.after(position.revision, 0).is_ok()
+        position <= newest && self.after(position, 0).is_ok()
     }
 
     fn entries(&self) -> MutexGuard<'_, VecDeque<(Revision, Arc<wire::SignedUpdate>)>> {
@@ -96,7 +108,7 @@ mod tests {
     }
 
     fn revisions(ring: &Ring, after: u64, limit: usize) -> Result<Vec<u64>, FellBehind> {
-        let found = ring.after(Revision(after), limit)?;
+        let found = ring.after(position(after), limit)?;
         Ok(found.into_iter().map(|(revision, _)| revision.0).collect())
     }
 
@@ -128,6 +140,24 @@ mod tests {
         assert!(!resumes(1, 0) && !resumes(1, u64::MAX) && !resumes(u64::MAX, u64::MAX));
         let fresh = after_ten(0);
         assert!(fresh.has_all_after(position(10)) && !fresh.has_all_after(position(9)));
+    }
+
+    #[test]
+    fn a_ring_that_began_again_is_behind_nobody_of_the_epoch_before() {
+        let ring = after_ten(3);
+        let (old, new) = (position(12), Position { epoch: 2, revision: Revision(11) });
+        ring.begin_again(new);
+        assert_eq!(ring.newest(), new);
+        // Ahead by its number, and behind by its epoch.
+        for reader in [position(10), old, position(99)] {
+            assert_eq!(ring.after(reader, 9), Err(FellBehind));
+            assert!(!ring.has_all_after(reader));
+        }
+        assert_eq!(ring.after(new, 9), Ok(vec![]));
+        let next = Position { revision: Revision(12), ..new };
+        ring.append(next, wire::SignedUpdate::default());
+        assert_eq!(ring.after(new, 9).unwrap()[0].0, Revision(12));
+        assert!(ring.has_all_after(new) && ring.has_all_after(next));
     }
 
     #[test]

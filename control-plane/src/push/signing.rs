@@ -85,6 +85,11 @@ impl Signing {
         Ok(())
     }
 
+    /// Goes on from other keys, as the store says them in a new epoch.
+    pub(super) fn begin_again(&self, signer: Arc<Signer>, chain: Vec<Link>, followed: Revision) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = Now { signer, chain, followed };
+    }
+
     fn signer(&self) -> Arc<Signer> {
         Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner).signer)
     }

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::pin::Pin;
 
 use kya_core::wire::SignedUpdate;
-use kya_core::{Nonce, Position, Revision};
+use kya_core::{Nonce, Position};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -35,8 +35,8 @@ pub(super) struct Speaker<'a> {
     lanes: &'a Lanes,
     connected: &'a Connected,
     questions: Questions,
-    /// Revision of the last message.
-    cursor: Revision,
+    /// Position of the last message.
+    cursor: Position,
     /// Serial of the last `Keys` update that was sent.
     keys: u64,
 }
@@ -57,7 +57,7 @@ impl<'a> Speaker<'a> {
         connected: &'a Connected,
         questions: Questions,
     ) -> Self {
-        Self { push, lanes, connected, questions, cursor: Revision::default(), keys: 0 }
+        Self { push, lanes, connected, questions, cursor: Position::default(), keys: 0 }
     }
 
     /// Runs until the transport is gone.
@@ -107,7 +107,7 @@ impl<'a> Speaker<'a> {
     async fn greet(&mut self, greeting: &Greeting) -> Result<(), Status> {
         match greeting.have.filter(|have| self.push.ring.has_all_after(*have)) {
             Some(have) => {
-                self.cursor = have.revision;
+                self.cursor = have;
                 // It speaks of the newest, and what leads there follows: whoever
                 // keeps that back does not make the proxy take what it has for
                 // the newest.
@@ -143,34 +143,42 @@ impl<'a> Speaker<'a> {
         self.send_keys().await?;
         self.lanes.manifest(manifest, places.waiting).await?;
         self.push.metrics.sent_manifest();
-        self.cursor = position.revision;
+        self.cursor = position;
         Ok(())
     }
 
     /// Sends everything after the cursor that is published.
     async fn deltas(&mut self) -> Result<(), Status> {
         loop {
-            let updates = self.push.ring.after(self.cursor, BATCH).map_err(|_| {
-                let behind = self.push.published().revision.0.saturating_sub(self.cursor.0);
-                Status::aborted(format!(
-                    "the proxy is {behind} revisions behind, more than are kept; connect again for a manifest"
-                ))
-            })?;
+            let updates = self.push.ring.after(self.cursor, BATCH).map_err(|_| self.behind())?;
             if updates.is_empty() {
                 return Ok(());
             }
             for (revision, update) in updates {
                 self.say(&update).await?;
                 self.push.metrics.sent_delta();
-                self.cursor = revision;
+                self.cursor.revision = revision;
             }
         }
+    }
+
+    fn behind(&self) -> Status {
+        let newest = self.push.published();
+        if newest.epoch != self.cursor.epoch {
+            return Status::aborted(
+                "the control plane has begun a new epoch; connect again for a manifest",
+            );
+        }
+        let behind = newest.revision.0.saturating_sub(self.cursor.revision.0);
+        Status::aborted(format!(
+            "the proxy is {behind} revisions behind, more than are kept; connect again for a manifest"
+        ))
     }
 
     /// Answers a probe: everything that was committed before it is sent first.
     async fn answer(&mut self, nonce: Nonce) -> Result<(), Status> {
         self.deltas().await?;
-        self.answer_at(self.position(), nonce).await
+        self.answer_at(self.cursor, nonce).await
     }
 
     async fn answer_at(&mut self, position: Position, nonce: Nonce) -> Result<(), Status> {
@@ -186,7 +194,7 @@ impl<'a> Speaker<'a> {
         let Some(beat) = beat else { return Ok(()) };
         self.lanes.check()?;
         self.deltas().await?;
-        let position = self.position();
+        let position = self.cursor;
         // What the beat says it may say only after what was committed before it.
         if position >= beat.position {
             let heartbeat = self.push.pulse.heartbeat(beat, position);
@@ -218,10 +226,6 @@ impl<'a> Speaker<'a> {
             self.keys = link.serial;
         }
         Ok(())
-    }
-
-    fn position(&self) -> Position {
-        Position { revision: self.cursor, ..self.push.published() }
     }
 }
 

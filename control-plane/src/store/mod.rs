@@ -5,15 +5,19 @@
 //! from 1 for the life of the store, and whoever reads the updates in order reads
 //! everything that was ever committed.
 //!
-//! Every opening of the store begins a new **epoch**, durably, before anything
-//! is read from it; revisions go on without a gap. A store that was put back
-//! from a backup counts some revisions a second time, and only the epoch tells
-//! the second from the first. An update keeps the epoch in which it was
-//! committed.
+//! Whoever opens the store and cannot be sure that it is the one that was served
+//! last begins a new **epoch**, durably, before anything is read from it; revisions
+//! go on without a gap. A store that was put back from a backup counts some
+//! revisions a second time, and only the epoch tells the second from the first. An
+//! update keeps the epoch in which it was committed. With SQLite every opening
+//! begins one; PostgreSQL, which several servers share, has [a rule](postgres).
 
+mod commits;
 mod key_log;
 mod model;
+pub mod postgres;
 mod rules;
+mod sql;
 mod sqlite;
 
 use std::error::Error;
@@ -21,23 +25,29 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    AgentId, NodeCredentialDigest, Position, Revision, Status, TokenId, UnixSeconds, wire,
+    AgentId, NodeCredentialDigest, Position, PublicKey, Revision, Status, TokenId, UnixSeconds,
+    wire,
 };
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::nodes::NodeName;
 
+pub use commits::Commits;
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
     Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
     status_from_name, status_name,
 };
-pub use sqlite::SqliteStore;
+pub use postgres::{DatabaseUrl, PostgresStore};
+pub use sqlite::{BackupError, SqliteStore, back_up, restore};
 
 /// Most records in one page of [`Store::records`].
 pub const RECORDS_A_PAGE: usize = 4096;
+
+/// The event by which a node registration is revoked.
+pub(crate) const NODE_REVOKED: &str = "node.revoked";
 
 /// Where pages of records go.
 pub type Pages = mpsc::Sender<Vec<wire::Change>>;
@@ -46,9 +56,9 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// writes take place one after the other.
 #[async_trait]
 pub trait Store: Debug + Send + Sync + 'static {
-    /// The newest committed revision, 0 in an empty store, in the epoch of the
-    /// latest opening; and when it was committed. A change that comes next is
-    /// committed in this epoch, at the revision after this one.
+    /// The newest committed revision, 0 in an empty store, in the present epoch; and
+    /// when it was committed. A change that comes next is committed in this epoch,
+    /// at the revision after this one, unless somebody begins another epoch before.
     async fn head(&self) -> Result<Committed, StoreError>;
 
     /// Registers an agent, active, with a grant of its own.
@@ -153,8 +163,25 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Up to `limit` events with a sequence after `after`, in order.
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError>;
 
+    /// Sequence of the newest event, 0 before the first.
+    async fn newest_event(&self) -> Result<u64, StoreError>;
+
+    /// The first key that signed for this store, and `key` from now on if none is
+    /// on record. Where no other server can use the store nothing is recorded, and
+    /// `key` is the answer.
+    async fn first_key(&self, key: Option<PublicKey>) -> Result<Option<PublicKey>, StoreError>;
+
+    /// Word of what this server and others commit.
+    fn commits(&self) -> Commits;
+
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Unavailable(error.into())
+    }
 }
 
 /// Why the store did not do what it was asked.

@@ -32,6 +32,8 @@ pub const SUSPEND: StatusAction = StatusAction::Suspend(InFlight::Drain);
 pub trait Fixture: Send + Sync + 'static {
     async fn new() -> Self;
     async fn open(&self, clock: Arc<dyn Clock>) -> Arc<dyn Store>;
+    /// Waits until every store that was closed is.
+    async fn closed(&self) {}
     /// Keeps a copy of what is stored now. No store is open.
     async fn back_up(&self);
     /// Puts the copy in place of what is stored now. No store is open.
@@ -356,6 +358,7 @@ pub async fn every_opening_begins_a_later_epoch(fixture: impl Fixture) {
     let first = decide(&*store, agent, REVOKE).await.unwrap().committed;
     assert_eq!((first.position.epoch, first.position.revision), (50_000, Revision(2)));
     store.close().await;
+    fixture.closed().await;
     // Later, at the same time, and with a clock that was set back.
     for (second, epoch) in [(60, 60_000), (60, 60_001), (40, 60_002)] {
         clock.set(second);
@@ -368,6 +371,7 @@ pub async fn every_opening_begins_a_later_epoch(fixture: impl Fixture) {
         assert_eq!(store.committed(Revision(2)).await.unwrap(), Some(first));
         assert_eq!(decide(&*store, agent, REVOKE).await.unwrap().committed, first);
         store.close().await;
+        fixture.closed().await;
     }
     let store = fixture.open(clock).await;
     register_as(&*store, 2).await;

@@ -5,8 +5,10 @@
 pub mod api;
 pub mod certificates;
 pub mod database;
+pub mod postgres;
 pub mod proxy;
 pub mod pull;
+pub mod silence;
 pub mod state;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +46,11 @@ impl ControlPlane {
     }
 
     pub async fn start_in(dir: TempDir, limits: Limits) -> Self {
-        let config = Config::ephemeral(dir.path());
+        Self::start_as(Config::ephemeral(dir.path()), dir, limits).await
+    }
+
+    /// With this configuration, whose data are in `dir`.
+    pub async fn start_as(config: Config, dir: TempDir, limits: Limits) -> Self {
         let server = Server::new(config).with_limits(limits).run().await.unwrap();
         let key = std::fs::read_to_string(dir.path().join("admin.key")).unwrap();
         let api = Api::new(&server.http_addr.to_string(), key.trim());

@@ -316,7 +316,7 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         ),
         (
             json!({"actions": [{"route": "POST /a", "action": "a", "x": 1}]}),
-            "actions[0]",
+            "actions[0].x",
             "unknown field",
         ),
         (json!({"fail_modes": "deny"}), "fail_modes", "a JSON object"),

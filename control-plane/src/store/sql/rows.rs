@@ -5,9 +5,8 @@ use kya_core::{
     UnixSeconds, wire,
 };
 use prost::Message;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use super::Columns;
 use crate::nodes::{NodeName, NodePattern};
 use crate::store::{
     Agent, Cause, Committed, Event, NodeRegistration, StoreError, StoredUpdate, Token,
@@ -15,13 +14,13 @@ use crate::store::{
 };
 use crate::time::UnixMicros;
 
-pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
-    let status: &str = row.try_get("status")?;
-    let in_flight: &str = row.try_get("in_flight")?;
-    let public_key: Option<&str> = row.try_get("public_key")?;
+pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
+    let status = row.text("status")?;
+    let in_flight = row.text("in_flight")?;
+    let public_key = row.optional_text("public_key")?;
     Ok(Agent {
         id: agent_id(row, "id")?,
-        name: row.try_get("name")?,
+        name: row.text("name")?.to_owned(),
         status: status_from_name(status).ok_or_else(|| corrupt("status", status))?,
         in_flight: in_flight_from_name(in_flight).ok_or_else(|| corrupt("in_flight", in_flight))?,
         public_key: public_key
@@ -31,16 +30,16 @@ pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
-        status_reason: row.try_get("status_reason")?,
-        incident_id: row.try_get("incident_id")?,
+        status_reason: owned(row.optional_text("status_reason")?),
+        incident_id: owned(row.optional_text("incident_id")?),
         revision: Revision(unsigned(row, "revision")?),
     })
 }
 
-pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
-    let digest: &[u8] = row.try_get("digest")?;
+pub(super) fn token(row: &impl Columns) -> Result<Token, StoreError> {
+    let digest = row.bytes("digest")?;
     Ok(Token {
-        id: TokenId::from_slice(row.try_get("id")?).map_err(|error| corrupt("id", error))?,
+        id: TokenId::from_slice(row.bytes("id")?).map_err(|error| corrupt("id", error))?,
         digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
         agent_id: agent_id(row, "agent_id")?,
         grant: grant(row)?.0,
@@ -51,9 +50,9 @@ pub(super) fn token(row: &SqliteRow) -> Result<Token, StoreError> {
     })
 }
 
-pub(super) fn node(row: &SqliteRow) -> Result<NodeRegistration, StoreError> {
-    let (name, node_id): (String, String) = (row.try_get("name")?, row.try_get("node_id")?);
-    let digest: &[u8] = row.try_get("digest")?;
+pub(super) fn node(row: &impl Columns) -> Result<NodeRegistration, StoreError> {
+    let (name, node_id) = (row.text("name")?.to_owned(), row.text("node_id")?.to_owned());
+    let digest = row.bytes("digest")?;
     Ok(NodeRegistration {
         name: NodeName::try_from(name).map_err(|error| corrupt("name", error))?,
         node_id: NodePattern::try_from(node_id).map_err(|error| corrupt("node_id", error))?,
@@ -61,75 +60,84 @@ pub(super) fn node(row: &SqliteRow) -> Result<NodeRegistration, StoreError> {
         created_at: micros(row, "created_us")?,
         expires: optional(row, "expires_s")?.map(UnixSeconds),
         revoked_at: optional_micros(row, "revoked_us")?,
-        revoked_reason: row.try_get("revoked_reason")?,
-        incident_id: row.try_get("incident_id")?,
+        revoked_reason: owned(row.optional_text("revoked_reason")?),
+        incident_id: owned(row.optional_text("incident_id")?),
     })
 }
 
 /// Needs `grant_index` and `agent_id`.
-pub(super) fn grant(row: &SqliteRow) -> Result<(GrantIndex, AgentId), StoreError> {
+pub(super) fn grant(row: &impl Columns) -> Result<(GrantIndex, AgentId), StoreError> {
     let index = unsigned(row, "grant_index")?;
     let known = u32::try_from(index).ok().and_then(GrantIndex::new);
     Ok((known.ok_or_else(|| corrupt("grant_index", index))?, agent_id(row, "agent_id")?))
 }
 
 /// Needs `epoch`, `revision` and the column named `at`.
-pub(super) fn committed(row: &SqliteRow, at: &str) -> Result<Committed, StoreError> {
+pub(super) fn committed(row: &impl Columns, at: &str) -> Result<Committed, StoreError> {
     let position =
         Position { epoch: unsigned(row, "epoch")?, revision: Revision(unsigned(row, "revision")?) };
     Ok(Committed { position, at: micros(row, at)? })
 }
 
-pub(super) fn update(row: &SqliteRow) -> Result<StoredUpdate, StoreError> {
-    let encoded: &[u8] = row.try_get("delta")?;
+pub(super) fn update(row: &impl Columns) -> Result<StoredUpdate, StoreError> {
+    let encoded = row.bytes("delta")?;
     Ok(StoredUpdate {
         committed: committed(row, "committed_us")?,
         delta: wire::Delta::decode(encoded).map_err(|error| corrupt("delta", error))?,
     })
 }
 
-pub(super) fn event(row: &SqliteRow) -> Result<Event, StoreError> {
+pub(super) fn event(row: &impl Columns) -> Result<Event, StoreError> {
     Ok(Event {
         sequence: unsigned(row, "sequence")?,
         committed: committed(row, "at_us")?,
-        action: row.try_get("action")?,
-        subject: row.try_get("subject")?,
-        cause: Cause {
-            actor: row.try_get("actor")?,
-            reason: row.try_get("reason")?,
-            incident_id: row.try_get("incident_id")?,
-        },
+        action: row.text("action")?.to_owned(),
+        subject: row.text("subject")?.to_owned(),
+        cause: cause(row)?,
     })
 }
 
-fn agent_id(row: &SqliteRow, column: &str) -> Result<AgentId, StoreError> {
-    AgentId::from_slice(row.try_get(column)?).map_err(|error| corrupt(column, error))
+/// Needs `actor`, `reason` and `incident_id`.
+pub(super) fn cause(row: &impl Columns) -> Result<Cause, StoreError> {
+    Ok(Cause {
+        actor: row.text("actor")?.to_owned(),
+        reason: owned(row.optional_text("reason")?),
+        incident_id: owned(row.optional_text("incident_id")?),
+    })
 }
 
-fn micros(row: &SqliteRow, column: &str) -> Result<UnixMicros, StoreError> {
+fn agent_id(row: &impl Columns, column: &str) -> Result<AgentId, StoreError> {
+    AgentId::from_slice(row.bytes(column)?).map_err(|error| corrupt(column, error))
+}
+
+fn micros(row: &impl Columns, column: &str) -> Result<UnixMicros, StoreError> {
     unsigned(row, column).map(UnixMicros)
 }
 
-fn optional_micros(row: &SqliteRow, column: &str) -> Result<Option<UnixMicros>, StoreError> {
+fn optional_micros(row: &impl Columns, column: &str) -> Result<Option<UnixMicros>, StoreError> {
     Ok(optional(row, column)?.map(UnixMicros))
 }
 
-fn optional(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
-    let value: Option<i64> = row.try_get(column)?;
+fn optional(row: &impl Columns, column: &str) -> Result<Option<u64>, StoreError> {
+    let value = row.optional_int(column)?;
     value.map(u64::try_from).transpose().map_err(|error| corrupt(column, error))
 }
 
-fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, StoreError> {
-    let value: i64 = row.try_get(column)?;
+fn unsigned(row: &impl Columns, column: &str) -> Result<u64, StoreError> {
+    let value = row.int(column)?;
     u64::try_from(value).map_err(|error| corrupt(column, error))
+}
+
+fn owned(text: Option<&str>) -> Option<String> {
+    text.map(str::to_owned)
 }
 
 pub(super) fn corrupt(column: &str, why: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(format!("column {column}: {why}"))
 }
 
-/// SQLite's integers are signed. Times and revisions stay far below the limit;
+/// The integers of a database are signed. Times and revisions stay far below the limit;
 /// one that does not is kept at it.
-pub(super) fn signed(value: u64) -> i64 {
+pub(in crate::store) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

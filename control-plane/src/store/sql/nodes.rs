@@ -2,15 +2,15 @@
 //! no revision.
 
 use kya_core::{NodeCredentialDigest, UnixSeconds};
-use sqlx::SqliteConnection;
 
 use super::rows::{self, signed};
 use super::write::Write;
+use super::{Engine, Sql, values};
 use crate::nodes::NodeName;
-use crate::store::{Cause, NewNode, NodeOutcome, NodeRegistration, StoreError};
+use crate::store::{Cause, NODE_REVOKED, NewNode, NodeOutcome, NodeRegistration, StoreError};
 
 pub(super) async fn register(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     new: NewNode,
     cause: Cause,
 ) -> Result<NodeRegistration, StoreError> {
@@ -28,23 +28,26 @@ pub(super) async fn register(
         revoked_reason: None,
         incident_id: None,
     };
-    sqlx::query(
-        "INSERT INTO node_registrations (name, node_id, digest, created_us, expires_s)
-         VALUES (?, ?, ?, ?, ?)",
-    )
-    .bind(node.name.as_str())
-    .bind(node.node_id.as_str())
-    .bind(node.digest.0.to_vec())
-    .bind(signed(at.0))
-    .bind(node.expires.map(|expires| signed(expires.0)))
-    .execute(write.db())
-    .await?;
+    write
+        .db()
+        .execute(
+            "INSERT INTO node_registrations (name, node_id, digest, created_us, expires_s)
+         VALUES ($1, $2, $3, $4, $5)",
+            values![
+                node.name.as_str(),
+                node.node_id.as_str(),
+                node.digest.0.to_vec(),
+                signed(at.0),
+                node.expires.map(|expires| signed(expires.0))
+            ],
+        )
+        .await?;
     write.commit_aside("node.registered", node.name.to_string(), cause).await?;
     Ok(node)
 }
 
 pub(super) async fn revoke(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     name: NodeName,
     cause: Cause,
 ) -> Result<NodeOutcome, StoreError> {
@@ -62,54 +65,50 @@ pub(super) async fn revoke(
         incident_id: cause.incident_id.clone(),
         ..before
     };
-    sqlx::query(
-        "UPDATE node_registrations SET revoked_us = ?, revoked_reason = ?, incident_id = ?
-         WHERE name = ?",
-    )
-    .bind(signed(at.0))
-    .bind(&record.revoked_reason)
-    .bind(&record.incident_id)
-    .bind(name.as_str())
-    .execute(write.db())
-    .await?;
-    write.commit_aside("node.revoked", name.to_string(), cause).await?;
+    write
+        .db()
+        .execute(
+            "UPDATE node_registrations SET revoked_us = $1, revoked_reason = $2, incident_id = $3
+         WHERE name = $4",
+            values![signed(at.0), &record.revoked_reason, &record.incident_id, name.as_str()],
+        )
+        .await?;
+    write.commit_aside(NODE_REVOKED, name.to_string(), cause).await?;
     Ok(NodeOutcome { record, changed: true })
 }
 
 async fn by_name(
-    db: &mut SqliteConnection,
+    db: &mut impl Sql,
     name: &NodeName,
 ) -> Result<Option<NodeRegistration>, StoreError> {
-    let found = sqlx::query("SELECT * FROM node_registrations WHERE name = ?")
-        .bind(name.as_str())
-        .fetch_optional(db)
+    let found = db
+        .first("SELECT * FROM node_registrations WHERE name = $1", values![name.as_str()])
         .await?;
     found.as_ref().map(rows::node).transpose()
 }
 
 pub(super) async fn by_credential(
-    db: &mut SqliteConnection,
+    db: &mut impl Sql,
     digest: NodeCredentialDigest,
 ) -> Result<Option<NodeRegistration>, StoreError> {
-    let found = sqlx::query("SELECT * FROM node_registrations WHERE digest = ?")
-        .bind(digest.0.to_vec())
-        .fetch_optional(db)
+    let found = db
+        .first("SELECT * FROM node_registrations WHERE digest = $1", values![digest.0.to_vec()])
         .await?;
     found.as_ref().map(rows::node).transpose()
 }
 
 pub(super) async fn list(
-    db: &mut SqliteConnection,
+    db: &mut impl Sql,
     after: Option<NodeName>,
     limit: u32,
 ) -> Result<Vec<NodeRegistration>, StoreError> {
     // A name is not empty, so the empty text comes before every one.
     let after = after.as_ref().map_or("", NodeName::as_str).to_owned();
-    let found =
-        sqlx::query("SELECT * FROM node_registrations WHERE name > ? ORDER BY name LIMIT ?")
-            .bind(after)
-            .bind(limit)
-            .fetch_all(db)
-            .await?;
+    let found = db
+        .all(
+            "SELECT * FROM node_registrations WHERE name > $1 ORDER BY name LIMIT $2",
+            values![after, limit],
+        )
+        .await?;
     found.iter().map(rows::node).collect()
 }

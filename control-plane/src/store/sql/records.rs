@@ -1,38 +1,44 @@
 //! All authority, in pages.
 
+use std::time::Duration;
+
 use kya_core::{UnixSeconds, wire};
-use sqlx::SqliteConnection;
-use sqlx::sqlite::SqliteRow;
+use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use wire::change::Change;
 
 use super::rows::{self, signed};
+use super::{Columns, Sql, values};
 use crate::store::model::grant_to_wire;
 use crate::store::{Pages, RECORDS_A_PAGE, StoreError};
 
+/// How long the next row may take.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Sends every record. Ends early if nobody takes them any more.
 pub(super) async fn send(
-    db: &mut SqliteConnection,
+    db: &mut impl Sql,
     horizon: UnixSeconds,
     pages: &Pages,
 ) -> Result<(), StoreError> {
-    let agents = sqlx::query("SELECT * FROM agents").fetch(&mut *db);
+    let agents = db.stream("SELECT * FROM agents", values![]);
     send_all(agents, pages, |row| Ok(rows::agent(row)?.to_wire())).await?;
-    let grants = sqlx::query("SELECT * FROM grants").fetch(&mut *db);
+    let grants = db.stream("SELECT * FROM grants", values![]);
     let grant = |row: &_| rows::grant(row).map(|(index, holder)| grant_to_wire(index, holder));
     send_all(grants, pages, grant).await?;
-    let tokens = "SELECT * FROM tokens WHERE expires_s > ?";
-    let tokens = sqlx::query(tokens).bind(signed(horizon.0)).fetch(db);
+    let tokens = "SELECT * FROM tokens WHERE expires_s > $1";
+    let tokens = db.stream(tokens, values![signed(horizon.0)]);
     send_all(tokens, pages, |row| Ok(rows::token(row)?.to_wire())).await
 }
 
-async fn send_all(
-    mut found: impl Stream<Item = Result<SqliteRow, sqlx::Error>> + Unpin,
+async fn send_all<R: Columns>(
+    mut found: impl Stream<Item = Result<R, sqlx::Error>> + Unpin,
     pages: &Pages,
-    record: impl Fn(&SqliteRow) -> Result<Change, StoreError>,
+    record: impl Fn(&R) -> Result<Change, StoreError>,
 ) -> Result<(), StoreError> {
     let mut page = Vec::with_capacity(RECORDS_A_PAGE);
-    while let Some(row) = found.next().await {
+    let silent = |_| StoreError::Unavailable("it went silent while everything was read".into());
+    while let Some(row) = timeout(SILENCE, found.next()).await.map_err(silent)? {
         page.push(wire::Change { change: Some(record(&row?)?) });
         if page.len() == RECORDS_A_PAGE {
             let full = std::mem::replace(&mut page, Vec::with_capacity(RECORDS_A_PAGE));

@@ -7,12 +7,11 @@ use kya_core::{
     AgentId, GrantIndex, InFlight, Position, Revision, Status, TokenId, UnixSeconds, wire,
 };
 use prost::Message;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::Transaction;
 use wire::change::Change;
 
-use super::read;
 use super::rows::signed;
+use super::{Columns, Engine, Sql, read, values};
 use crate::store::model::grant_to_wire;
 use crate::store::{
     Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token,
@@ -27,8 +26,8 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 static CLOCK_WARNINGS: Throttle = Throttle::new(Duration::from_secs(60));
 
 /// A transaction that holds the write lock, and the position that it will have.
-pub(super) struct Write {
-    transaction: Transaction<'static, Sqlite>,
+pub(super) struct Write<E: Engine> {
+    transaction: Transaction<'static, E>,
     /// The newest position, which this write leads on from.
     head: Position,
     committed: Committed,
@@ -36,24 +35,7 @@ pub(super) struct Write {
     now: UnixMicros,
 }
 
-/// Begins a new epoch: the millisecond of the opening, or the number after the
-/// last epoch if the clock does not get that far. A store made anew, or put back
-/// from a backup, under the same signing key so comes after the one that was
-/// lost, as long as the clock does not stand before the last opening of that.
-pub(super) async fn begin_epoch(pool: &SqlitePool, now: UnixMicros) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO head (one, epoch, revision, committed_us) VALUES (1, ?, 0, ?)
-         ON CONFLICT (one) DO UPDATE SET epoch = max(epoch + 1, excluded.epoch)",
-    )
-    .bind(signed(now.millis().0))
-    .bind(signed(now.0))
-    .execute(pool)
-    .await?;
-    warn_if_behind(now, read::head(&mut *pool.acquire().await?).await?.at);
-    Ok(())
-}
-
-fn warn_if_behind(now: UnixMicros, head: UnixMicros) {
+pub(in crate::store) fn warn_if_behind(now: UnixMicros, head: UnixMicros) {
     let Some(behind) = behind(now, head) else { return };
     if CLOCK_WARNINGS.passes() {
         tracing::warn!(
@@ -70,11 +52,13 @@ fn behind(now: UnixMicros, head: UnixMicros) -> Option<Duration> {
     (behind > CLOCK_TOLERANCE).then_some(behind)
 }
 
-impl Write {
-    /// Waits for its turn.
-    pub(super) async fn begin(pool: &SqlitePool, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
-        let head = read::head(&mut transaction).await?;
+impl<E: Engine> Write<E> {
+    /// Begins in a transaction that keeps every other writer out.
+    pub(super) async fn begin(
+        mut transaction: Transaction<'static, E>,
+        clock: &dyn Clock,
+    ) -> Result<Self, StoreError> {
+        let head = read::head(&mut *transaction).await?;
         let now = clock.now();
         warn_if_behind(now, head.at);
         let committed = Committed {
@@ -88,7 +72,7 @@ impl Write {
         Ok(Self { transaction, head: head.position, committed, now })
     }
 
-    pub(super) fn db(&mut self) -> &mut SqliteConnection {
+    pub(super) fn db(&mut self) -> &mut E::Connection {
         &mut self.transaction
     }
 
@@ -114,22 +98,13 @@ impl Write {
         let (epoch, revision, at) = columns(committed);
         let change = |change| wire::Change { change: Some(change) };
         let delta = wire::Delta { changes: changes.into_iter().map(change).collect() };
-        sqlx::query(
-            "INSERT INTO updates (revision, epoch, committed_us, delta) VALUES (?, ?, ?, ?)",
-        )
-        .bind(revision)
-        .bind(epoch)
-        .bind(at)
-        .bind(delta.encode_to_vec())
-        .execute(self.db())
+        self.db().execute("INSERT INTO updates (revision, epoch, committed_us, delta) VALUES ($1, $2, $3, $4)", values![revision, epoch, at, delta.encode_to_vec()])
         .await?;
         self.event(committed, action, subject, cause).await?;
-        sqlx::query("UPDATE head SET revision = ?, committed_us = ?")
-            .bind(revision)
-            .bind(at)
-            .execute(self.db())
+        self.db()
+            .execute("UPDATE head SET revision = $1, committed_us = $2", values![revision, at])
             .await?;
-        self.transaction.commit().await?;
+        self.finish().await?;
         Ok(committed)
     }
 
@@ -143,7 +118,7 @@ impl Write {
     ) -> Result<(), StoreError> {
         let at = Committed { position: self.head, at: self.committed.at };
         self.event(at, action, subject, cause).await?;
-        Ok(self.transaction.commit().await?)
+        self.finish().await
     }
 
     async fn event(
@@ -154,22 +129,39 @@ impl Write {
         cause: Cause,
     ) -> Result<(), StoreError> {
         let (epoch, revision, at) = columns(committed);
-        sqlx::query(
-            "INSERT INTO events
+        self.db()
+            .execute(
+                "INSERT INTO events
              (epoch, revision, at_us, actor, action, subject, reason, incident_id)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(epoch)
-        .bind(revision)
-        .bind(at)
-        .bind(cause.actor)
-        .bind(action)
-        .bind(subject)
-        .bind(cause.reason)
-        .bind(cause.incident_id)
-        .execute(self.db())
-        .await?;
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                values![
+                    epoch,
+                    revision,
+                    at,
+                    cause.actor,
+                    action,
+                    subject,
+                    cause.reason,
+                    cause.incident_id
+                ],
+            )
+            .await?;
         Ok(())
+    }
+
+    /// Has references checked when everything is written.
+    pub(super) async fn defer_references(&mut self) -> Result<(), StoreError> {
+        if let Some(defer) = E::DEFER_REFERENCES {
+            self.db().execute(defer, values![]).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result<(), StoreError> {
+        if let Some(notify) = E::NOTIFY {
+            self.db().execute(notify, values![]).await?;
+        }
+        Ok(self.transaction.commit().await?)
     }
 
     /// Gives the write lock back: there is nothing to change.
@@ -198,7 +190,7 @@ fn columns(committed: Committed) -> (i64, i64, i64) {
 }
 
 pub(super) async fn register_agent(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     new: NewAgent,
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
@@ -216,25 +208,26 @@ pub(super) async fn register_agent(
         incident_id: None,
         revision: write.committed.position.revision,
     };
-    sqlx::query(
-        "INSERT INTO agents
+    write
+        .db()
+        .execute(
+            "INSERT INTO agents
          (id, name, status, public_key, created_us, status_changed_us, revision)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(agent.id.to_bytes().to_vec())
-    .bind(&agent.name)
-    .bind(status_name(agent.status))
-    .bind(agent.public_key.map(|key| key.to_string()))
-    .bind(at)
-    .bind(at)
-    .bind(revision)
-    .execute(write.db())
-    .await?;
-    let granted = sqlx::query("INSERT INTO grants (agent_id) VALUES (?)")
-        .bind(agent.id.to_bytes().to_vec())
-        .execute(write.db())
-        .await?
-        .last_insert_rowid();
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            values![
+                agent.id.to_bytes().to_vec(),
+                &agent.name,
+                status_name(agent.status),
+                agent.public_key.map(|key| key.to_string()),
+                at,
+                at,
+                revision
+            ],
+        )
+        .await?;
+    let insert = "INSERT INTO grants (agent_id) VALUES ($1) RETURNING grant_index";
+    let granted = write.db().one(insert, values![agent.id.to_bytes().to_vec()]).await?;
+    let granted = granted.int("grant_index")?;
     let grant = u32::try_from(granted).ok().and_then(GrantIndex::new);
     let grant = grant.ok_or_else(|| StoreError::Corrupt(format!("a grant of index {granted}")))?;
     let changes = vec![agent.to_wire(), grant_to_wire(grant, agent.id)];
@@ -243,7 +236,7 @@ pub(super) async fn register_agent(
 }
 
 pub(super) async fn decide_agent(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     id: AgentId,
     action: StatusAction,
     cause: Cause,
@@ -265,19 +258,8 @@ pub(super) async fn decide_agent(
         revision: position.revision,
         ..before
     };
-    sqlx::query(
-        "UPDATE agents SET status = ?, in_flight = ?, revoked_us = ?, status_changed_us = ?,
-         status_reason = ?, incident_id = ?, revision = ? WHERE id = ?",
-    )
-    .bind(status_name(agent.status))
-    .bind(in_flight_name(agent.in_flight))
-    .bind(agent.revoked_at.map(|at| signed(at.0)))
-    .bind(signed(at.0))
-    .bind(&agent.status_reason)
-    .bind(&agent.incident_id)
-    .bind(signed(position.revision.0))
-    .bind(id.to_bytes().to_vec())
-    .execute(write.db())
+    write.db().execute("UPDATE agents SET status = $1, in_flight = $2, revoked_us = $3, status_changed_us = $4,
+         status_reason = $5, incident_id = $6, revision = $7 WHERE id = $8", values![status_name(agent.status), in_flight_name(agent.in_flight), agent.revoked_at.map(|at| signed(at.0)), signed(at.0), &agent.status_reason, &agent.incident_id, signed(position.revision.0), id.to_bytes().to_vec()])
     .await?;
     let changes = vec![agent.to_wire()];
     let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
@@ -285,7 +267,7 @@ pub(super) async fn decide_agent(
 }
 
 pub(super) async fn issue_token(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     new: NewToken,
     cause: Cause,
 ) -> Result<Outcome<Token>, StoreError> {
@@ -305,26 +287,29 @@ pub(super) async fn issue_token(
         revoked_at: None,
         revision: position.revision,
     };
-    sqlx::query(
-        "INSERT INTO tokens (id, digest, agent_id, grant_index, issued_us, expires_s, revision)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(token.id.to_bytes().to_vec())
-    .bind(token.digest.0.to_vec())
-    .bind(token.agent_id.to_bytes().to_vec())
-    .bind(grant.get())
-    .bind(signed(at.0))
-    .bind(signed(token.expires.0))
-    .bind(signed(position.revision.0))
-    .execute(write.db())
-    .await?;
+    write
+        .db()
+        .execute(
+            "INSERT INTO tokens (id, digest, agent_id, grant_index, issued_us, expires_s, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            values![
+                token.id.to_bytes().to_vec(),
+                token.digest.0.to_vec(),
+                token.agent_id.to_bytes().to_vec(),
+                grant.get(),
+                signed(at.0),
+                signed(token.expires.0),
+                signed(position.revision.0)
+            ],
+        )
+        .await?;
     let changes = vec![token.to_wire()];
     let committed = write.commit(changes, "token.issued", token.id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
 }
 
 pub(super) async fn revoke_token(
-    mut write: Write,
+    mut write: Write<impl Engine>,
     id: TokenId,
     cause: Cause,
 ) -> Result<Outcome<Token>, StoreError> {
@@ -335,11 +320,12 @@ pub(super) async fn revoke_token(
     }
     let Committed { position, at } = write.committed;
     let token = Token { revoked_at: Some(at), revision: position.revision, ..before };
-    sqlx::query("UPDATE tokens SET revoked_us = ?, revision = ? WHERE id = ?")
-        .bind(signed(at.0))
-        .bind(signed(position.revision.0))
-        .bind(id.to_bytes().to_vec())
-        .execute(write.db())
+    write
+        .db()
+        .execute(
+            "UPDATE tokens SET revoked_us = $1, revision = $2 WHERE id = $3",
+            values![signed(at.0), signed(position.revision.0), id.to_bytes().to_vec()],
+        )
         .await?;
     let changes = vec![token.to_wire()];
     let committed = write.commit(changes, "token.revoked", id.to_string(), cause).await?;

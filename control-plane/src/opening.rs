@@ -1,0 +1,94 @@
+//! What a server opens before it serves: its database and the keys that sign.
+
+use std::sync::Arc;
+
+use kya_core::Revision;
+
+use crate::data_dir::DataDir;
+use crate::keys::{KeyFileError, SigningKeys};
+use crate::rotation::KeyState;
+use crate::server::{DATABASE_FILE, StartError};
+use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store, StoreError};
+use crate::time::Clock;
+
+/// Opens the database at this address, or else the one in the data directory, and
+/// says where it is.
+pub(crate) async fn store(
+    database_url: Option<&DatabaseUrl>,
+    data_dir: &DataDir,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<dyn Store>, String), StartError> {
+    let clock = Arc::clone(clock);
+    let (place, opened): (_, Result<Arc<dyn Store>, _>) = match database_url {
+        Some(url) => {
+            let opened = PostgresStore::open(url, clock).await;
+            (url.to_string(), opened.map(|store| Arc::new(store) as _))
+        }
+        None => {
+            let path = data_dir.path().join(DATABASE_FILE);
+            let opened = SqliteStore::open(&path, clock).await;
+            (path.display().to_string(), opened.map(|store| Arc::new(store) as _))
+        }
+    };
+    match opened {
+        Ok(store) => Ok((store, place)),
+        Err(source) => Err(StartError::Store { place, source }),
+    }
+}
+
+/// The keys as the log of their steps says, and without one the first key, which
+/// is made if there is none. What a step left to be done is done.
+pub(crate) async fn signing_keys(
+    files: &SigningKeys,
+    store: &dyn Store,
+) -> Result<KeyState, NoKeys> {
+    let steps = store.key_steps_after(Revision(0)).await?;
+    let first = match (steps.first(), store.first_key(None).await?) {
+        (Some(step), _) => step.change.active,
+        (None, Some(recorded)) => recorded,
+        (None, None) => {
+            let mine = files.first()?.0.public_key();
+            // Another server may have been quicker.
+            store.first_key(Some(mine)).await?.unwrap_or(mine)
+        }
+    };
+    let state = KeyState::new(first, steps)?;
+    match files.find(state.active) {
+        Err(KeyFileError::Missing { id, key, path }) if store.commits().are_shared() => {
+            return Err(KeyFileError::NotOfTheOthers { id, key, path }.into());
+        }
+        found => found?,
+    };
+    files.publish(state.active)?;
+    for retired in &state.retired {
+        files.forget(*retired)?;
+    }
+    Ok(state)
+}
+
+/// Why there are no keys to sign with.
+pub(crate) enum NoKeys {
+    File(KeyFileError),
+    Store(StoreError),
+}
+
+impl NoKeys {
+    pub(crate) fn at(self, place: &str) -> StartError {
+        match self {
+            Self::File(error) => error.into(),
+            Self::Store(source) => StartError::Store { place: place.to_owned(), source },
+        }
+    }
+}
+
+impl From<KeyFileError> for NoKeys {
+    fn from(error: KeyFileError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<StoreError> for NoKeys {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

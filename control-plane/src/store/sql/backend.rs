@@ -1,0 +1,227 @@
+//! [`Store`] on whatever can open a connection, a snapshot and a transaction that
+//! keeps other writers out.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use kya_core::{
+    AgentId, NodeCredentialDigest, Position, PublicKey, Revision, Status, TokenId, UnixSeconds,
+};
+use sqlx::Transaction;
+use sqlx::pool::PoolConnection;
+
+use super::write::Write;
+use super::{Engine, keys, nodes, read, records, write};
+use crate::nodes::NodeName;
+use crate::store::{
+    Agent, Cause, Commits, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewToken,
+    NodeOutcome, NodeRegistration, Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate,
+    Token,
+};
+use crate::time::Clock;
+
+/// A database that is open.
+#[async_trait]
+pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
+    type Engine: Engine;
+
+    fn clock(&self) -> &dyn Clock;
+
+    /// A connection to read from.
+    async fn reader(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
+
+    /// A transaction that sees one state, for as long as it takes to read it all.
+    async fn snapshot(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
+
+    /// A transaction that no other writer, of whatever server, is in.
+    async fn writer(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
+
+    /// The newest head that was read.
+    fn seen(&self) -> Committed;
+
+    /// Looks at a head that was read, and at what [`Backend::seen`] said before that
+    /// began: whether the database is the one that it was.
+    fn observe(&self, before: Committed, head: Committed) -> Result<(), StoreError>;
+
+    /// Does it, or gives up where the database does not answer.
+    async fn bounded<T: Send>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError>;
+
+    /// See [`Store::commits`].
+    fn commits(&self) -> Commits;
+
+    /// See [`Store::first_key`].
+    async fn first_key(&self, key: Option<PublicKey>) -> Result<Option<PublicKey>, StoreError>;
+
+    async fn close(&self);
+}
+
+/// Does what `$read` says with a connection.
+macro_rules! read {
+    ($self:ident, |$db:ident| $read:expr) => {
+        $self
+            .bounded(async {
+                let mut connection = $self.reader().await?;
+                let $db = &mut *connection;
+                $read.await
+            })
+            .await
+    };
+}
+
+/// Does what `$write` says in a transaction.
+macro_rules! write {
+    ($self:ident, |$write:ident| $change:expr) => {
+        $self
+            .bounded(async {
+                let $write = Write::begin($self.writer().await?, $self.clock()).await?;
+                $change.await
+            })
+            .await
+    };
+}
+
+#[async_trait]
+impl<B: Backend> Store for B {
+    async fn head(&self) -> Result<Committed, StoreError> {
+        let before = self.seen();
+        let head = read!(self, |db| read::head(db))?;
+        self.observe(before, head)?;
+        Ok(head)
+    }
+
+    async fn register_agent(
+        &self,
+        new: NewAgent,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write!(self, |write| write::register_agent(write, new, cause))
+    }
+
+    async fn decide_agent(
+        &self,
+        agent: AgentId,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write!(self, |write| write::decide_agent(write, agent, action, cause))
+    }
+
+    async fn issue_token(&self, new: NewToken, cause: Cause) -> Result<Outcome<Token>, StoreError> {
+        write!(self, |write| write::issue_token(write, new, cause))
+    }
+
+    async fn revoke_token(
+        &self,
+        token: TokenId,
+        cause: Cause,
+    ) -> Result<Outcome<Token>, StoreError> {
+        write!(self, |write| write::revoke_token(write, token, cause))
+    }
+
+    async fn agent(&self, id: AgentId) -> Result<Agent, StoreError> {
+        read!(self, |db| read::agent(db, id))
+    }
+
+    async fn agents(
+        &self,
+        status: Option<Status>,
+        after: Option<AgentId>,
+        limit: u32,
+    ) -> Result<Vec<Agent>, StoreError> {
+        read!(self, |db| read::agents(db, status, after, limit))
+    }
+
+    async fn tokens(
+        &self,
+        holder: Option<AgentId>,
+        after: Option<TokenId>,
+        limit: u32,
+    ) -> Result<Vec<Token>, StoreError> {
+        read!(self, |db| read::tokens(db, holder, after, limit))
+    }
+
+    async fn records(&self, horizon: UnixSeconds, pages: Pages) -> Result<Position, StoreError> {
+        let before = self.seen();
+        // One transaction, so that position and records belong together.
+        let mut transaction = self.snapshot().await?;
+        let head = read::head(&mut *transaction).await?;
+        records::send(&mut *transaction, horizon, &pages).await?;
+        transaction.commit().await?;
+        self.observe(before, head)?;
+        Ok(head.position)
+    }
+
+    async fn updates_after(
+        &self,
+        revision: Revision,
+        limit: u32,
+    ) -> Result<Vec<StoredUpdate>, StoreError> {
+        read!(self, |db| read::updates_after(db, revision, limit))
+    }
+
+    async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError> {
+        read!(self, |db| read::committed(db, revision))
+    }
+
+    async fn register_node(
+        &self,
+        new: NewNode,
+        cause: Cause,
+    ) -> Result<NodeRegistration, StoreError> {
+        write!(self, |write| nodes::register(write, new, cause))
+    }
+
+    async fn revoke_node(&self, name: NodeName, cause: Cause) -> Result<NodeOutcome, StoreError> {
+        write!(self, |write| nodes::revoke(write, name, cause))
+    }
+
+    async fn node_by_credential(
+        &self,
+        digest: NodeCredentialDigest,
+    ) -> Result<Option<NodeRegistration>, StoreError> {
+        read!(self, |db| nodes::by_credential(db, digest))
+    }
+
+    async fn nodes(
+        &self,
+        after: Option<NodeName>,
+        limit: u32,
+    ) -> Result<Vec<NodeRegistration>, StoreError> {
+        read!(self, |db| nodes::list(db, after, limit))
+    }
+
+    async fn take_key_step(
+        &self,
+        new: NewKeyStep,
+        cause: Cause,
+    ) -> Result<Outcome<KeyStep>, StoreError> {
+        write!(self, |write| keys::take(write, new, cause))
+    }
+
+    async fn key_steps_after(&self, revision: Revision) -> Result<Vec<KeyStep>, StoreError> {
+        read!(self, |db| keys::after(db, revision))
+    }
+
+    async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        read!(self, |db| read::events_after(db, after, limit))
+    }
+
+    async fn newest_event(&self) -> Result<u64, StoreError> {
+        read!(self, |db| read::newest_event(db))
+    }
+
+    async fn first_key(&self, key: Option<PublicKey>) -> Result<Option<PublicKey>, StoreError> {
+        Backend::first_key(self, key).await
+    }
+
+    fn commits(&self) -> Commits {
+        Backend::commits(self)
+    }
+
+    async fn close(&self) {
+        Backend::close(self).await;
+    }
+}

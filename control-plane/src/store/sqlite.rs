@@ -1,0 +1,179 @@
+//! The embedded store: one SQLite file, one writer, several readers.
+
+mod backup;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kya_core::{PublicKey, Revision};
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Sqlite, Transaction};
+
+use super::sql::{self, Backend, Sql, signed, values};
+use super::{Commits, Committed, KeyStep, StoreError};
+use crate::time::{Clock, UnixMicros};
+
+pub use backup::{BackupError, back_up, restore};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a write waits for its turn, and a read for a connection.
+const WAIT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// The registry in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    /// One connection: writers queue here instead of in SQLite's busy handler,
+    /// which is neither fair nor patient.
+    writer: SqlitePool,
+    readers: SqlitePool,
+    clock: Arc<dyn Clock>,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if there is none (readable by its owner alone),
+    /// brings its tables up to date, and begins a new epoch.
+    pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        // SQLite gives its `-wal` and `-shm` the permissions of the database.
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| StoreError::Unavailable(error.into()))?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .busy_timeout(WAIT)
+            .synchronous(SqliteSynchronous::Full);
+        let pool = || {
+            SqlitePoolOptions::new()
+                .acquire_timeout(WAIT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .test_before_acquire(false)
+        };
+        let writer = pool()
+            .max_connections(1)
+            .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
+            .await?;
+        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
+        begin_epoch(&writer, clock.now()).await?;
+        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, clock })
+    }
+}
+
+#[async_trait]
+impl Backend for SqliteStore {
+    type Engine = Sqlite;
+
+    fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.readers.acquire().await?)
+    }
+
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
+    async fn writer(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    fn seen(&self) -> Committed {
+        Committed::default()
+    }
+
+    fn observe(&self, _: Committed, _: Committed) -> Result<(), StoreError> {
+        // The file is locked by this server for as long as it runs.
+        Ok(())
+    }
+
+    async fn bounded<T: Send>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        // Whoever waits for a lock waits no longer than `WAIT`.
+        work.await
+    }
+
+    fn commits(&self) -> Commits {
+        Commits::none()
+    }
+
+    async fn first_key(&self, key: Option<PublicKey>) -> Result<Option<PublicKey>, StoreError> {
+        Ok(key)
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+impl SqliteStore {
+    /// The log of the keys in this database, which a server may be using. Nothing
+    /// is made or changed. Where there is no database there is no log, and one from
+    /// before there was a log has an empty one.
+    pub async fn peek_key_steps(path: &Path) -> Result<Vec<KeyStep>, StoreError> {
+        if !path.exists() {
+            return Ok(Vec::new());
+        }
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut db = options.busy_timeout(WAIT).connect().await?;
+        let tables = "SELECT 1 FROM sqlite_master WHERE name = 'key_steps'";
+        if db.first(tables, values![]).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        sql::key_steps_after(&mut db, Revision(0)).await
+    }
+}
+
+/// Begins a new epoch: the millisecond of the opening, or the number after the
+/// last epoch if the clock does not get that far. A store made anew, or put back
+/// from a backup, under the same signing key so comes after the one that was
+/// lost, as long as the clock does not stand before the last opening of that.
+async fn begin_epoch(pool: &SqlitePool, now: UnixMicros) -> Result<(), StoreError> {
+    let mut db = pool.acquire().await?;
+    let begin = "INSERT INTO head (one, epoch, revision, committed_us) VALUES (1, $1, 0, $2)
+                 ON CONFLICT (one) DO UPDATE SET epoch = max(epoch + 1, excluded.epoch)";
+    db.execute(begin, values![signed(now.millis().0), signed(now.0)]).await?;
+    sql::warn_if_behind(now, sql::head(&mut *db).await?.at);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::SystemClock;
+
+    #[tokio::test]
+    async fn the_writer_syncs_every_commit_and_the_readers_cannot_write() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("kya.db");
+        let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
+        let mut values = Vec::new();
+        for pragma in ["PRAGMA synchronous", "PRAGMA foreign_keys"] {
+            let (value,): (i64,) = sqlx::query_as(pragma).fetch_one(&store.writer).await.unwrap();
+            values.push(value);
+        }
+        assert_eq!(values, [2, 1], "2 is FULL");
+        let (mode,): (String,) =
+            sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
+        assert_eq!(mode, "wal");
+        assert!(sqlx::query("DELETE FROM agents").execute(&store.readers).await.is_err());
+    }
+}

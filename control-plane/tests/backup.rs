@@ -1,0 +1,124 @@
+//! `kya-control-plane backup` and `restore`, by the program itself.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use kya_control_plane::push::Limits;
+use kya_core::{Body, DenyReason};
+use support::api::Text;
+use support::proxy::{channel, hello};
+use support::{ControlPlane, database};
+
+fn run(what: &str, dir: &Path, file: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"));
+    command.arg(what).arg("--data-dir").arg(dir).arg(file).env_clear();
+    command.output().unwrap()
+}
+
+#[track_caller]
+fn succeed(what: &str, dir: &Path, file: &Path) {
+    let done = run(what, dir, file);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[track_caller]
+fn fail(what: &str, dir: &Path, file: &Path) -> String {
+    let done = run(what, dir, file);
+    assert_eq!(done.status.code(), Some(1));
+    String::from_utf8(done.stderr).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_running_server_is_put_back_in_a_later_epoch() {
+    let plane = ControlPlane::start().await;
+    let other = tempfile::tempdir().unwrap();
+    let file = other.path().join("kya.backup");
+    let agent = plane.api.register("payer").await;
+    let token = plane.api.issue(&agent).await["token"].text();
+    succeed("backup", plane.dir.path(), &file);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1, "nothing else is left");
+    plane.api.revoke(&agent).await;
+    let mut proxy = plane.proxy("sidecar").await;
+    proxy.catch_up(3).await;
+    let before = proxy.position();
+
+    let refused = fail("restore", plane.dir.path(), &file);
+    assert!(refused.contains("another kya-control-plane is using"), "{refused}");
+    plane.server.shutdown().await;
+    succeed("restore", plane.dir.path(), &file);
+    assert!(plane.dir.path().join("kya.db.replaced").is_file());
+    let plane = ControlPlane::start_in(plane.dir, Limits::default()).await;
+    let seen = plane.api.get(&format!("/v1/agents/{agent}")).await.expect(200);
+    assert_eq!(seen["status"], "active", "as when the backup was made");
+    let fresh = plane.proxy("fresh").await;
+    assert!(fresh.position().epoch > before.epoch);
+    assert_eq!(fresh.state.denial(&token), None);
+    // Who knew better goes on knowing it.
+    let channel = channel(plane.server.grpc_addr).await;
+    let mut proxy = proxy.reconnect(channel, hello("sidecar")).await;
+    assert!(matches!(proxy.next().await.body(), Body::Manifest { .. }));
+    assert_eq!(proxy.state.denial(&token), Some(DenyReason::AgentRevoked));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_epoch_after_a_restore_is_after_those_of_the_database_that_was_replaced() {
+    let plane = ControlPlane::start().await;
+    let file = plane.dir.path().join("kya.backup");
+    succeed("backup", plane.dir.path(), &file);
+    plane.server.shutdown().await;
+    // Far ahead of every clock, as after an opening by a clock that was wrong.
+    let raw = database::open(plane.dir.path()).await;
+    let ahead = 9_000_000_000_000i64;
+    sqlx::query("UPDATE head SET epoch = ?").bind(ahead).execute(&raw).await.unwrap();
+    raw.close().await;
+    succeed("restore", plane.dir.path(), &file);
+    let plane = ControlPlane::start_in(plane.dir, Limits::default()).await;
+    assert_eq!(plane.proxy("sidecar").await.position().epoch, ahead as u64 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_broken_is_replaced_and_its_log_does_not_leak_into_the_backup() {
+    let plane = ControlPlane::start().await;
+    let file = plane.dir.path().join("kya.backup");
+    plane.api.register("kept").await;
+    succeed("backup", plane.dir.path(), &file);
+    plane.server.shutdown().await;
+    std::fs::write(plane.dir.path().join("kya.db"), "rubbish".repeat(1000)).unwrap();
+    std::fs::write(plane.dir.path().join("kya.db-wal"), "more rubbish").unwrap();
+    let done = run("restore", plane.dir.path(), &file);
+    assert!(done.status.success());
+    let said = String::from_utf8(done.stderr).unwrap();
+    assert!(said.starts_with("warning: the database before could not be read"), "{said}");
+    let plane = ControlPlane::start_in(plane.dir, Limits::default()).await;
+    let agents = plane.api.get("/v1/agents").await.expect(200);
+    assert_eq!(agents["agents"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_backup_changes_nothing() {
+    let plane = ControlPlane::start().await;
+    plane.api.register("kept").await;
+    plane.server.shutdown().await;
+    let (dir, other) = (plane.dir, tempfile::tempdir().unwrap());
+    let before = std::fs::read(dir.path().join("kya.db")).unwrap();
+    let (rubbish, empty) = (other.path().join("rubbish"), other.path().join("empty"));
+    std::fs::write(&rubbish, "not a database, however long it may be").unwrap();
+    std::fs::write(&empty, "").unwrap();
+    for file in [&rubbish, &empty] {
+        let said = fail("restore", dir.path(), file);
+        assert!(said.contains("is no backup of a registry"), "{said}");
+    }
+    let said = fail("restore", dir.path(), &other.path().join("absent"));
+    assert!(said.contains("there is no database"), "{said}");
+    assert_eq!(std::fs::read(dir.path().join("kya.db")).unwrap(), before);
+    assert!(!dir.path().join("kya.db.restoring").exists());
+
+    let said = fail("backup", dir.path(), &rubbish);
+    assert!(said.contains("exists: name a file that does not"), "{said}");
+    let said = fail("backup", other.path(), &other.path().join("new"));
+    assert!(said.contains("there is no database"), "{said}");
+}
