@@ -15,17 +15,40 @@ use report::Report;
 /// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Then run what takes long: the chaos tests on every Envoy, a thousand kills.
+    /// Then run what takes long: the chaos tests on every Envoy, a thousand kills,
+    /// thousands of orders of events, fuzzing.
     #[arg(long)]
     long: bool,
+    /// Run what takes long, and nothing else.
+    #[arg(long, conflicts_with = "long")]
+    long_only: bool,
 }
 
 /// Runs all of it, up to the first failure.
 pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
     let mut report = Report::default();
+    report.step("setup", || setup::run(artifacts, &setup::Options::default()))?;
+    let mut advisories = Advisories::Clean;
+    if options.long_only {
+        build(artifacts, &mut report)?;
+    } else {
+        advisories = every_day(artifacts, &mut report)?;
+    }
+    if options.long || options.long_only {
+        long::run(artifacts, &mut report)?;
+    }
+
+    report.print();
+    if advisories == Advisories::NotChecked {
+        eprintln!("advisories of dependencies were not checked: no network to their database");
+    }
+    Ok(())
+}
+
+/// Every check and every test of every day.
+fn every_day(artifacts: &Artifacts, report: &mut Report) -> Result<Advisories> {
     let run = |arguments: &[&str]| command::run(&mut cargo(artifacts, arguments));
 
-    report.step("setup", || setup::run(artifacts, &setup::Options::default()))?;
     report.step("tidy", || tidy::run(artifacts))?;
     report.step("rustfmt", || run(&["fmt", "--all", "--check"]))?;
     let advisories = report.step("cargo-deny", || deny::run(artifacts))?;
@@ -35,22 +58,19 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         run(&[&filter[..], &["--", "-D", "warnings"]].concat())
     })?;
     report.step("schema", || schema::check(artifacts))?;
-    report.step("build", || {
-        build::filter(artifacts)?;
-        build::crashing_filter(artifacts)?;
-        build::binaries(artifacts, Profile::Debug)
-    })?;
+    build(artifacts, report)?;
     report.step("tests", || {
         run(&["test", "--workspace", "--doc"])?;
         run(&["test", "--workspace", "--lib", "--bins", "--tests"])
     })?;
-    if options.long {
-        long::run(artifacts, &mut report)?;
-    }
+    Ok(advisories)
+}
 
-    report.print();
-    if advisories == Advisories::NotChecked {
-        eprintln!("advisories of dependencies were not checked: no network to their database");
-    }
-    Ok(())
+/// What the tests run.
+fn build(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
+    report.step("build", || {
+        build::filter(artifacts)?;
+        build::crashing_filter(artifacts)?;
+        build::binaries(artifacts, Profile::Debug)
+    })
 }
