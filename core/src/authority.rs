@@ -5,12 +5,14 @@
 //! are in a table elsewhere, see [`TokenTable`](crate::TokenTable).
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::change::{Agent, Change};
 use crate::decision::{DenyReason, Stop};
-use crate::ids::{AgentId, PrincipalId};
+use crate::ids::{AgentId, PolicyId, PrincipalId};
+use crate::policy::{Policy, PolicyVersion};
 use crate::standing::{Denied, Standing, Status};
 use crate::table::{Fingerprint, GrantIndex, TokenEntry};
 use crate::time::{UnixMillis, UnixSeconds};
@@ -35,6 +37,7 @@ pub struct Authority {
     principals: HashMap<PrincipalId, Standing>,
     agents: HashMap<AgentId, Agent>,
     capabilities: HashMap<AgentId, BTreeMap<String, Standing>>,
+    policies: HashMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
     grants: HashMap<GrantIndex, AgentId>,
     /// Tokens that changed since the base, and revoked ones from before.
     tokens: BTreeMap<Fingerprint, Changed>,
@@ -45,6 +48,19 @@ pub struct Authority {
 struct Changed {
     entry: TokenEntry,
     at: Revision,
+}
+
+/// An agent names a policy that is not in the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyMissing;
+
+/// Which policy a decision was made by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyUsed {
+    /// Its id.
+    pub id: PolicyId,
+    /// Its version.
+    pub version: PolicyVersion,
 }
 
 /// Why a verified update was not applied. The state is as it was before.
@@ -184,6 +200,16 @@ impl Authority {
         self.grants.get(&grant).copied()
     }
 
+    /// The policy of an agent, if it has one. [`PolicyMissing`] where it names one that
+    /// is not in the state.
+    pub fn policy(&self, agent: AgentId) -> Result<Option<(PolicyUsed, &Policy)>, PolicyMissing> {
+        let Some(id) = self.agents.get(&agent).and_then(|agent| agent.policy) else {
+            return Ok(None);
+        };
+        let (version, policy) = self.policies.get(&id).ok_or(PolicyMissing)?;
+        Ok(Some((PolicyUsed { id, version: *version }, policy)))
+    }
+
     /// Who acts by this token, or why nobody may. Strictest wins: the first level
     /// that denies is the answer, from the fleet down to the token.
     ///
@@ -253,6 +279,9 @@ impl Authority {
                 let before = self.agents.get(&id).map(|known| known.standing).unwrap_or_default();
                 let standing = before.followed_by(agent.standing);
                 self.agents.insert(id, Agent { standing, ..agent });
+            }
+            Change::Policy(id, version, policy) => {
+                self.policies.insert(id, (version, policy));
             }
             Change::Capability(id, action, standing) => {
                 let known = self.capabilities.entry(id).or_default().entry(action).or_default();

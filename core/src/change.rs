@@ -1,12 +1,17 @@
 //! Changes: the records of the protocol, checked.
 
-use crate::ids::{AgentId, Id, IdKind, PrincipalId};
+use std::sync::Arc;
+
+use crate::ids::{AgentId, Id, IdKind, PolicyId, PrincipalId};
+use crate::policy::{Policy, PolicyDocument, PolicyVersion};
 use crate::standing::{InFlight, Standing, Status};
 use crate::table::{Fingerprint, GrantIndex, TokenEntry};
 use crate::time::UnixSeconds;
 use crate::token::TokenDigest;
 use crate::wire;
 
+/// Longest policy document that travels, in bytes.
+pub const MAX_POLICY_BYTES: usize = 64 * 1024;
 /// Longest name of an action, in bytes.
 pub const MAX_ACTION_BYTES: usize = 256;
 
@@ -19,6 +24,8 @@ pub enum Change {
     Principal(PrincipalId, Standing),
     /// An agent.
     Agent(AgentId, Agent),
+    /// A version of a policy.
+    Policy(PolicyId, PolicyVersion, Arc<Policy>),
     /// The standing of one action of one agent.
     Capability(AgentId, String, Standing),
     /// What a grant stands for.
@@ -36,6 +43,8 @@ pub struct Agent {
     pub principal: Option<PrincipalId>,
     /// From this second on it may do nothing, whatever was decided about it.
     pub expires: Option<UnixSeconds>,
+    /// What says what it may do; nothing but standings, if there is none.
+    pub policy: Option<PolicyId>,
 }
 
 impl Change {
@@ -50,13 +59,19 @@ impl Change {
             }
             Wire::Agent(agent) => {
                 let standing = standing(agent.standing.as_ref())?;
-                let principal = match agent.principal_id.as_slice() {
-                    [] => None,
-                    bytes => Some(id(bytes)?),
-                };
+                let principal = optional_id(&agent.principal_id)?;
+                let policy = optional_id(&agent.policy_id)?;
                 let expires = seconds(agent.expires_unix_seconds)?;
                 let expires = (expires > UnixSeconds(0)).then_some(expires);
-                Self::Agent(id(&agent.id)?, Agent { standing, principal, expires })
+                Self::Agent(id(&agent.id)?, Agent { standing, principal, expires, policy })
+            }
+            Wire::Policy(policy) => {
+                let version = PolicyVersion::new(policy.version)?;
+                if policy.document.len() > MAX_POLICY_BYTES {
+                    return None;
+                }
+                let document: PolicyDocument = serde_json::from_slice(&policy.document).ok()?;
+                Self::Policy(id(&policy.id)?, version, Arc::new(document.check().ok()?))
             }
             Wire::Capability(capability) => {
                 let action = &capability.action;
@@ -87,6 +102,14 @@ impl Change {
 
 fn id<K: IdKind>(bytes: &[u8]) -> Option<Id<K>> {
     Id::from_slice(bytes).ok()
+}
+
+/// None, if nothing is there.
+fn optional_id<K: IdKind>(bytes: &[u8]) -> Option<Option<Id<K>>> {
+    match bytes {
+        [] => Some(None),
+        bytes => id(bytes).map(Some),
+    }
 }
 
 fn seconds(at: u64) -> Option<UnixSeconds> {
@@ -173,6 +196,7 @@ mod tests {
             wire::Agent { standing: None, ..agent.clone() },
             wire::Agent { principal_id: vec![1; 17], ..agent.clone() },
             wire::Agent { expires_unix_seconds: 1 << 32, ..agent.clone() },
+            wire::Agent { policy_id: vec![1; 17], ..agent.clone() },
         ] {
             assert_eq!(read(Wire::Agent(agent)), None);
         }
@@ -181,6 +205,26 @@ mod tests {
         assert!(read(Wire::Capability(capability("a".repeat(256)))).is_some());
         assert_eq!(read(Wire::Capability(capability("a".repeat(257)))), None);
         assert_eq!(read(Wire::Capability(capability(String::new()))), None);
+        let document = br#"{"name": "p", "allow": ["read"]}"#.to_vec();
+        let policy = wire::Policy { id: id.clone(), version: 1, document };
+        assert!(read(Wire::Policy(policy.clone())).is_some());
+        for policy in [
+            wire::Policy { id: vec![1; 15], ..policy.clone() },
+            wire::Policy { version: 0, ..policy.clone() },
+            wire::Policy { document: b"{}".to_vec(), ..policy.clone() },
+            wire::Policy { document: b"not JSON".to_vec(), ..policy.clone() },
+            // A field that this version does not know may be what denies.
+            wire::Policy {
+                document: br#"{"name": "p", "allow": ["read"], "never": ["read"]}"#.to_vec(),
+                ..policy.clone()
+            },
+            wire::Policy {
+                document: [&policy.document[..], &vec![b' '; MAX_POLICY_BYTES]].concat(),
+                ..policy.clone()
+            },
+        ] {
+            assert_eq!(read(Wire::Policy(policy)), None);
+        }
         let token = wire::Token { digest: vec![1; 32], ..Default::default() };
         assert!(read(Wire::Token(token.clone())).is_some());
         for token in [

@@ -1,8 +1,10 @@
 //! The decision: the one function that says yes or no.
 
-use crate::authority::Authority;
+use crate::action::ActionName;
+use crate::authority::{Authority, PolicyMissing, PolicyUsed};
 use crate::credential::Credential;
 use crate::ids::AgentId;
+use crate::policy::PolicyDenied;
 use crate::standing::{InFlight, Standing};
 use crate::table::{Fingerprint, TokenEntry};
 use crate::time::UnixMillis;
@@ -14,7 +16,9 @@ pub struct Request<'a> {
     /// What the request presents.
     pub credential: Credential,
     /// What it would do, where that is known.
-    pub action: Option<&'a str>,
+    pub action: Option<&'a ActionName>,
+    /// For which service it is, where that is known.
+    pub service: Option<&'a str>,
 }
 
 /// When and by what knowledge is decided.
@@ -53,6 +57,8 @@ pub enum Decision {
         fingerprint: Fingerprint,
         /// What was known of it.
         token: TokenEntry,
+        /// By which policy, if the agent has one.
+        policy: Option<PolicyUsed>,
         /// The state that said so.
         position: Position,
     },
@@ -132,6 +138,13 @@ deny_reasons! {
     TokenSuperseded = "token_superseded",
     /// The token's time is over.
     TokenExpired = "token_expired",
+    /// Its holder's policy does not permit this action, or is not in the state.
+    ActionDenied = "action_denied",
+    /// Nobody knows what it would do, and its holder's policy permits only known
+    /// actions.
+    ActionUnknown = "action_unknown",
+    /// Its holder's policy is not for this service.
+    ServiceDenied = "service_denied",
     /// Nothing denies it, but the state that says so is too old.
     Stale = "stale",
 }
@@ -142,7 +155,9 @@ deny_reasons! {
 /// above it, if it is neither taken back nor expired, and if fleet, principal,
 /// agent and capability are active, and the agent is not expired. What was decided above the token is answered
 /// before what is wrong with the token, so that a kill shows as one. A state that
-/// is stale still denies for its reasons; what it does not deny is `stale`.
+/// is stale still denies for its reasons; what it does not deny is `stale`. The
+/// holder's policy comes after all of that, and may make the state stale earlier for
+/// its action.
 pub fn decide(
     authority: &Authority,
     tokens: &mut impl TokenTable,
@@ -171,17 +186,40 @@ pub fn decide(
         Ok(None) => return deny(DenyReason::TokenUnknown, None),
         Err(Unreadable) => return deny(DenyReason::Unsynced, None),
     };
-    let agent_id = match authority.check(&token, request.action, Some(moment.now)) {
+    let action = request.action.map(ActionName::as_str);
+    let agent_id = match authority.check(&token, action, Some(moment.now)) {
         Ok(agent_id) => agent_id,
         Err(stop) => return deny(stop.reason, stop.agent_id),
     };
     if moment.now.seconds() >= token.expires {
         return deny(DenyReason::TokenExpired, Some(agent_id));
     }
-    if stale {
+    let mut limit = moment.max_staleness;
+    let policy = match authority.policy(agent_id) {
+        Ok(None) => None,
+        Ok(Some((used, policy))) => {
+            if let Err(denied) = policy.permits(request.action, request.service) {
+                return deny(denied.into(), Some(agent_id));
+            }
+            limit = limit.into_iter().chain(policy.max_staleness(request.action)).min();
+            Some(used)
+        }
+        Err(PolicyMissing) => return deny(DenyReason::ActionDenied, Some(agent_id)),
+    };
+    if limit.is_some_and(|limit| moment.state_age > limit) {
         return deny(DenyReason::Stale, Some(agent_id));
     }
-    Decision::Allow { agent_id, fingerprint, token, position }
+    Decision::Allow { agent_id, fingerprint, token, policy, position }
+}
+
+impl From<PolicyDenied> for DenyReason {
+    fn from(denied: PolicyDenied) -> Self {
+        match denied {
+            PolicyDenied::Action => Self::ActionDenied,
+            PolicyDenied::Unmapped => Self::ActionUnknown,
+            PolicyDenied::Service => Self::ServiceDenied,
+        }
+    }
 }
 
 impl Stop {

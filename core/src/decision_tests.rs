@@ -16,7 +16,11 @@ fn presenting(n: u8) -> Request<'static> {
 }
 
 fn asking(credential: Credential) -> Request<'static> {
-    Request { credential, action: None }
+    Request { credential, action: None, service: None }
+}
+
+fn named(action: &str) -> ActionName {
+    action.parse().unwrap()
 }
 
 /// The state at revision 5 and the table of its base.
@@ -116,7 +120,7 @@ fn a_holder_expires_at_its_second_whatever_its_token_and_its_capabilities() {
             Change::Token(token(9, 1)),
         ])
     };
-    let asks = Request { action: Some("read"), ..presenting(9) };
+    let asks = Request { action: Some(&named("read")), ..presenting(9) };
     let at = |second: u64| Moment { now: UnixMillis(second * 1_000), ..BEFORE_EXPIRY };
     let state = of(expires(500));
     assert_eq!(state.reason(&asks, at(499)), None);
@@ -128,6 +132,70 @@ fn a_holder_expires_at_its_second_whatever_its_token_and_its_capabilities() {
     // A request that was allowed may end.
     let Decision::Allow { token, .. } = state.decide(&asks, at(499)) else { panic!() };
     assert_eq!(state.0.check(&token, Some("read"), None), Ok(agent_id(1)));
+}
+
+/// Agent 1 under the policy of this document, its grant and token 9.
+fn under(document: &str) -> State {
+    let policy = wire::Policy { id: vec![3; 16], version: 4, document: document.into() };
+    let agent = wire::Agent { policy_id: vec![3; 16], ..agent(1, wire::Status::Active) };
+    State::new([
+        Change::Policy(policy),
+        Change::Agent(agent),
+        Change::Grant(grant(1)),
+        Change::Token(token(9, 1)),
+    ])
+}
+
+#[test]
+fn a_policy_permits_its_actions_of_its_services_and_nothing_else() {
+    let state = under(
+        r#"{"name": "p", "allow": ["read_*", "pay"], "deny": ["read_secret"], "services": ["shop"]}"#,
+    );
+    for (action, service, expected) in [
+        (Some("read_charge"), Some("shop"), None),
+        (Some("pay"), Some("shop"), None),
+        (Some("read_secret"), Some("shop"), Some(DenyReason::ActionDenied)),
+        (Some("refund"), Some("shop"), Some(DenyReason::ActionDenied)),
+        (None, Some("shop"), Some(DenyReason::ActionUnknown)),
+        (Some("pay"), Some("bank"), Some(DenyReason::ServiceDenied)),
+        (Some("pay"), None, Some(DenyReason::ServiceDenied)),
+    ] {
+        let action = action.map(named);
+        let request = Request { action: action.as_ref(), service, ..presenting(9) };
+        assert_eq!(state.reason(&request, BEFORE_EXPIRY), expected, "{action:?} {service:?}");
+        // What is wrong with the token comes first.
+        assert_eq!(state.reason(&request, AT_EXPIRY), Some(DenyReason::TokenExpired));
+    }
+    let pay = named("pay");
+    let request = Request { action: Some(&pay), service: Some("shop"), ..presenting(9) };
+    let Decision::Allow { policy: Some(used), .. } = state.decide(&request, BEFORE_EXPIRY) else {
+        panic!()
+    };
+    assert_eq!((used.id.to_bytes(), used.version.get()), ([3; 16], 4));
+}
+
+#[test]
+fn a_policy_may_want_a_fresher_state_for_an_action_and_never_an_older_one() {
+    let state =
+        under(r#"{"name": "p", "allow": ["*"], "max_staleness": {"pay": "5s", "read": "10min"}}"#);
+    let reason = |action: &str, age, max_staleness| {
+        let moment = Moment { state_age: age, max_staleness, ..BEFORE_EXPIRY };
+        state.reason(&Request { action: Some(&named(action)), ..presenting(9) }, moment)
+    };
+    assert_eq!(reason("pay", 5_000, Some(60_000)), None);
+    assert_eq!(reason("pay", 5_001, Some(60_000)), Some(DenyReason::Stale));
+    assert_eq!(reason("pay", 5_001, None), Some(DenyReason::Stale), "whatever the proxy says");
+    assert_eq!(reason("read", 60_000, Some(60_000)), None);
+    assert_eq!(reason("read", 60_001, Some(60_000)), Some(DenyReason::Stale));
+    assert_eq!(reason("other", 60_000, Some(60_000)), None);
+}
+
+#[test]
+fn an_agent_whose_policy_is_not_in_the_state_is_denied() {
+    let agent = wire::Agent { policy_id: vec![3; 16], ..agent(1, wire::Status::Active) };
+    let state =
+        State::new([Change::Agent(agent), Change::Grant(grant(1)), Change::Token(token(9, 1))]);
+    assert_eq!(state.reason(&presenting(9), BEFORE_EXPIRY), Some(DenyReason::ActionDenied));
 }
 
 #[test]
@@ -188,7 +256,8 @@ fn every_level_above_a_token_can_deny_it() {
             Change::Token(token(9, 1)),
             record,
         ]);
-        let request = Request { action, ..presenting(9) };
+        let action = action.map(named);
+        let request = Request { action: action.as_ref(), ..presenting(9) };
         assert_eq!(state.reason(&request, BEFORE_EXPIRY), expected, "{said}");
     }
 }
@@ -229,7 +298,7 @@ fn a_not_before_at_any_level_ends_every_token_that_was_issued_until_then() {
                 Change::Grant(grant(1)),
                 Change::Token(token(9, 1)),
             ]);
-            let request = Request { action: Some("pay"), ..presenting(9) };
+            let request = Request { action: Some(&named("pay")), ..presenting(9) };
             assert_eq!(state.reason(&request, BEFORE_EXPIRY), expected, "level {level}");
         }
     }
@@ -320,7 +389,7 @@ proptest! {
             Change::Token(wire::Token { revoked, ..token(9, 1) }),
         ]);
         let moment = Moment { now: UnixMillis(now * 1000), state_age: age, max_staleness: Some(60_000) };
-        let allowed = state.reason(&Request { action: Some("pay"), ..presenting(9) }, moment).is_none();
+        let allowed = state.reason(&Request { action: Some(&named("pay")), ..presenting(9) }, moment).is_none();
         let expected = levels.iter().all(|(status, bound)| *status == wire::Status::Active && *bound < 100)
             && !revoked && now < 1_000 && age <= 60_000;
         prop_assert_eq!(allowed, expected);

@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::change::Change;
 use crate::decision::{TokenTable, Unreadable};
-use crate::ids::{AgentId, PrincipalId};
+use crate::ids::{AgentId, PolicyId, PrincipalId};
 use crate::manifest::{ImageId, MAX_RECORD_BITS, Manifest, chunk_hash};
 use crate::table::{self, Fingerprint, GrantIndex, MAX_TOKEN_BITS, TokenEntry};
 use crate::time::UnixSeconds;
@@ -21,8 +21,10 @@ use crate::wire;
 /// Tokens are spread over twice as many chunks when there are more than this in
 /// a chunk on average: 3.5 KB, which is what a look-up copies.
 const TOKENS_A_CHUNK: usize = 128;
-/// Records likewise.
+/// Records likewise. A large one counts once more for each 512 bytes, so that
+/// no chunk of them comes near to what a proxy takes.
 const RECORDS_A_CHUNK: usize = 256;
+const LARGE_BYTES: usize = 512;
 
 /// All authority, in chunks.
 #[derive(Debug, Default)]
@@ -32,7 +34,8 @@ pub struct Image {
     tokens: Vec<TokenChunk>,
     records: Vec<RecordChunk>,
     token_count: usize,
-    record_count: usize,
+    /// How many records there are, large ones counted several times.
+    record_weight: usize,
 }
 
 /// An image as it was when it was published.
@@ -67,6 +70,7 @@ struct RecordChunk {
 enum RecordKey {
     Fleet,
     Principal(PrincipalId),
+    Policy(PolicyId),
     Agent(AgentId),
     Capability(AgentId, String),
     Grant(AgentId, GrantIndex),
@@ -88,6 +92,7 @@ impl Image {
             }
             Change::Fleet(_) => RecordKey::Fleet,
             Change::Principal(id, _) => RecordKey::Principal(id),
+            Change::Policy(id, ..) => RecordKey::Policy(id),
             Change::Agent(id, _) => RecordKey::Agent(id),
             Change::Capability(id, action, _) => RecordKey::Capability(id, action),
             Change::Grant(index, id) => RecordKey::Grant(id, index),
@@ -165,11 +170,12 @@ impl Image {
         let index = key.chunk(self.record_bits);
         let Some(chunk) = self.records.get_mut(index) else { return };
         chunk.published = None;
-        if chunk.records.insert(key, record).is_none() {
-            self.record_count = self.record_count.saturating_add(1);
+        self.record_weight = self.record_weight.saturating_add(weight(&record));
+        if let Some(before) = chunk.records.insert(key, record) {
+            self.record_weight = self.record_weight.saturating_sub(weight(&before));
         }
         let room = self.records.len().saturating_mul(RECORDS_A_CHUNK);
-        if self.record_count > room && self.record_bits < MAX_RECORD_BITS {
+        if self.record_weight > room && self.record_bits < MAX_RECORD_BITS {
             let bits = self.record_bits.saturating_add(1);
             let count = 1usize.checked_shl(bits).unwrap_or(usize::MAX);
             let fresh = std::iter::repeat_with(RecordChunk::default).take(count).collect();
@@ -193,6 +199,11 @@ impl TokenTable for &Image {
     }
 }
 
+/// How many ordinary records a record counts for.
+fn weight(record: &wire::Change) -> usize {
+    record.encoded_len().checked_div(LARGE_BYTES).unwrap_or(0).saturating_add(1)
+}
+
 impl RecordChunk {
     fn publish(&mut self) -> (Arc<Vec<u8>>, [u8; 32]) {
         let make = || {
@@ -212,6 +223,7 @@ impl RecordKey {
         let id = match self {
             Self::Fleet => return 0,
             Self::Principal(id) => id.to_bytes(),
+            Self::Policy(id) => id.to_bytes(),
             Self::Agent(id) | Self::Capability(id, _) | Self::Grant(id, _) => id.to_bytes(),
         };
         let [.., high, low] = id;

@@ -154,3 +154,24 @@ proptest! {
         let _ = token(1, 1);
     }
 }
+
+#[test]
+fn large_records_spread_before_a_chunk_is_too_large_to_be_taken() {
+    let mut image = Image::new();
+    let actions: Vec<_> = (0..250).map(|n| format!("\"{}{n}\"", "a".repeat(240))).collect();
+    let document = format!(r#"{{"name": "p", "allow": [{}]}}"#, actions.join(","));
+    assert!(document.len() > 60_000 && document.len() <= crate::change::MAX_POLICY_BYTES);
+    for n in 0..400u16 {
+        let mut id = vec![7; 14];
+        id.extend(n.wrapping_mul(40_503).to_be_bytes());
+        let policy = wire::Policy { id, version: 1, document: document.clone().into_bytes() };
+        let record = wire::Change { change: Some(wire::change::Change::Policy(policy)) };
+        image.apply(&record).unwrap();
+        // Another version takes the place of the one before, and weighs no more.
+        image.apply(&record).unwrap();
+    }
+    let published = image.publish();
+    let chunks = published.manifest().records().filter_map(|index| published.chunk(index));
+    let largest = chunks.map(|chunk| chunk.len()).max().unwrap();
+    assert!(largest < crate::manifest::MAX_CHUNK_BYTES / 2, "{largest}");
+}

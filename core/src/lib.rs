@@ -62,8 +62,8 @@ mod update;
 pub mod wire;
 
 pub use action::{ActionMap, ActionName};
-pub use authority::{ApplyError, Authority};
-pub use change::{Agent, Change, MAX_ACTION_BYTES};
+pub use authority::{ApplyError, Authority, PolicyMissing, PolicyUsed};
+pub use change::{Agent, Change, MAX_ACTION_BYTES, MAX_POLICY_BYTES};
 pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
 pub use freshness::{Anchor, Freshness, Monotonic};

@@ -195,7 +195,7 @@ impl ControlPlane {
         let records = chunks.flat_map(|index| records(published.chunk(index).unwrap()).unwrap());
         let authority = Authority::default().reloaded(self.position, records).unwrap();
         let credential = Credential::Opaque(token.digest());
-        let request = Request { credential, action: None };
+        let request = Request { credential, action: None, service: None };
         let now = UnixMillis(seconds * 1_000);
         let moment = Moment { now, state_age: 0, max_staleness: None };
         decide(&authority, &mut &self.image, &request, &moment)

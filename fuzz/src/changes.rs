@@ -94,6 +94,7 @@ impl Step {
                 standing: said.wire(),
                 principal_id: principal.map_or(vec![], |n| principal_id(n).to_bytes().into()),
                 expires_unix_seconds: 0,
+                policy_id: vec![],
             }),
             Self::Capability(n, what, said) => Wire::Capability(wire::Capability {
                 agent_id: agent_id(n).to_bytes().into(),

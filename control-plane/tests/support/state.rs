@@ -89,7 +89,8 @@ impl State {
     /// What a request with this token is answered.
     pub fn decide(&self, token: &str) -> Decision {
         let digest = OpaqueToken::parse(token.as_bytes()).unwrap().digest();
-        let request = Request { credential: Credential::Opaque(digest), action: None };
+        let request =
+            Request { credential: Credential::Opaque(digest), action: None, service: None };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let now = UnixMillis(now.try_into().unwrap());
         let moment = Moment { now, state_age: 0, max_staleness: None };

@@ -59,8 +59,8 @@ impl Actions {
     }
 
     /// The name of an action.
-    pub fn name(&self, index: ActionIndex) -> Option<&str> {
-        self.names.get(usize::from(index.0)).map(ActionName::as_str)
+    pub fn name(&self, index: ActionIndex) -> Option<&ActionName> {
+        self.names.get(usize::from(index.0))
     }
 
     /// Whether there is no rule, so that nothing is mapped.
@@ -98,7 +98,7 @@ mod tests {
         .unwrap();
         let name = |method: &str, target: &str| {
             let index = actions.find(method.as_bytes(), target.as_bytes())?;
-            actions.name(index)
+            actions.name(index).map(ActionName::as_str)
         };
         assert_eq!(name("POST", "/v1/refunds"), Some("issue_refund"));
         assert_eq!(name("POST", "/v2/refunds/7?a=b"), Some("issue_refund"));

@@ -67,6 +67,7 @@ pub(super) fn check(
             None => vec![Source::authorization()],
         },
         exempt_paths: exempt_paths(document.exempt_paths)?,
+        service: document.service.map(service).transpose()?,
         actions: Actions::new(document.actions.unwrap_or_default())?,
         fail_modes: document.fail_modes.map_or_else(Default::default, |Object(modes)| modes),
         max_staleness,
@@ -165,6 +166,17 @@ fn node_id(text: String) -> Checked<String> {
         return Ok(text);
     }
     Err(ConfigError::at("node_id", "must have 1 to 256 bytes without control characters"))
+}
+
+fn service(text: String) -> Checked<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte);
+    if (1..=MAX_TEXT).contains(&text.len()) && text.bytes().all(plain) {
+        return Ok(text);
+    }
+    Err(ConfigError::at(
+        "service",
+        "must be a name such as `payments`, of 1 to 256 letters, digits and -._~:/",
+    ))
 }
 
 fn realm(text: String) -> Checked<String> {

@@ -109,6 +109,7 @@ fn everything_can_be_said() {
             {"websocket_protocol": "kya.bearer."},
         ],
         "exempt_paths": ["/healthz", "/readyz"],
+        "service": "payments",
         "actions": [{"route": "POST /v1/refunds", "action": "issue_refund"}],
         "fail_modes": {
             "unsynced": "allow", "stale": "allow", "unknown_token": "introspect",
@@ -300,6 +301,8 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (json!({"exempt_paths": ["/a", "/a"]}), "exempt_paths[1]", "name each once"),
         (json!({"exempt_paths": [format!("/{}", "x".repeat(1024))]}), "exempt_paths[0]", "1024"),
         (json!({"exempt_paths": many}), "exempt_paths", "at most 64"),
+        (json!({"service": ""}), "service", "such as `payments`"),
+        (json!({"service": "a b"}), "service", "such as `payments`"),
         (json!({"actions": {}}), "actions", "expected a sequence"),
         (json!({"actions": [{}]}), "actions[0].route", "is missing"),
         (json!({"actions": [{"route": "POST /a"}]}), "actions[0].action", "is missing"),
@@ -538,7 +541,7 @@ fn the_canonical_form_is_stable() {
     let text = String::from_utf8(config(json!({})).canonical()).unwrap();
     assert_eq!(
         text,
-        r#"{"actions":[],"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
+        r#"{"actions":[],"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","service":null,"token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
     );
     let hash: [u8; 32] = Sha256::digest(format!("kya-config-v1\0{text}")).into();
     assert_eq!(config(json!({})).fingerprint(), hash);
@@ -592,6 +595,8 @@ fn whatever_enforces_something_else_has_another_fingerprint() {
         json!({"exempt_paths": ["/a"]}),
         json!({"exempt_paths": ["/a", "/b"]}),
         json!({"exempt_paths": ["/a,/b"]}),
+        json!({"service": "payments"}),
+        json!({"service": "billing"}),
         json!({"actions": [{"route": "POST /a", "action": "a"}]}),
         json!({"actions": [{"route": "POST /a", "action": "b"}]}),
         json!({"actions": [{"route": "PUT /a", "action": "a"}]}),
@@ -631,7 +636,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "control_plane_cluster",
     "pull_cluster",
     "transport",
@@ -643,6 +648,7 @@ const FIELDS: [&str; 16] = [
     "realm",
     "token_sources",
     "exempt_paths",
+    "service",
     "actions",
     "fail_modes",
     "max_staleness",

@@ -81,6 +81,11 @@ pub(super) struct Document {
     /// a health check. Compared exactly, and only with a path that has one reading.
     pub(super) exempt_paths: Vec<String>,
 
+    /// What policies call the service behind this proxy. A policy that is for some
+    /// services only permits nothing where no service is named.
+    #[serde(deserialize_with = "present")]
+    pub(super) service: Option<String>,
+
     /// Which action a request stands for. One that no rule is about stands for none,
     /// and is denied to an agent of which any action was stopped. See
     /// `docs/actions.md`.

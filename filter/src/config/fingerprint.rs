@@ -29,6 +29,7 @@ struct Canonical<'a> {
     pull_cluster: &'a str,
     pull_interval: u64,
     realm: &'a str,
+    service: Option<&'a str>,
     token_sources: Vec<String>,
     update_keys: Vec<String>,
 }
@@ -61,6 +62,7 @@ impl Config {
             pull_cluster: &self.pull_cluster,
             pull_interval: self.pull_interval.as_secs(),
             realm: &self.realm,
+            service: self.service.as_deref(),
             token_sources,
             update_keys,
         };

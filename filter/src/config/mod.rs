@@ -52,6 +52,8 @@ pub struct Config {
     pub token_sources: Vec<Source>,
     /// Paths that are forwarded undecided; see [`Config::exempts`]. At most 64.
     pub exempt_paths: BTreeSet<String>,
+    /// What policies call the service behind this proxy. At most 256 bytes.
+    pub service: Option<String>,
     /// Which action a request stands for.
     pub actions: Actions,
     /// What becomes of a request about which nothing can be known.

@@ -82,6 +82,12 @@ pub(super) fn document(schema: &mut Schema) {
                 },
                 "examples": [["/healthz"]],
             },
+            "service": {
+                "minLength": 1,
+                "maxLength": 256,
+                "pattern": "^[A-Za-z0-9._~:/-]+$",
+                "examples": ["payments"],
+            },
             "actions": {
                 "maxItems": 1024,
                 "default": [],

@@ -145,6 +145,21 @@ impl Denial {
                 "Agent expired",
                 "The agent was registered for a time that is over. None of its tokens will work again.",
             ),
+            DenyReason::ActionDenied => (
+                About::Holder,
+                "Action not permitted",
+                "The agent's policy does not permit this action.",
+            ),
+            DenyReason::ActionUnknown => (
+                About::Holder,
+                "Action not known",
+                "Nobody has said which action this request stands for, and the agent's policy permits only known ones.",
+            ),
+            DenyReason::ServiceDenied => (
+                About::Holder,
+                "Service not permitted",
+                "The agent's policy is not for this service.",
+            ),
             DenyReason::CapabilityRevoked => {
                 (About::Holder, "Action revoked", "The agent may not do this any more.")
             }

@@ -84,6 +84,7 @@ fn decided<H: Host>(
     let request = Request {
         credential: headers.credential(&config.token_sources),
         action: action.and_then(|index| config.actions.name(index)),
+        service: config.service.as_deref(),
     };
     let decided = worker.decide(plugin, &request)?;
     match decided.decision {

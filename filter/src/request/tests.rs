@@ -17,6 +17,9 @@ fn the_token_is_401_its_holder_is_403_and_the_gate_is_503() {
             | "agent_suspended"
             | "agent_revoked"
             | "agent_expired"
+            | "action_denied"
+            | "action_unknown"
+            | "service_denied"
             | "capability_revoked" => 403,
             _ => 401,
         };

@@ -94,7 +94,8 @@ fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
                     revoked.insert(*fingerprint);
                 }
             }
-            Change::Grant(..) => {}
+            // What a policy permits is decided when a request begins.
+            Change::Grant(..) | Change::Policy(..) => {}
         }
     }
     // One pass over what is in flight, however many tokens there are.

@@ -15,8 +15,9 @@ pub mod slot;
 use std::time::Duration;
 
 use kya_core::{
-    Authority, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position, Request, Stop,
-    TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate, Verifier, decide,
+    ActionName, Authority, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
+    Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate, Verifier,
+    decide,
 };
 
 use crate::cache::records::Head;
@@ -194,6 +195,7 @@ impl Worker {
         }
         let Subject { fingerprint, token, action } = *subject;
         let action = action.and_then(|index| plugin.config.actions.name(index));
+        let action = action.map(ActionName::as_str);
         // The base may say what no delta did that came by here.
         let found = match self.authority.token(fingerprint) {
             Some(changed) => Ok(Some(changed)),

@@ -1,7 +1,8 @@
 //! What is asked decides what is answered, on every worker alike.
 
-use kya_core::wire::{Agent, change::Change};
+use kya_core::wire::{self, Agent, Capability, Policy, change::Change};
 use kya_core::{OpaqueToken, Standing};
+use kya_host_tests::Outcome;
 use kya_host_tests::kya::{
     ControlPlane, Denial, Sidecar, agent_id, assert_allowed, assert_denied, bearer,
 };
@@ -255,4 +256,76 @@ fn a_problem_has_the_fields_of_the_contract_and_no_token() {
     let secret = &token.reveal()[3..20];
     assert!(!String::from_utf8_lossy(&response.body).contains(secret));
     assert!(sidecar.proxy.log().iter().all(|line| !line.text.contains(secret)));
+}
+
+/// A sidecar before the service `payments` that knows two actions.
+fn with_actions(control: &mut ControlPlane) -> Sidecar {
+    let mut configuration = control.configuration();
+    configuration["service"] = "payments".into();
+    configuration["actions"] = serde_json::json!([
+        {"route": "POST /v1/charges", "action": "create_charge"},
+        {"route": "POST /v1/refunds", "action": "issue_refund"},
+    ]);
+    let builder = Sidecar::builder(WORKERS);
+    let mut sidecar = Sidecar::configured(builder, configuration.to_string()).unwrap();
+    sidecar.sync(control);
+    sidecar
+}
+
+fn post(sidecar: &mut Sidecar, worker: usize, path: &str, token: &OpaqueToken) -> Outcome {
+    let bearer = bearer(token);
+    let (method, path) = ((":method", &b"POST"[..]), (":path", path.as_bytes()));
+    sidecar.proxy.request(worker, &[method, path, ("authorization", &bearer)])
+}
+
+#[test]
+fn one_action_of_an_agent_is_stopped_on_every_worker_and_the_other_goes_on() {
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = with_actions(&mut control);
+    control.commit([Change::Capability(Capability {
+        agent_id: agent_id(1).to_bytes().into(),
+        action: "issue_refund".to_owned(),
+        standing: Some(wire::Standing {
+            status: wire::Status::Revoked.into(),
+            ..Default::default()
+        }),
+    })]);
+    sidecar.push(&mut control);
+    for worker in 0..WORKERS {
+        let refund = post(&mut sidecar, worker, "/v1/refunds", &token);
+        assert_denied(&refund, 403, "capability_revoked");
+        assert_allowed(&post(&mut sidecar, worker, "/v1/charges", &token), 1);
+        let other = post(&mut sidecar, worker, "/v1/charges/../refunds", &token);
+        assert_denied(&other, 403, "capability_revoked");
+    }
+}
+
+#[test]
+fn a_policy_is_what_an_agent_may_do_from_the_moment_it_is_pushed() {
+    let (mut control, token) = ControlPlane::with_an_agent();
+    let mut sidecar = with_actions(&mut control);
+    let policy = |version, document: &str| {
+        Change::Policy(Policy { id: vec![5; 16], version, document: document.into() })
+    };
+    let agent = Change::Agent(Agent {
+        id: agent_id(1).to_bytes().into(),
+        standing: Some(Standing::ACTIVE.into()),
+        policy_id: vec![5; 16],
+        ..Default::default()
+    });
+    control.commit([policy(1, r#"{"name": "p", "allow": ["create_*"]}"#), agent]);
+    sidecar.push(&mut control);
+    for worker in 0..WORKERS {
+        assert_allowed(&post(&mut sidecar, worker, "/v1/charges", &token), 1);
+        let refund = post(&mut sidecar, worker, "/v1/refunds", &token);
+        assert_denied(&refund, 403, "action_denied");
+        let unmapped = post(&mut sidecar, worker, "/v1/other", &token);
+        assert_denied(&unmapped, 403, "action_unknown");
+    }
+    control.commit([policy(2, r#"{"name": "p", "allow": ["*"], "services": ["billing"]}"#)]);
+    sidecar.push(&mut control);
+    for worker in 0..WORKERS {
+        let charge = post(&mut sidecar, worker, "/v1/charges", &token);
+        assert_denied(&charge, 403, "service_denied");
+    }
 }
