@@ -7,7 +7,7 @@
 use arbitrary::Arbitrary;
 use kya_core::wire::{self, update::Body};
 use kya_core::{
-    Authority, Credential, Decision, DenyReason, Fingerprint, Image, Moment, Position,
+    ActionName, Authority, Credential, Decision, DenyReason, Fingerprint, Image, Moment, Position,
     PublishedImage, Request, Revision, Signer, TokenEntry, TokenTable, UnixMillis, UnixSeconds,
     Unreadable, VerifiedUpdate, Verifier, decide, records, sign_update, table,
 };
@@ -186,8 +186,9 @@ fuzz_target!(|input: Input| {
     let tokens = (0..TOKENS).chain(input.tokens);
     let actions = || std::iter::once(None).chain((0..FEW).map(Some));
     for (token, what) in tokens.flat_map(|token| actions().map(move |what| (token, what))) {
-        let request =
-            Request { credential: Credential::Opaque(digest(token)), action: what.map(action) };
+        let name: Option<ActionName> = what.map(|n| action(n).parse().expect("a name"));
+        let credential = Credential::Opaque(digest(token));
+        let request = Request { credential, action: name.as_ref(), service: None };
         let moment =
             Moment { now: UnixMillis(second * 1000), state_age: 0, max_staleness: Some(0) };
         let expect = |who: &str, model: &Model, memory, decision: Decision| {
