@@ -132,10 +132,10 @@ deny_reasons! {
     AgentExpired = "agent_expired",
     /// Its holder may not do this any more.
     CapabilityRevoked = "capability_revoked",
-    /// The token was taken back.
-    TokenRevoked = "token_revoked",
-    /// It was issued before something above it was ended.
+    /// The token was issued before something above it was ended.
     TokenSuperseded = "token_superseded",
+    /// It was taken back.
+    TokenRevoked = "token_revoked",
     /// The token's time is over.
     TokenExpired = "token_expired",
     /// Its holder's policy does not permit this action, or is not in the state.
@@ -152,12 +152,12 @@ deny_reasons! {
 /// Decides one request by the state `authority` and the `tokens` of its base.
 ///
 /// Strictest wins: a token counts only if it was issued, after every not-before
-/// above it, if it is neither taken back nor expired, and if fleet, principal,
-/// agent and capability are active, and the agent is not expired. What was decided above the token is answered
-/// before what is wrong with the token, so that a kill shows as one. A state that
-/// is stale still denies for its reasons; what it does not deny is `stale`. The
-/// holder's policy comes after all of that, and may make the state stale earlier for
-/// its action.
+/// above it, if it is neither taken back nor expired, if fleet, principal, agent and
+/// capability are active, and if the agent is not expired. What was decided above the
+/// token is answered before what is wrong with the token, so that a kill shows as one.
+/// The holder's policy comes after that. A state that is stale still denies for all of
+/// these reasons; what it does not deny is `stale`, from an age on that the policy may
+/// make shorter for an action.
 pub fn decide(
     authority: &Authority,
     tokens: &mut impl TokenTable,

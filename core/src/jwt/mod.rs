@@ -1,5 +1,6 @@
 //! Capability tokens: access tokens that say themselves what they are good for,
-//! as signed JWTs (RFC 7519) in the profile of RFC 9068.
+//! as signed JWTs (RFC 7519) in the profile of RFC 9068. Neither the filter nor the
+//! control plane uses this module yet.
 //!
 //! A token goes through three steps, and each has a type of its own:
 //!

@@ -169,13 +169,15 @@ fn node_id(text: String) -> Checked<String> {
 }
 
 fn service(text: String) -> Checked<String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte);
+    // What patterns of policies can name.
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.:/-".contains(&byte);
     if (1..=MAX_TEXT).contains(&text.len()) && text.bytes().all(plain) {
         return Ok(text);
     }
     Err(ConfigError::at(
         "service",
-        "must be a name such as `payments`, of 1 to 256 letters, digits and -._~:/",
+        "must be a name such as `payments`, of 1 to 256 lower-case letters, digits and `_.:/-`",
     ))
 }
 

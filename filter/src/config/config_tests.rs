@@ -302,7 +302,7 @@ fn every_error_names_the_field_by_its_path_and_says_what_would_be_right() {
         (json!({"exempt_paths": [format!("/{}", "x".repeat(1024))]}), "exempt_paths[0]", "1024"),
         (json!({"exempt_paths": many}), "exempt_paths", "at most 64"),
         (json!({"service": ""}), "service", "such as `payments`"),
-        (json!({"service": "a b"}), "service", "such as `payments`"),
+        (json!({"service": "Payments"}), "service", "lower-case"),
         (json!({"actions": {}}), "actions", "expected a sequence"),
         (json!({"actions": [{}]}), "actions[0].route", "is missing"),
         (json!({"actions": [{"route": "POST /a"}]}), "actions[0].action", "is missing"),

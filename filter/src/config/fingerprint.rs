@@ -13,9 +13,9 @@ const DOMAIN: &[u8] = b"kya-config-v1\0";
 /// Everything that is enforced, in one form: canonical JSON (RFC 8785, so the
 /// fields are in the order of the alphabet), every default written out, durations
 /// in seconds, lists sorted, since the order of none means anything, and names that
-/// are compared in any case in lower case. What says who the proxy is (`node_credential`, `node_credential_env`,
-/// `node_id`) is not in it, so a fleet that is configured alike has one
-/// fingerprint.
+/// are compared in any case in lower case. What says who the proxy is
+/// (`node_credential`, `node_credential_env`, `node_id`) is not in it, so a fleet that
+/// is configured alike has one fingerprint.
 #[derive(Serialize)]
 struct Canonical<'a> {
     actions: &'a [String],

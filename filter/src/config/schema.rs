@@ -85,7 +85,7 @@ pub(super) fn document(schema: &mut Schema) {
             "service": {
                 "minLength": 1,
                 "maxLength": 256,
-                "pattern": "^[A-Za-z0-9._~:/-]+$",
+                "pattern": "^[a-z0-9_.:/-]+$",
                 "examples": ["payments"],
             },
             "actions": {
