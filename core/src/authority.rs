@@ -5,10 +5,12 @@
 //! are in a table elsewhere, see [`TokenTable`](crate::TokenTable).
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::action::ActionName;
 use crate::change::{Agent, Change};
 use crate::decision::{DenyReason, Stop};
 use crate::ids::{AgentId, PolicyId, PrincipalId};
@@ -36,7 +38,7 @@ pub struct Authority {
     fleet: Standing,
     principals: HashMap<PrincipalId, Standing>,
     agents: HashMap<AgentId, Agent>,
-    capabilities: HashMap<AgentId, BTreeMap<String, Standing>>,
+    capabilities: HashMap<AgentId, BTreeMap<ActionName, Standing>>,
     policies: HashMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
     grants: HashMap<GrantIndex, AgentId>,
     /// Tokens that changed since the base, and revoked ones from before.
@@ -214,58 +216,86 @@ impl Authority {
     /// that denies is the answer, from the fleet down to the token.
     ///
     /// Without an `action`, a capability that denies anything denies: it cannot
-    /// be shown that this is not what it denies. Without a `now`, nobody expires:
-    /// a request that was allowed may end.
+    /// be shown that this is not what it denies.
     pub fn check(
         &self,
         token: &TokenEntry,
         action: Option<&str>,
-        now: Option<UnixMillis>,
+        now: UnixMillis,
     ) -> Result<AgentId, Stop> {
-        // A token whose holder is not in the state has no holder.
-        let none = Stop::new(DenyReason::AgentRevoked, None, &Standing::new(Status::Revoked));
-        let agent_id = self.holder(token.grant).ok_or(none)?;
-        let agent = self.agents.get(&agent_id).ok_or(none)?;
-        let stop = |reasons: [DenyReason; 3], standing: &Standing| {
-            let [suspended, revoked, superseded] = reasons;
-            standing.admits(token.issued).map_err(|denied| {
-                let reason = match denied {
-                    Denied::Status(Status::Revoked) => revoked,
-                    Denied::Status(_) => suspended,
-                    Denied::Superseded => superseded,
-                };
-                Stop::new(reason, Some(agent_id), standing)
-            })
-        };
-        use DenyReason as Why;
-        let superseded = Why::TokenSuperseded;
-        stop([Why::FleetHalted, Why::FleetHalted, superseded], &self.fleet)?;
-        if let Some(principal) = &agent.principal {
-            let unknown = Standing::new(Status::Revoked);
-            let standing = self.principals.get(principal).unwrap_or(&unknown);
-            stop([Why::PrincipalSuspended, Why::PrincipalRevoked, superseded], standing)?;
+        match self.levels(token, action, Some(now), ControlFlow::Break) {
+            ControlFlow::Continue(agent_id) => Ok(agent_id),
+            ControlFlow::Break(stop) => Err(stop),
         }
-        stop([Why::AgentSuspended, Why::AgentRevoked, superseded], &agent.standing)?;
+    }
+
+    /// What ends a request by this token that was allowed before, if anything does:
+    /// the reason is that of the first level that denies, and it is aborted if any
+    /// level that denies says so. That somebody expires ends nothing.
+    pub fn stop(&self, token: &TokenEntry, action: Option<&str>) -> Option<Stop> {
+        let mut strictest: Option<Stop> = None;
+        let all = self.levels(token, action, None, |stop| {
+            let in_flight = strictest.map_or(stop.in_flight, |it| it.in_flight.max(stop.in_flight));
+            strictest = Some(Stop { in_flight, ..strictest.unwrap_or(stop) });
+            ControlFlow::Continue(())
+        });
+        match all {
+            ControlFlow::Continue(_) => strictest,
+            ControlFlow::Break(stop) => Some(stop),
+        }
+    }
+
+    /// Goes through the levels, from the fleet down to the token, and has `denied`
+    /// say whether to go on after each that denies. A token without a holder goes
+    /// nowhere.
+    fn levels(
+        &self,
+        token: &TokenEntry,
+        action: Option<&str>,
+        now: Option<UnixMillis>,
+        mut denied: impl FnMut(Stop) -> ControlFlow<Stop>,
+    ) -> ControlFlow<Stop, AgentId> {
+        use DenyReason as Why;
+        let revoked = Standing::new(Status::Revoked);
+        let held = self.holder(token.grant).and_then(|id| Some((id, self.agents.get(&id)?)));
+        let Some((agent_id, agent)) = held else {
+            return ControlFlow::Break(Stop::new(Why::AgentRevoked, None, &revoked));
+        };
+        let mut level = |[suspended, revoked]: [Why; 2], standing: &Standing| {
+            let reason = match standing.admits(token.issued) {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(Denied::Status(Status::Revoked)) => revoked,
+                Err(Denied::Status(_)) => suspended,
+                Err(Denied::Superseded) => Why::TokenSuperseded,
+            };
+            denied(Stop::new(reason, Some(agent_id), standing))
+        };
+        level([Why::FleetHalted; 2], &self.fleet)?;
+        if let Some(principal) = &agent.principal {
+            let standing = self.principals.get(principal).unwrap_or(&revoked);
+            level([Why::PrincipalSuspended, Why::PrincipalRevoked], standing)?;
+        }
+        level([Why::AgentSuspended, Why::AgentRevoked], &agent.standing)?;
         if let (Some(now), Some(expires)) = (now, agent.expires)
             && now.seconds() >= expires
         {
-            return Err(Stop::new(Why::AgentExpired, Some(agent_id), &agent.standing));
+            level([Why::AgentExpired; 2], &revoked)?;
         }
         if let Some(capabilities) = self.capabilities.get(&agent_id) {
-            let reasons = [Why::CapabilityRevoked, Why::CapabilityRevoked, superseded];
+            let stopped = [Why::CapabilityRevoked; 2];
             match action {
-                Some(action) => capabilities.get(action).map_or(Ok(()), |it| stop(reasons, it))?,
-                None => capabilities.values().try_for_each(|standing| stop(reasons, standing))?,
+                Some(action) => {
+                    capabilities
+                        .get(action)
+                        .map_or(ControlFlow::Continue(()), |it| level(stopped, it))?;
+                }
+                None => capabilities.values().try_for_each(|standing| level(stopped, standing))?,
             }
         }
         if token.revoked {
-            return Err(Stop::new(
-                Why::TokenRevoked,
-                Some(agent_id),
-                &Standing::new(Status::Revoked),
-            ));
+            level([Why::TokenRevoked; 2], &revoked)?;
         }
-        Ok(agent_id)
+        ControlFlow::Continue(agent_id)
     }
 
     fn take(&mut self, change: Change, at: Revision) {

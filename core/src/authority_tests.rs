@@ -2,7 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::shorthand::{agent, agent_id, checked, delta, grant, opaque, token, verified};
+use crate::standing::InFlight;
 use crate::wire::{self, Status as OnWire, change::Change as Wire};
+
+const NOW: UnixMillis = UnixMillis(600_000);
 
 fn at(epoch: u64, revision: u64) -> Position {
     Position { epoch, revision: Revision(revision) }
@@ -134,11 +137,11 @@ fn a_revoked_capability_stays_revoked_whatever_a_base_says() {
             revoked: false,
         };
         let reason =
-            |action| authority.check(&token, Some(action), None).map_err(|stop| stop.reason);
+            |action| authority.check(&token, Some(action), NOW).map_err(|stop| stop.reason);
         assert_eq!(reason("charge"), Err(DenyReason::CapabilityRevoked));
         assert_eq!(reason("read"), Err(DenyReason::TokenSuperseded));
         assert_eq!(reason("list"), Ok(agent_id(1)));
-        assert!(authority.check(&token, None, None).is_err());
+        assert!(authority.check(&token, None, NOW).is_err());
     }
 }
 
@@ -159,11 +162,11 @@ fn a_suspension_is_undone_by_a_later_revision_and_a_not_before_is_not() {
         expires: UnixSeconds(1_000),
         revoked: false,
     };
-    let reason = authority.check(&entry(500), None, None).unwrap_err().reason;
+    let reason = authority.check(&entry(500), None, NOW).unwrap_err().reason;
     assert_eq!(reason, DenyReason::TokenSuperseded);
-    assert_eq!(authority.check(&entry(501), None, None), Ok(agent_id(1)));
+    assert_eq!(authority.check(&entry(501), None, NOW), Ok(agent_id(1)));
     let reloaded = authority.reloaded(at(2, 1), checked([active(1), Wire::Grant(grant(1))]));
-    assert!(reloaded.unwrap().check(&entry(500), None, None).is_err());
+    assert!(reloaded.unwrap().check(&entry(500), None, NOW).is_err());
 }
 
 #[test]
@@ -224,5 +227,48 @@ proptest! {
             let expected = if here >= 8 { Status::Revoked } else { Status::Active };
             prop_assert_eq!(status(&authority, 1), Some(expected));
         }
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_ended_if_any_level_that_denies_says_so() {
+    use wire::InFlight::{Abort, Drain};
+    let said = |status: OnWire, in_flight: wire::InFlight| wire::Standing {
+        status: status.into(),
+        in_flight: in_flight.into(),
+        ..Default::default()
+    };
+    let agent = |standing| {
+        Wire::Agent(wire::Agent { standing: Some(standing), ..agent(1, OnWire::Active) })
+    };
+    let fleet = |standing| Wire::Fleet(wire::Fleet { standing: Some(standing) });
+    let capability = |action: &str, standing| {
+        let agent_id = vec![1; 16];
+        Wire::Capability(wire::Capability {
+            agent_id,
+            action: action.into(),
+            standing: Some(standing),
+        })
+    };
+    let drained = said(OnWire::Suspended, Drain);
+    let aborted = said(OnWire::Revoked, Abort);
+    for (name, records, reason, ends) in [
+        ("a drain alone", vec![agent(drained)], DenyReason::AgentSuspended, false),
+        ("and its token", vec![agent(drained), revoked_token()], DenyReason::AgentSuspended, true),
+        ("and above it", vec![fleet(drained), agent(aborted)], DenyReason::FleetHalted, true),
+        ("below it", vec![fleet(aborted), agent(drained)], DenyReason::FleetHalted, true),
+        (
+            "two actions",
+            vec![capability("a", drained), capability("b", aborted)],
+            DenyReason::CapabilityRevoked,
+            true,
+        ),
+    ] {
+        let records = [vec![active(1), Wire::Grant(grant(1)), Wire::Token(token(9, 1))], records];
+        let authority = Authority::default().reloaded(at(1, 5), checked(records.concat())).unwrap();
+        let token = authority.token(opaque(9).digest().fingerprint()).unwrap();
+        let stop = authority.stop(&token, None).unwrap();
+        assert_eq!((stop.reason, stop.in_flight == InFlight::Abort), (reason, ends), "{name}");
+        assert_eq!(authority.check(&token, None, NOW).unwrap_err().reason, reason, "{name}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::action::ActionName;
 use crate::ids::{AgentId, Id, IdKind, PolicyId, PrincipalId};
 use crate::policy::{Policy, PolicyDocument, PolicyVersion};
 use crate::standing::{InFlight, Standing, Status};
@@ -27,7 +28,7 @@ pub enum Change {
     /// A version of a policy.
     Policy(PolicyId, PolicyVersion, Arc<Policy>),
     /// The standing of one action of one agent.
-    Capability(AgentId, String, Standing),
+    Capability(AgentId, ActionName, Standing),
     /// What a grant stands for.
     Grant(GrantIndex, AgentId),
     /// What is known of a token.
@@ -74,12 +75,10 @@ impl Change {
                 Self::Policy(id(&policy.id)?, version, Arc::new(document.check().ok()?))
             }
             Wire::Capability(capability) => {
-                let action = &capability.action;
-                if action.is_empty() || action.len() > MAX_ACTION_BYTES {
-                    return None;
-                }
+                // Another name is that of no action, so it would stop nothing.
+                let action = capability.action.parse::<ActionName>().ok()?;
                 let standing = standing(capability.standing.as_ref())?;
-                Self::Capability(id(&capability.agent_id)?, action.clone(), standing)
+                Self::Capability(id(&capability.agent_id)?, action, standing)
             }
             Wire::Grant(grant) => Self::Grant(GrantIndex::new(grant.index)?, id(&grant.agent_id)?),
             Wire::Token(token) => {
@@ -204,7 +203,9 @@ mod tests {
             |action: String| wire::Capability { agent_id: id.clone(), action, standing: active() };
         assert!(read(Wire::Capability(capability("a".repeat(256)))).is_some());
         assert_eq!(read(Wire::Capability(capability("a".repeat(257)))), None);
-        assert_eq!(read(Wire::Capability(capability(String::new()))), None);
+        for none in ["", "Issue_Refund", "issue_*", "issue refund"] {
+            assert_eq!(read(Wire::Capability(capability(none.to_owned()))), None, "{none}");
+        }
         let document = br#"{"name": "p", "allow": ["read"]}"#.to_vec();
         let policy = wire::Policy { id: id.clone(), version: 1, document };
         assert!(read(Wire::Policy(policy.clone())).is_some());

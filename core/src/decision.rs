@@ -187,7 +187,7 @@ pub fn decide(
         Err(Unreadable) => return deny(DenyReason::Unsynced, None),
     };
     let action = request.action.map(ActionName::as_str);
-    let agent_id = match authority.check(&token, action, Some(moment.now)) {
+    let agent_id = match authority.check(&token, action, moment.now) {
         Ok(agent_id) => agent_id,
         Err(stop) => return deny(stop.reason, stop.agent_id),
     };

@@ -131,7 +131,7 @@ fn a_holder_expires_at_its_second_whatever_its_token_and_its_capabilities() {
     assert_eq!(of(revoked).reason(&asks, at(500)), Some(DenyReason::AgentRevoked));
     // A request that was allowed may end.
     let Decision::Allow { token, .. } = state.decide(&asks, at(499)) else { panic!() };
-    assert_eq!(state.0.check(&token, Some("read"), None), Ok(agent_id(1)));
+    assert_eq!(state.0.stop(&token, Some("read")), None);
 }
 
 /// Agent 1 under the policy of this document, its grant and token 9.

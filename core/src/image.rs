@@ -94,7 +94,9 @@ impl Image {
             Change::Principal(id, _) => RecordKey::Principal(id),
             Change::Policy(id, ..) => RecordKey::Policy(id),
             Change::Agent(id, _) => RecordKey::Agent(id),
-            Change::Capability(id, action, _) => RecordKey::Capability(id, action),
+            Change::Capability(id, action, _) => {
+                RecordKey::Capability(id, action.as_str().to_owned())
+            }
             Change::Grant(index, id) => RecordKey::Grant(id, index),
         };
         self.put_record(key, record.clone());

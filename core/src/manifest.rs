@@ -80,7 +80,9 @@ impl Manifest {
 
     /// Whether this is the chunk of that index.
     pub fn fits(&self, index: u32, content: &[u8]) -> bool {
-        self.hash(index).is_some_and(|hash| *hash == chunk_hash(content))
+        // Whatever else is in its place is not worth a hash of all of it.
+        content.len() <= MAX_CHUNK_BYTES
+            && self.hash(index).is_some_and(|hash| *hash == chunk_hash(content))
     }
 
     /// The chunks that are not the same in `older`, or all of them if tokens or

@@ -1,16 +1,16 @@
 //! One VM: its roles, and what it does when the proxy calls.
 
+mod word;
+
 use std::collections::VecDeque;
 
-use kya_core::Verifier;
+use kya_core::{Position, Verifier};
 
 use crate::cache::Cache;
-use crate::cache::records::Slot;
 use crate::clock;
-use crate::config::{Config, Transport};
+use crate::config::Config;
 use crate::host::{
-    CallId, ContextId, Host, HttpResponse, LogLevel, MAX_AT_ONCE, QueueId, Refused, StreamEnd,
-    StreamId,
+    CallId, ContextId, Host, HttpResponse, LogLevel, MAX_AT_ONCE, Refused, StreamEnd, StreamId,
 };
 use crate::lead::Leader;
 use crate::lead::lease::{self, Identity, Stands};
@@ -54,6 +54,8 @@ pub struct Vm<H> {
     undecided: VecDeque<ContextId>,
     /// Requests that were cut since the VM began.
     cut: u64,
+    /// The newest position for which everything is cut that has to be.
+    enforced: Position,
     hurry: Hurry,
     /// Whether a request has come.
     serves: bool,
@@ -87,6 +89,7 @@ impl<H: Host> Vm<H> {
             introspections: Introspections::default(),
             undecided: VecDeque::new(),
             cut: 0,
+            enforced: Position::default(),
             hurry: Hurry::default(),
             serves: false,
             ticks: 0,
@@ -105,6 +108,7 @@ impl<H: Host> Vm<H> {
             self.live.resume();
             self.enforce();
             let due = self.ticks.is_multiple_of(RENEW_TICKS);
+            let moved = self.note_enforced() || moved;
             if moved || due || self.slot.number().is_none() {
                 self.publish_word(me);
             }
@@ -267,6 +271,7 @@ impl<H: Host> Vm<H> {
             let moved = self.worker.sync(&self.plugin, Look::Always);
             // A worker that says that it is there has also cut what it must.
             self.enforce();
+            let moved = self.note_enforced() || moved;
             if (moved || (self.worker.challenge(), self.cut) != before)
                 && let Some(me) = self.identity
             {
@@ -283,9 +288,15 @@ impl<H: Host> Vm<H> {
         let me = if first { self.identity() } else { self.identity };
         self.role = Role::Worker;
         let moved = self.worker.sync(&self.plugin, Look::IfSignalled);
-        if (moved || first)
-            && let Some(me) = me
-        {
+        if moved {
+            // From here no other request can be ended: the next wake does, and says so.
+            cut::condemn(&mut self.live, &self.worker.take_news());
+        }
+        let Some(me) = me else { return };
+        if moved && self.live.condemned() > 0 {
+            self.plugin.enqueue(me.queue, WAKE);
+        }
+        if self.note_enforced() || moved || first {
             self.publish_word(me);
         }
     }
@@ -338,45 +349,6 @@ impl<H: Host> Vm<H> {
         let verifier = self.worker.verifier().clone();
         let floor = self.worker.position();
         self.leader = Some(Leader::new(&self.plugin, me, verifier, floor));
-    }
-
-    fn publish_word(&mut self, me: Identity) {
-        let worker = &self.worker;
-        let (state_age, cut) = (worker.state_age(&self.plugin), self.cut);
-        let word = |renewed_nanos| Slot {
-            instance: me.instance,
-            queue: me.queue,
-            position: worker.authority().position().unwrap_or_default(),
-            applied_nanos: worker.applied_nanos(),
-            renewed_nanos,
-            challenge: worker.challenge(),
-            state_age,
-            cut,
-        };
-        let Some(slot) = self.slot.keep(&self.plugin, me, word) else { return };
-        if let Ok(Some((Some(lease), _))) = self.plugin.cache.lease(&self.plugin.host) {
-            self.plugin.enqueue(lease.queue, &slot.to_le_bytes());
-        }
-    }
-
-    fn identity(&mut self) -> Option<Identity> {
-        if self.identity.is_none() {
-            if self.plugin.config.transport == Transport::Http {
-                // Nothing is ever put into it.
-                let me = Identity { instance: self.instance, queue: QueueId(0) };
-                self.identity = Some(me);
-                return self.identity;
-            }
-            let name = self.plugin.cache.queue_name(self.instance);
-            match self.plugin.host.register_queue(&name) {
-                Ok(queue) => self.identity = Some(Identity { instance: self.instance, queue }),
-                Err(refused) => self
-                    .plugin
-                    .host
-                    .log(LogLevel::Error, &format!("the proxy gives no queue: {refused}")),
-            }
-        }
-        self.identity
     }
 }
 

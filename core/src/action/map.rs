@@ -216,20 +216,27 @@ impl Node {
     }
 
     /// Whether somebody could read a segment as one of the literals here: it begins
-    /// with one and goes on with a mark (`search.json`, `search%20`), or it has
-    /// letters that are not ASCII, which some fold to such as are.
+    /// with one and goes on with a mark (`search.json`, `search%20`), it does so after
+    /// marks (`%20search`), or it has letters that are not ASCII, which some fold to
+    /// such as are.
     fn could_be_a_literal(&self, segment: &str) -> bool {
         if self.literals.is_empty() {
             return false;
         }
         let is_mark = |byte: u8| !byte.is_ascii_alphanumeric() && byte != b'-' && byte != b'_';
-        let begins = folded(segment)
-            .enumerate()
-            .skip(1)
-            .take(self.longest)
-            .filter(|(_, byte)| is_mark(*byte))
-            .any(|(length, _)| self.literal(folded(segment).take(length)).is_some());
-        begins || folded(segment).any(|byte| !byte.is_ascii())
+        let bare = |trimmed: bool| folded(segment).skip_while(move |it| trimmed && is_mark(*it));
+        let begins = |trimmed: bool| {
+            bare(trimmed)
+                .enumerate()
+                .skip(1)
+                .take(self.longest)
+                .filter(|(_, byte)| is_mark(*byte))
+                .any(|(length, _)| self.literal(bare(trimmed).take(length)).is_some())
+        };
+        begins(false)
+            || begins(true)
+            || self.literal(bare(true)).is_some()
+            || folded(segment).any(|byte| !byte.is_ascii())
     }
 }
 

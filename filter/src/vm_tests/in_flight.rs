@@ -1,6 +1,7 @@
 //! Requests in flight when what allowed them is taken back.
 
 use super::*;
+use crate::host::MAX_AT_ONCE;
 use crate::testing::{Exchange, Standing, configured, grant, held_by, standing};
 use crate::work::in_flight::MAX_LIVE;
 
@@ -83,6 +84,42 @@ fn a_drain_lets_requests_end_and_denies_the_next() {
         world.commit([standing(1, with(Status::Revoked, wire::InFlight::Abort))]);
         assert_eq!(how(&world, live), ANSWERED);
     }
+}
+
+#[test]
+fn a_drain_above_hides_no_abort_below() {
+    let mut world = World::synced(1);
+    // Another token of the same agent.
+    world.commit([Wire::Token(held_by(3, 1))]);
+    let (stolen, other) = (begin(&mut world, 1, 1), begin(&mut world, 1, 3));
+    world.commit([standing(1, with(Status::Suspended, wire::InFlight::Drain))]);
+    assert_eq!((how(&world, stolen), how(&world, other)), (None, None));
+    world.commit([Wire::Token(wire::Token { revoked: true, ..held_by(1, 1) })]);
+    assert_eq!(how(&world, stolen), ANSWERED);
+    assert_eq!(how(&world, other), None);
+}
+
+#[test]
+fn a_worker_says_a_position_only_when_everything_is_cut_that_it_ends() {
+    let mut world = World::synced(1);
+    let said = |world: &World| {
+        let slots = world.cache().slots(&world.proxy.host());
+        slots.iter().map(|(_, slot)| slot.position.revision.0).collect::<Vec<_>>()
+    };
+    // More than one callback ends, and a request that notices first.
+    let live: Vec<_> = (0..3 * MAX_AT_ONCE).map(|_| begin(&mut world, 1, 1)).collect();
+    let before = said(&world);
+    let delta = world.plane.commit(revoked(1));
+    world.push(&delta);
+    assert_eq!(world.vms[1].status_of(1), 403, "it decides by it");
+    assert_eq!(said(&world), before, "it has not cut anything");
+    let mut cut = 0;
+    while cut < live.len() {
+        assert_eq!(said(&world), before, "{cut} are cut");
+        world.vms[1].vm.queue_ready();
+        cut += world.vms[1].settle().len();
+    }
+    assert_eq!(said(&world), [world.plane.position.revision.0]);
 }
 
 #[test]

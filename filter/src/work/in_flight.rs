@@ -2,6 +2,7 @@
 //! they are cut off when their agent is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::host::{ContextId, Host, MAX_AT_ONCE};
 
@@ -74,6 +75,8 @@ pub struct InFlight<K, S> {
     condemned: BTreeSet<ContextId>,
     /// Those of which could not be told whether they are.
     postponed: BTreeSet<ContextId>,
+    /// Where to go on looking at them again; no request has the number 0.
+    resumed_to: ContextId,
     bound: usize,
     untracked: u64,
 }
@@ -85,6 +88,7 @@ impl<K, S> Default for InFlight<K, S> {
             by_key: BTreeSet::new(),
             condemned: BTreeSet::new(),
             postponed: BTreeSet::new(),
+            resumed_to: ContextId(0),
             bound: MAX_LIVE,
             untracked: 0,
         }
@@ -175,10 +179,17 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
         }
     }
 
-    /// Condemns some of the postponed again. Successive calls get round to all.
+    /// Condemns some of the postponed again. Successive calls get round to all, though
+    /// they be postponed once more.
     pub fn resume(&mut self) {
-        for _ in 0..RESUMED {
-            let Some(context) = self.postponed.pop_first() else { return };
+        let after = (Bound::Excluded(self.resumed_to), Bound::Unbounded);
+        let some: Vec<_> = self.postponed.range(after).take(RESUMED).copied().collect();
+        self.resumed_to = match some.last() {
+            Some(last) if some.len() == RESUMED => *last,
+            _ => ContextId(0),
+        };
+        for context in some {
+            self.postponed.remove(&context);
             self.condemn(context);
         }
     }

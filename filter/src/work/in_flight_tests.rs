@@ -86,8 +86,19 @@ fn what_is_postponed_is_due_again_when_it_is_resumed_unless_it_has_ended() {
         requests.condemn(ContextId(number));
         requests.postpone(ContextId(number));
     }
-    requests.resume();
-    assert_eq!(requests.condemned(), RESUMED, "some at a time");
+    let mut seen = BTreeSet::new();
+    for _ in 0..3 {
+        requests.resume();
+        assert!(requests.condemned() <= RESUMED, "some at a time");
+        let again: Vec<_> = std::iter::from_fn(|| {
+            let (context, _) = requests.due().into_iter().next()?;
+            requests.postpone(context);
+            Some(context)
+        })
+        .collect();
+        seen.extend(again);
+    }
+    assert_eq!(seen.len(), 1 + 2 * RESUMED, "it gets round to all, postponed again or not");
 }
 
 #[test]

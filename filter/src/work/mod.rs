@@ -202,7 +202,7 @@ impl Worker {
             None => Tokens::of(self.base.as_mut(), plugin).find(fingerprint),
         };
         let known = found.ok().flatten().unwrap_or(token);
-        let stop = self.authority.check(&known, action, None).err();
+        let stop = self.authority.stop(&known, action);
         if stop.is_none() {
             found?;
         }
