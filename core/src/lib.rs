@@ -37,6 +37,7 @@ mod key_ring;
 mod keys;
 mod manifest;
 mod node;
+mod operator;
 mod path;
 #[cfg(test)]
 mod shorthand;
@@ -67,6 +68,7 @@ pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
 pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};
 pub use node::{NodeCredential, NodeCredentialDigest};
+pub use operator::{OperatorKey, OperatorKeyDigest};
 pub use path::{PathError, exact as exact_path};
 pub use standing::{Denied, InFlight, Standing, Status};
 pub use table::{Fingerprint, GrantIndex, TokenEntry};
