@@ -4,7 +4,7 @@
 //! Start at [`server::Server`], which puts the rest together. A change goes
 //! [`registry`] → [`store`] (one transaction) → [`push`] (signed, in order, to
 //! every stream); acknowledgements come back into [`push::Nodes`]. Who may connect
-//! as a proxy is decided in [`nodes`].
+//! as a proxy is decided in [`nodes`], who may use the API in [`operators`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -16,6 +16,7 @@ pub mod data_dir;
 mod http;
 pub mod keys;
 pub mod nodes;
+pub mod operators;
 mod places;
 pub mod push;
 pub mod registry;

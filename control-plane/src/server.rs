@@ -19,6 +19,7 @@ use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
 use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
+use crate::operators::OperatorAccess;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
 use crate::rotation::{KeyRotation, KeyState};
@@ -135,6 +136,9 @@ impl Server {
         let lock = data_dir.lock()?;
         data_dir.remove(ADDRESSES_FILE)?;
         let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
+        if admin_key.is_locked() {
+            tracing::info!("the admin key is locked away: only named operators are let in");
+        }
 
         let metrics = Arc::new(Metrics::new()?);
         let http_tls = load(Listener::Http, config.http_tls, &metrics)?;
@@ -169,6 +173,12 @@ impl Server {
         .map_err(at_path)?;
         let access =
             Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
+        let operators = Arc::new(OperatorAccess::new(
+            admin_key,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        ));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),
@@ -182,8 +192,8 @@ impl Server {
             push: Arc::clone(&push),
             access: Arc::clone(&access),
             clock,
+            operators,
             metrics,
-            admin_key,
             rotation,
             draining: draining.clone(),
         }));

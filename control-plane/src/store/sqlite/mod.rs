@@ -2,6 +2,7 @@
 
 mod keys;
 mod nodes;
+mod operators;
 mod read;
 mod records;
 mod rows;
@@ -14,17 +15,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kya_core::{AgentId, NodeCredentialDigest, Position, Revision, Status, TokenId, UnixSeconds};
+use kya_core::{
+    AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, Revision, Status, TokenId,
+    UnixSeconds,
+};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
 use super::{
-    Agent, Cause, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewToken, NodeOutcome,
-    NodeRegistration, Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate, Token,
+    Agent, Cause, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewToken,
+    NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, StatusAction,
+    Store, StoreError, StoredUpdate, Token,
 };
 use crate::nodes::NodeName;
+use crate::operators::OperatorName;
 use crate::time::Clock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -32,6 +38,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// How long a write waits for its turn, and a read for a connection.
 const WAIT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// Readers that look up who asks, and nothing else.
+const DOORS: u32 = 2;
 
 /// The registry in a SQLite file.
 #[derive(Debug)]
@@ -40,6 +48,8 @@ pub struct SqliteStore {
     /// which is neither fair nor patient.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Apart from the others, so that whoever reads a lot keeps nobody out.
+    doors: SqlitePool,
     clock: Arc<dyn Clock>,
 }
 
@@ -72,8 +82,10 @@ impl SqliteStore {
             .await?;
         MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
         write::begin_epoch(&writer, clock.now()).await?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, clock })
+        let options = options.read_only(true);
+        let readers = pool().max_connections(READERS).connect_with(options.clone()).await?;
+        let doors = pool().max_connections(DOORS).connect_with(options).await?;
+        Ok(Self { writer, readers, doors, clock })
     }
 }
 
@@ -198,7 +210,39 @@ impl Store for SqliteStore {
         read::events_after(&mut *self.readers.acquire().await?, after, limit).await
     }
 
+    async fn add_operator(
+        &self,
+        new: NewOperator,
+        cause: Cause,
+    ) -> Result<OperatorRecord, StoreError> {
+        operators::add(self.write().await?, new, cause).await
+    }
+
+    async fn revoke_operator(
+        &self,
+        name: OperatorName,
+        cause: Cause,
+    ) -> Result<OperatorOutcome, StoreError> {
+        operators::revoke(self.write().await?, name, cause).await
+    }
+
+    async fn operator_by_key(
+        &self,
+        digest: OperatorKeyDigest,
+    ) -> Result<Option<OperatorRecord>, StoreError> {
+        operators::by_key(&mut *self.doors.acquire().await?, digest).await
+    }
+
+    async fn operators(
+        &self,
+        after: Option<OperatorName>,
+        limit: u32,
+    ) -> Result<Vec<OperatorRecord>, StoreError> {
+        operators::list(&mut *self.readers.acquire().await?, after, limit).await
+    }
+
     async fn close(&self) {
+        self.doors.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -241,6 +285,25 @@ mod tests {
         let (mode,): (String,) =
             sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
         assert_eq!(mode, "wal");
-        assert!(sqlx::query("DELETE FROM agents").execute(&store.readers).await.is_err());
+        for pool in [&store.readers, &store.doors] {
+            assert!(sqlx::query("DELETE FROM agents").execute(pool).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_a_lot_keeps_no_operator_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("kya.db");
+        let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
+        let mut reading = Vec::new();
+        for _ in 0..READERS {
+            reading.push(store.readers.acquire().await.unwrap());
+        }
+        let late = tokio::time::timeout(Duration::from_millis(50), store.head()).await;
+        assert!(late.is_err(), "there is a reader left");
+        let found = store.operator_by_key(OperatorKeyDigest([7; 32])).await.unwrap();
+        assert_eq!(found, None);
+        drop(reading);
+        store.head().await.unwrap();
     }
 }

@@ -25,6 +25,7 @@ pub(super) async fn register(
         created_at: at,
         expires: new.ttl_seconds.map(|ttl| UnixSeconds(now.seconds().0.saturating_add(ttl))),
         revoked_at: None,
+        revoked_by: None,
         revoked_reason: None,
         incident_id: None,
     };
@@ -58,15 +59,17 @@ pub(super) async fn revoke(
     let (at, _) = write.time();
     let record = NodeRegistration {
         revoked_at: Some(at),
+        revoked_by: Some(cause.actor.clone()),
         revoked_reason: cause.reason.clone(),
         incident_id: cause.incident_id.clone(),
         ..before
     };
     sqlx::query(
-        "UPDATE node_registrations SET revoked_us = ?, revoked_reason = ?, incident_id = ?
-         WHERE name = ?",
+        "UPDATE node_registrations SET revoked_us = ?, revoked_by = ?, revoked_reason = ?,
+         incident_id = ? WHERE name = ?",
     )
     .bind(signed(at.0))
+    .bind(&record.revoked_by)
     .bind(&record.revoked_reason)
     .bind(&record.incident_id)
     .bind(name.as_str())

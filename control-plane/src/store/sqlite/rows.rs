@@ -31,6 +31,7 @@ pub(super) fn agent(row: &SqliteRow) -> Result<Agent, StoreError> {
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
+        status_actor: row.try_get("status_actor")?,
         status_reason: row.try_get("status_reason")?,
         incident_id: row.try_get("incident_id")?,
         revision: Revision(unsigned(row, "revision")?),
@@ -61,6 +62,7 @@ pub(super) fn node(row: &SqliteRow) -> Result<NodeRegistration, StoreError> {
         created_at: micros(row, "created_us")?,
         expires: optional(row, "expires_s")?.map(UnixSeconds),
         revoked_at: optional_micros(row, "revoked_us")?,
+        revoked_by: row.try_get("revoked_by")?,
         revoked_reason: row.try_get("revoked_reason")?,
         incident_id: row.try_get("incident_id")?,
     })
@@ -106,15 +108,18 @@ fn agent_id(row: &SqliteRow, column: &str) -> Result<AgentId, StoreError> {
     AgentId::from_slice(row.try_get(column)?).map_err(|error| corrupt(column, error))
 }
 
-fn micros(row: &SqliteRow, column: &str) -> Result<UnixMicros, StoreError> {
+pub(super) fn micros(row: &SqliteRow, column: &str) -> Result<UnixMicros, StoreError> {
     unsigned(row, column).map(UnixMicros)
 }
 
-fn optional_micros(row: &SqliteRow, column: &str) -> Result<Option<UnixMicros>, StoreError> {
+pub(super) fn optional_micros(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<Option<UnixMicros>, StoreError> {
     Ok(optional(row, column)?.map(UnixMicros))
 }
 
-fn optional(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
+pub(super) fn optional(row: &SqliteRow, column: &str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = row.try_get(column)?;
     value.map(u64::try_from).transpose().map_err(|error| corrupt(column, error))
 }

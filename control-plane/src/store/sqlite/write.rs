@@ -212,14 +212,15 @@ pub(super) async fn register_agent(
         created_at: write.committed.at,
         revoked_at: None,
         status_changed_at: write.committed.at,
+        status_actor: cause.actor.clone(),
         status_reason: None,
         incident_id: None,
         revision: write.committed.position.revision,
     };
     sqlx::query(
         "INSERT INTO agents
-         (id, name, status, public_key, created_us, status_changed_us, revision)
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         (id, name, status, public_key, created_us, status_changed_us, status_actor, revision)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(agent.id.to_bytes().to_vec())
     .bind(&agent.name)
@@ -227,6 +228,7 @@ pub(super) async fn register_agent(
     .bind(agent.public_key.map(|key| key.to_string()))
     .bind(at)
     .bind(at)
+    .bind(&agent.status_actor)
     .bind(revision)
     .execute(write.db())
     .await?;
@@ -260,6 +262,7 @@ pub(super) async fn decide_agent(
         // Once revoked, since then revoked.
         revoked_at: before.revoked_at.or((status == Status::Revoked).then_some(at)),
         status_changed_at: at,
+        status_actor: cause.actor.clone(),
         status_reason: cause.reason.clone(),
         incident_id: cause.incident_id.clone(),
         revision: position.revision,
@@ -267,12 +270,13 @@ pub(super) async fn decide_agent(
     };
     sqlx::query(
         "UPDATE agents SET status = ?, in_flight = ?, revoked_us = ?, status_changed_us = ?,
-         status_reason = ?, incident_id = ?, revision = ? WHERE id = ?",
+         status_actor = ?, status_reason = ?, incident_id = ?, revision = ? WHERE id = ?",
     )
     .bind(status_name(agent.status))
     .bind(in_flight_name(agent.in_flight))
     .bind(agent.revoked_at.map(|at| signed(at.0)))
     .bind(signed(at.0))
+    .bind(&agent.status_actor)
     .bind(&agent.status_reason)
     .bind(&agent.incident_id)
     .bind(signed(position.revision.0))
