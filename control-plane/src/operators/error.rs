@@ -39,7 +39,7 @@ pub enum AuthError {
     /// It failed too often from this address, and did so again. Whoever has a key that
     /// counts is let in all the same.
     #[error(
-        "this was no key that counts, as with too many requests from this address before it: try again in {} s. A key that counts is let in from here at any time", seconds(*.retry_after)
+        "this key does not count, and neither did too many others from this address: try again in {} s. A key that counts is let in from here at any time", seconds(*.retry_after)
     )]
     TooManyFailures {
         /// Until a failure from there is told from another again.
