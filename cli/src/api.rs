@@ -4,8 +4,14 @@
 //! that a newer server may say more. `-o json` shows the answer as it came.
 //! Statuses and times stay text, because they are only shown.
 
+mod operators;
+
 use kya_core::{AgentId, PublicKey, TokenId};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use operators::{
+    AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
+};
 
 /// `POST /v1/agents`.
 #[derive(Debug, Serialize)]
@@ -57,6 +63,8 @@ pub(crate) struct Agent {
     pub(crate) created_at: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) status_changed_at: String,
+    /// Who last changed the status; a server from before operators does not say.
+    pub(crate) status_actor: Option<String>,
     pub(crate) status_reason: Option<String>,
     pub(crate) incident_id: Option<String>,
     pub(crate) revision: u64,

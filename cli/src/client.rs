@@ -6,16 +6,16 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use kya_core::{AgentId, TokenId};
+use kya_core::{AgentId, OperatorKey, TokenId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
 use crate::api::{
-    Acknowledgements, Agent, AgentChange, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
-    NewAgent, NewChallenge, NewNode, NewToken, NextKeyStep, NodeChange, Nodes, Proof,
-    RegisteredNode, TokenChange, Tokens, Why,
+    Acknowledgements, AddedOperator, Agent, AgentChange, Agents, CompactKeys, IssuedToken, Keys,
+    KeysChange, NewAgent, NewChallenge, NewNode, NewOperator, NewToken, NextKeyStep, NodeChange,
+    Nodes, OperatorChange, Operators, Proof, RegisteredNode, TokenChange, Tokens, WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -156,6 +156,29 @@ impl Client {
         self.post(&["keys", "compact"], compact).await
     }
 
+    pub(crate) async fn add_operator(
+        &self,
+        operator: &NewOperator<'_>,
+    ) -> Result<Answer<AddedOperator>, Error> {
+        self.post(&["operators"], operator).await
+    }
+
+    pub(crate) async fn operators(&self, query: &Query<'_>) -> Result<Answer<Operators>, Error> {
+        self.get(&["operators"], query).await
+    }
+
+    pub(crate) async fn revoke_operator(
+        &self,
+        name: &str,
+        why: &Why<'_>,
+    ) -> Result<Answer<OperatorChange>, Error> {
+        self.post(&["operators", name, "revoke"], why).await
+    }
+
+    pub(crate) async fn whoami(&self) -> Result<Answer<WhoAmI>, Error> {
+        self.get(&["whoami"], &[]).await
+    }
+
     /// Answers when every worker has acknowledged `revision`, or after `wait`.
     pub(crate) async fn acknowledgements(
         &self,
@@ -267,13 +290,29 @@ fn bearer(global: &Global) -> Result<HeaderValue, Error> {
     let key = global.token.as_deref().map_or("", str::trim);
     if key.is_empty() {
         return Err(Error::Usage(
-            "no admin key: set KYA_TOKEN to the line in admin.key in the control plane's data directory"
+            "no key: set KYA_TOKEN to your operator key (`ok_…`, from whoever ran `kya operator add`), or to the line in admin.key in the control plane's data directory"
                 .to_owned(),
         ));
     }
+    if let Some(other) = key_of_another_kind(key) {
+        return Err(Error::Usage(format!("KYA_TOKEN {other}: nothing was sent")));
+    }
     let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
-        Error::Usage("KYA_TOKEN is no admin key: it has characters that no key has".to_owned())
+        Error::Usage("KYA_TOKEN is no key: it has characters that no key has".to_owned())
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// What a secret is that is no key of an operator, so that it need not be shown to a
+/// server to find that out.
+fn key_of_another_kind(key: &str) -> Option<String> {
+    if key.starts_with("at_") {
+        return Some("holds the token of an agent, not the key of an operator".to_owned());
+    }
+    if key.starts_with("nc_") {
+        return Some("holds the credential of a proxy, not the key of an operator".to_owned());
+    }
+    let broken = OperatorKey::parse(key.as_bytes()).err().filter(|_| key.starts_with("ok_"))?;
+    Some(format!("holds no whole key of an operator: {broken}"))
 }

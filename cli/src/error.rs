@@ -138,7 +138,10 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused { problem: Problem { status: 401, .. }, .. } => Some(
-                "KYA_TOKEN must be the admin key of this control plane (the line in admin.key in its data directory)",
+                "KYA_TOKEN must be a key of this control plane that counts: one from `kya operator add`, or the line in admin.key in its data directory",
+            ),
+            Self::Refused { problem: Problem { status: 403, .. }, .. } => Some(
+                "`kya whoami` shows whose key KYA_TOKEN is and what it may do; whoever has the role admin adds another by `kya operator add NAME --role ROLE`",
             ),
             Self::AcknowledgementUnknown { .. } => Some(
                 "run the same command again, which changes nothing and asks again, or see `kya node list`",

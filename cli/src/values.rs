@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kya_core::NodeCredential;
+use kya_core::{NodeCredential, OperatorKey};
 use url::Url;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
@@ -55,12 +55,28 @@ fn whole_seconds(text: &str, longest: Duration, shown: &str) -> Result<Duration,
 
 /// The name of a node registration, which has no character that a URL escapes.
 pub(crate) fn parse_node_name(text: &str) -> Result<String, String> {
+    match parse_plain_name(text)? {
+        name if NodeCredential::parse(name.as_bytes()).is_ok() => {
+            Err("this is a credential, not the name of its registration".to_owned())
+        }
+        name => Ok(name),
+    }
+}
+
+/// The name of an operator, which is written like that of a node registration.
+pub(crate) fn parse_operator_name(text: &str) -> Result<String, String> {
+    match parse_plain_name(text)? {
+        name if OperatorKey::parse(name.as_bytes()).is_ok() => {
+            Err("this is a key, not the name of its operator".to_owned())
+        }
+        name => Ok(name),
+    }
+}
+
+fn parse_plain_name(text: &str) -> Result<String, String> {
     let name = parse_text(text, 128)?;
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
     match name.starts_with(|first: char| first.is_ascii_alphanumeric()) && name.bytes().all(good) {
-        true if NodeCredential::parse(name.as_bytes()).is_ok() => {
-            Err("this is a credential, not the name of its registration".to_owned())
-        }
         true => Ok(name),
         false => {
             Err("only letters, digits and `.` `_` `-` `~`, and a letter or digit first".to_owned())

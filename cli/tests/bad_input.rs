@@ -66,6 +66,20 @@ fn bad_input_is_refused_before_anything_is_sent() {
         (&["node", "add", "a", "--expires-in", "0s"], "between 1s and 3650days"),
         (&["node", "revoke", "a"], "--reason"),
         (&["node", "revoke", "-a", "--reason", "r"], "unexpected argument"),
+        (&["operator"], "Usage: kya operator"),
+        (&["operator", "add", "a"], "--role"),
+        (&["operator", "add", "--role", "viewer"], "<NAME>"),
+        (&["operator", "add", "a/b", "--role", "viewer"], "only letters, digits"),
+        (&["operator", "add", "\u{430}nna", "--role", "viewer"], "only letters, digits"),
+        (
+            &["operator", "add", "a", "--role", "root"],
+            "possible values: viewer, auditor, operator, admin",
+        ),
+        (
+            &["operator", "add", "a", "--role", "viewer", "--expires-in", "0s"],
+            "between 1s and 3650",
+        ),
+        (&["operator", "revoke", "a"], "--reason"),
         (&["node", "list", "--server", "localhost:7080"], "http://HOST:PORT"),
         (&["node", "list", "--timeout", "0s"], "longer than nothing"),
         (&["node", "list", "-o", "yaml"], "possible values: table, json"),
@@ -99,6 +113,8 @@ fn a_token_in_the_place_of_its_id_is_not_repeated() {
     let token = "at_4Zq9secret";
     let credential = kya_core::NodeCredential::from_random([7; 32]);
     let credential = credential.reveal();
+    let key = kya_core::OperatorKey::from_random([7; 32]);
+    let key = key.reveal();
     for args in [
         &["token", "revoke", token, "--reason", "r"][..],
         &["agent", "show", token],
@@ -107,12 +123,14 @@ fn a_token_in_the_place_of_its_id_is_not_repeated() {
         &["token", "issue", "--agent", token, "-o", "json"],
         &["node", "revoke", credential, "--reason", "r"],
         &["node", "challenge", credential],
+        &["operator", "revoke", key, "--reason", "r"],
+        &["operator", key],
     ] {
         let ended = kya("http://127.0.0.1:9", args);
         assert_eq!(ended.code, 2, "{args:?}");
         let shown = ended.err.contains("secret") || ended.err.contains(&credential[3..20]);
         assert!(!shown, "{args:?}: {ended:?}");
-        let said = ["a token, not its id", "a credential, not its name"];
+        let said = ["a token, not its id", "a credential, not its name", "a key, not the name of"];
         assert!(said.iter().any(|said| ended.err.contains(said)), "{args:?}: {ended:?}");
     }
 }
@@ -136,6 +154,8 @@ fn help_teaches_and_is_no_error() {
         &["token", "issue", "--help"],
         &["node", "challenge", "--help"],
         &["node", "list", "--help"],
+        &["operator", "add", "--help"],
+        &["whoami", "--help"],
     ] {
         let ended = kya("http://127.0.0.1:9", args);
         assert_eq!((ended.code, &*ended.err), (0, ""), "{args:?}");

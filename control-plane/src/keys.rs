@@ -1,5 +1,5 @@
-//! The two secrets of a control plane: the admin key, by which people and tools
-//! are let in, and the signing key, by which proxies believe updates.
+//! The two secrets of a control plane: the admin key, by which its built-in operator
+//! is let in, and the signing key, by which proxies believe updates.
 //!
 //! Each is made once, when there is none, and kept in a file that only its owner
 //! may read.
@@ -25,11 +25,16 @@ const SIGNING_PREFIX: &str = "signing-";
 const SIGNING_SUFFIX: &str = ".key";
 const PUBLIC_FILE: &str = "signing.pub";
 
-/// The key that opens the HTTP API. It is a secret: `Debug` does not show it.
+/// What the file of the admin key holds where there is to be none.
+const LOCKED: &str = "locked";
+
+/// The key of the built-in operator, which may do everything by the HTTP API. It is a
+/// secret: `Debug` does not show it. Nothing matches one that is locked away.
 #[derive(Clone)]
 pub struct AdminKey {
     text: String,
-    digest: [u8; 32],
+    /// `None` of one that is locked away.
+    digest: Option<[u8; 32]>,
 }
 
 /// Why a key could not be had.
@@ -89,25 +94,43 @@ pub enum KeyFileError {
 
 impl AdminKey {
     /// Reads the admin key, or makes it. The flag is true when it was made now,
-    /// which is the one time to show it.
+    /// which is the one time to show it. A file that says `locked` is no key, and
+    /// none is made in its place.
     pub fn open_or_create(data_dir: &DataDir) -> Result<(Self, bool), KeyFileError> {
         let fresh = format!("{ADMIN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random()?));
         let (text, made) = data_dir.read_or_create_secret(ADMIN_FILE, &fresh)?;
+        if text == LOCKED {
+            return Ok((Self { text, digest: None }, false));
+        }
         let well_formed = text.strip_prefix(ADMIN_PREFIX).is_some_and(|secret| {
             secret.len() == ADMIN_SECRET_LENGTH
                 && secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         });
         if !well_formed {
-            return Err(malformed(data_dir, ADMIN_FILE, "an admin key (`kya_admin_…`)"));
+            return Err(malformed(
+                data_dir,
+                ADMIN_FILE,
+                "an admin key (`kya_admin_…`) or the word `locked`",
+            ));
         }
-        let digest = Sha256::digest(text.as_bytes()).into();
+        let digest = Some(Sha256::digest(text.as_bytes()).into());
         Ok((Self { text, digest }, made))
     }
 
     /// True when `presented` is this key. Takes the same time whatever differs.
     pub fn matches(&self, presented: &[u8]) -> bool {
         let presented: [u8; 32] = Sha256::digest(presented).into();
-        self.digest.ct_eq(&presented).into()
+        self.digest.is_some_and(|digest| digest.ct_eq(&presented).into())
+    }
+
+    /// True of what is written like an admin key, be it of this control plane or not.
+    pub(crate) fn is_of_this_kind(presented: &[u8]) -> bool {
+        presented.starts_with(ADMIN_PREFIX.as_bytes())
+    }
+
+    /// True if there is no such key: only named operators are let in.
+    pub fn is_locked(&self) -> bool {
+        self.digest.is_none()
     }
 
     /// The key itself, to be shown once to whoever started the server.
@@ -254,6 +277,18 @@ mod tests {
             assert!(!key.matches(wrong.as_bytes()), "{wrong:?} was taken for the key");
         }
         assert!(!format!("{key:?}").contains(&text[10..20]));
+    }
+
+    #[test]
+    fn one_that_is_locked_away_matches_nothing_and_is_not_made_anew() {
+        let (_temp, dir) = data_dir();
+        dir.read_or_create_secret("admin.key", "locked").unwrap();
+        let (key, made) = AdminKey::open_or_create(&dir).unwrap();
+        assert!(key.is_locked() && !made);
+        for presented in ["", "locked", "kya_admin_", "admin"] {
+            assert!(!key.matches(presented.as_bytes()), "{presented:?}");
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("admin.key")).unwrap(), "locked\n");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Start at [`server::Server`], which puts the rest together. A change goes
 //! [`registry`] → [`store`] (one transaction) → [`push`] (signed, in order, to
 //! every stream); acknowledgements come back into [`push::Nodes`]. Who may connect
-//! as a proxy is decided in [`nodes`].
+//! as a proxy is decided in [`nodes`], who may use the API in [`operators`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -17,6 +17,7 @@ mod http;
 pub mod keys;
 pub mod nodes;
 mod opening;
+pub mod operators;
 mod places;
 pub mod push;
 pub mod registry;

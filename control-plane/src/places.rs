@@ -64,7 +64,7 @@ impl Drop for Place {
 }
 
 /// Whoever has one IPv6 address has the 2⁶⁴ around it.
-fn who(peer: IpAddr) -> IpAddr {
+pub(crate) fn who(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
         address => address,

@@ -13,9 +13,6 @@ use crate::store::{
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
 
-/// The only one who can be let in for now: the holder of the admin key.
-const ADMIN: &str = "admin";
-
 /// Changes the registry and has every change pushed.
 #[derive(Clone)]
 pub struct Registry {
@@ -57,11 +54,12 @@ impl Registry {
         &self,
         name: Name,
         public_key: Option<PublicKey>,
+        cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
         let new = NewAgent { id, name: name.into(), public_key };
         let store = Arc::clone(&self.store);
-        self.durably(async move { store.register_agent(new, Why::default().into()).await }).await
+        self.durably(async move { store.register_agent(new, cause).await }).await
     }
 
     /// Revokes, suspends or restores an agent.
@@ -69,10 +67,10 @@ impl Registry {
         &self,
         agent: AgentId,
         action: StatusAction,
-        why: Why,
+        cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let store = Arc::clone(&self.store);
-        self.durably(async move { store.decide_agent(agent, action, why.into()).await }).await
+        self.durably(async move { store.decide_agent(agent, action, cause).await }).await
     }
 
     /// Issues a token to an active agent. The token is nowhere else from then on.
@@ -80,14 +78,13 @@ impl Registry {
         &self,
         agent_id: AgentId,
         ttl_seconds: u64,
+        cause: Cause,
     ) -> Result<(OpaqueToken, Outcome<Token>), RegistryError> {
         let token = OpaqueToken::from_random(random()?);
         let id = TokenId::from_parts(self.clock.now().millis().0, random()?);
         let new = NewToken { id, digest: token.digest(), agent_id, ttl_seconds };
         let store = Arc::clone(&self.store);
-        let outcome = self
-            .durably(async move { store.issue_token(new, Why::default().into()).await })
-            .await?;
+        let outcome = self.durably(async move { store.issue_token(new, cause).await }).await?;
         Ok((token, outcome))
     }
 
@@ -95,10 +92,10 @@ impl Registry {
     pub async fn revoke_token(
         &self,
         token: TokenId,
-        why: Why,
+        cause: Cause,
     ) -> Result<Outcome<Token>, RegistryError> {
         let store = Arc::clone(&self.store);
-        self.durably(async move { store.revoke_token(token, why.into()).await }).await
+        self.durably(async move { store.revoke_token(token, cause).await }).await
     }
 
     /// Runs a change to its end, whoever stops waiting for it: a client that
@@ -116,16 +113,6 @@ impl Registry {
             Ok(outcome)
         });
         task.await.map_err(|_| RegistryError::Interrupted)?
-    }
-}
-
-impl From<Why> for Cause {
-    fn from(why: Why) -> Self {
-        Self {
-            actor: ADMIN.to_owned(),
-            reason: why.reason.map(String::from),
-            incident_id: why.incident_id.map(String::from),
-        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::http;
 use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
+use crate::operators::OperatorAccess;
 use crate::push::{self, Limits, Push};
 use crate::registry::Registry;
 use crate::rotation::KeyRotation;
@@ -137,6 +138,9 @@ impl Server {
         let lock = data_dir.lock()?;
         data_dir.remove(ADDRESSES_FILE)?;
         let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
+        if admin_key.is_locked() {
+            tracing::info!("the admin key is locked away: only named operators are let in");
+        }
 
         let metrics = Arc::new(Metrics::new()?);
         let http_tls = load(Listener::Http, config.http_tls, &metrics)?;
@@ -174,6 +178,12 @@ impl Server {
         let following = Arc::clone(&access);
         let following = async move { following.follow_others(looked, LOOK).await };
         tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        let operators = Arc::new(OperatorAccess::new(
+            admin_key,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        ));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),
@@ -187,8 +197,8 @@ impl Server {
             push: Arc::clone(&push),
             access: Arc::clone(&access),
             clock,
+            operators,
             metrics,
-            admin_key,
             rotation,
             draining: draining.clone(),
         }));

@@ -47,6 +47,7 @@ pub struct Metrics {
     acknowledged: Histogram,
     impossible: IntCounter,
     nodes_refused: IntCounterVec,
+    auth_failures: IntCounterVec,
     tls_refused: IntCounterVec,
     tls_files_refused: IntCounterVec,
     requests: IntCounterVec,
@@ -118,6 +119,13 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
+            auth_failures: IntCounterVec::new(
+                Opts::new(
+                    "kya_auth_failures_total",
+                    "Requests of operators that were not let in, by reason.",
+                ),
+                &["reason"],
+            )?,
             tls_refused: IntCounterVec::new(
                 Opts::new("kya_tls_refusals_total", "Connections without a good TLS handshake."),
                 &["listener"],
@@ -153,6 +161,7 @@ impl Metrics {
         registry.register(Box::new(metrics.acknowledged.clone()))?;
         registry.register(Box::new(metrics.impossible.clone()))?;
         registry.register(Box::new(metrics.nodes_refused.clone()))?;
+        registry.register(Box::new(metrics.auth_failures.clone()))?;
         registry.register(Box::new(metrics.tls_refused.clone()))?;
         registry.register(Box::new(metrics.tls_files_refused.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
@@ -208,6 +217,10 @@ impl Metrics {
 
     pub(crate) fn node_refused(&self, reason: &str) {
         self.nodes_refused.with_label_values(&[reason]).inc();
+    }
+
+    pub(crate) fn auth_failed(&self, reason: &str) {
+        self.auth_failures.with_label_values(&[reason]).inc();
     }
 
     pub(crate) fn tls_refused(&self, listener: &str) {

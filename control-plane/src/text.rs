@@ -56,6 +56,13 @@ bounded_text!(
     /// The name of an incident in another system: 1 to 128 characters.
     IncidentId, 128);
 
+/// True of a name that can stand in a URL, a log and a shell as it is: characters that
+/// need no escaping (RFC 3986 section 2.3), the first a letter or digit.
+pub(crate) fn plain_name(text: &str) -> bool {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
+    text.starts_with(|first: char| first.is_ascii_alphanumeric()) && text.bytes().all(unreserved)
+}
+
 fn check(text: &str, max: usize) -> Result<(), TextError> {
     let length = text.chars().count();
     if text.trim().is_empty() {

@@ -32,7 +32,7 @@ async fn an_agent_is_registered_shown_and_revoked() {
     let expected = json!({
         "agent_id": id, "name": "Zahlungs-Agent 💳", "status": "active", "in_flight": null,
         "public_key": KEY, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
-        "status_reason": null, "incident_id": null, "revision": 1,
+        "status_actor": "admin", "status_reason": null, "incident_id": null, "revision": 1,
     });
     assert_eq!(agent, expected);
 

@@ -154,7 +154,7 @@ async fn every_wrong_path_and_query_is_refused_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn only_the_admin_key_opens_the_api() {
+async fn only_a_key_opens_the_api() {
     let plane = ControlPlane::start().await;
     let key = plane.api.key.clone();
     let request = |path| plane.api.request(Method::GET, path);

@@ -253,7 +253,7 @@ async fn registrations_are_listed_with_their_connections_and_without_their_crede
     let expected = json!({
         "name": "web", "match": "web-*", "status": "active", "connected": 2,
         "created_at": answer["created_at"], "expires_at": answer["expires_at"],
-        "revoked_at": null, "revoked_reason": null, "incident_id": null,
+        "revoked_at": null, "revoked_by": null, "revoked_reason": null, "incident_id": null,
     });
     assert_eq!(web, expected);
     let (from, until) = (web["created_at"].text(), web["expires_at"].text());

@@ -191,6 +191,36 @@ async fn a_node_that_is_revoked_at_one_server_is_cut_off_from_the_other() {
     assert!(ended.message().contains("is revoked"), "{ended:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_that_is_revoked_at_one_server_is_refused_by_the_other_at_once() {
+    let database = Database::new().await;
+    let a = first(&database, Limits::default()).await;
+    // It is told of nothing by a look at the database that it would make anyway.
+    let b = another(&a, &database, only_told()).await;
+    for (name, [here, there]) in [("one", [&a, &b]), ("two", [&b, &a]), ("three", [&a, &b])] {
+        let here_too = here.api.add_operator(name, "operator").await;
+        let oncall = there.api.with_key(&here_too.key);
+        // On connections that both have, and more than once: there is nothing to forget.
+        for _ in 0..5 {
+            let who = oncall.get("/v1/whoami").await.expect(200);
+            assert_eq!((&who["name"], &who["role"]), (&json!(name), &json!("operator")));
+        }
+        here.api.revoke_operator(name).await;
+        for api in [&oncall, &here_too] {
+            let refused = api.get("/v1/whoami").await.problem(401, "unauthorized");
+            assert_eq!(refused, format!("the key of the operator {name} is revoked"));
+        }
+    }
+    let body = json!({ "name": "one", "role": "viewer" });
+    let taken = b.api.post("/v1/operators", body).await.problem(409, "conflict");
+    assert!(taken.contains("its name is not used again"), "{taken}");
+    let agent = a.api.register("payer").await;
+    let boss = a.api.add_operator("boss", "admin").await;
+    b.api.with_key(&boss.key).revoke(&agent).await;
+    let seen = a.api.get(&format!("/v1/agents/{agent}")).await.expect(200);
+    assert_eq!(seen["status_actor"], "boss", "whichever server was asked");
+}
+
 /// Reads until the stream ends because there is a new epoch, and connects again.
 async fn follow_the_epoch(mut proxy: TestProxy, server: &RunningServer) -> TestProxy {
     loop {

@@ -67,6 +67,10 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
     store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
+    for (name, n) in [("one", 1), ("two", 2)] {
+        store_conformance::add_operator(&*store, name, n, None).await.unwrap();
+    }
+    store.revoke_operator("one".parse().unwrap(), Cause::default()).await.unwrap();
     let step = store_conformance::announcement(7, 0);
     store.take_key_step(step, Cause::default()).await.unwrap();
     let raw = raw(&fixture).await;
@@ -91,6 +95,20 @@ async fn the_database_refuses_to_rewrite_history() {
          SELECT name, '*', randomblob(32), 1 FROM node_registrations",
         "INSERT OR REPLACE INTO node_registrations (name, node_id, digest, created_us)
          SELECT 'other', '*', digest, 1 FROM node_registrations",
+        "UPDATE operators SET revoked_us = NULL, revoked_by = NULL",
+        "UPDATE operators SET revoked_reason = 'none' WHERE name = 'one'",
+        "UPDATE operators SET role = 'admin' WHERE name = 'two'",
+        "UPDATE operators SET digest = randomblob(32) WHERE name = 'two'",
+        "UPDATE operators SET expires_s = 4000000000 WHERE name = 'two'",
+        "DELETE FROM operators",
+        "INSERT OR REPLACE INTO operators (name, role, digest, created_us, created_by)
+         SELECT name, 'admin', randomblob(32), 1, 'x' FROM operators",
+        "INSERT OR REPLACE INTO operators (name, role, digest, created_us, created_by)
+         SELECT 'other', 'admin', digest, 1, 'x' FROM operators",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         VALUES ('aDmin', 'admin', randomblob(32), 1, 'x')",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         VALUES ('root', 'root', randomblob(32), 1, 'x')",
         "UPDATE agents SET in_flight = 'vanish'",
         "UPDATE grants SET agent_id = x'00000000000000000000000000000000'",
         "DELETE FROM grants",
@@ -100,7 +118,7 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 6);
+    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 9);
 }
 
 #[tokio::test]
@@ -161,6 +179,35 @@ async fn a_database_from_before_there_were_grants_gets_them() {
     register(&*store).await;
     let known = Known::replay(store_conformance::records(&*store, 0).await.1);
     assert_eq!(known.grants.len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_decided_before_there_were_operators_was_decided_by_the_admin() {
+    let fixture = Sqlite::new().await;
+    let database = raw_new(&fixture).await;
+    let mut before = sqlx::migrate!("migrations/sqlite");
+    before.migrations = before.migrations[..4].to_vec().into();
+    before.run(&database).await.unwrap();
+    for statement in [
+        "INSERT INTO head VALUES (1, 5, 1, 9000000)",
+        "INSERT INTO agents (id, name, status, created_us, revoked_us, status_changed_us, revision)
+         VALUES (zeroblob(16), 'gone', 'revoked', 1, 2, 2, 1)",
+        "INSERT INTO node_registrations (name, node_id, digest, created_us, revoked_us)
+         VALUES ('shut', '*', randomblob(32), 1, 2), ('open', '*', randomblob(32), 1, NULL)",
+    ] {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    }
+    database.close().await;
+
+    let store = fixture.open(Arc::new(TestClock::at(10))).await;
+    assert_eq!(store.agents(None, None, 9).await.unwrap()[0].status_actor, "admin");
+    let nodes = store.nodes(None, 9).await.unwrap();
+    let by: Vec<_> = nodes.iter().map(|node| node.revoked_by.as_deref()).collect();
+    assert_eq!(by, [None, Some("admin")]);
+    let raw = raw(&fixture).await;
+    let refused =
+        sqlx::query("UPDATE node_registrations SET revoked_us = NULL").execute(&raw).await;
+    assert!(refused.is_err(), "a revocation is still final");
 }
 
 #[tokio::test]

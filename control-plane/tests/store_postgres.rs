@@ -4,10 +4,11 @@ mod store_conformance;
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use kya_control_plane::store::{Cause, PostgresStore, Store};
+use kya_control_plane::store::{Cause, PostgresStore, RECORDS_A_PAGE, Store};
 use kya_control_plane::time::{Clock, UnixMicros};
-use kya_core::{PublicKey, Revision, Signer, Status};
+use kya_core::{OperatorKey, PublicKey, Revision, Signer, Status, UnixSeconds};
 use sqlx::Executor;
 use store_conformance::{Fixture, REVOKE, conformance, decide, register};
 use support::TestClock;
@@ -55,6 +56,10 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
     store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
+    for (name, n) in [("one", 1), ("two", 2)] {
+        store_conformance::add_operator(&*store, name, n, None).await.unwrap();
+    }
+    store.revoke_operator("one".parse().unwrap(), Cause::default()).await.unwrap();
     store.take_key_step(store_conformance::announcement(7, 0), Cause::default()).await.unwrap();
     store.first_key(Some(key(1))).await.unwrap();
     let raw = fixture.0.raw().await;
@@ -80,6 +85,24 @@ async fn the_database_refuses_to_rewrite_history() {
         "UPDATE node_registrations SET node_id = '*'",
         "DELETE FROM node_registrations",
         "TRUNCATE node_registrations",
+        "UPDATE operators SET revoked_us = NULL, revoked_by = NULL",
+        "UPDATE operators SET revoked_reason = 'none' WHERE name = 'one'",
+        "UPDATE operators SET revoked_us = 1 WHERE name = 'two'",
+        "UPDATE operators SET name = 'three' WHERE name = 'two'",
+        "UPDATE operators SET role = 'admin' WHERE name = 'two'",
+        "UPDATE operators SET digest = sha256('x') WHERE name = 'two'",
+        "UPDATE operators SET expires_s = 4000000000 WHERE name = 'two'",
+        "DELETE FROM operators",
+        "TRUNCATE operators",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         SELECT name, 'admin', sha256('x'), 1, 'x' FROM operators WHERE name = 'two'
+         ON CONFLICT (name) DO UPDATE SET role = 'admin', digest = sha256('x')",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         SELECT 'other', 'admin', digest, 1, 'x' FROM operators WHERE name = 'two'",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         VALUES ('aDmin', 'admin', sha256('x'), 1, 'x')",
+        "INSERT INTO operators (name, role, digest, created_us, created_by)
+         VALUES ('root', 'root', sha256('x'), 1, 'x')",
         "UPDATE grants SET agent_id = sha256('x')",
         "DELETE FROM grants",
         "TRUNCATE grants CASCADE",
@@ -91,7 +114,7 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 6);
+    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 9);
     assert_eq!(store.head().await.unwrap().position.revision, Revision(3));
 }
 
@@ -200,6 +223,62 @@ async fn a_dump_that_is_put_back_is_noticed_by_who_only_reads() {
         head.is_ok_and(|head| (head.epoch, head.revision) == (lost.epoch + 1, Revision(0)))
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_was_decided_before_there_were_operators_was_decided_by_the_admin() {
+    let fixture = Postgres::new().await;
+    let raw = fixture.0.raw().await;
+    let mut before = sqlx::migrate!("migrations/postgres");
+    before.migrations = before.migrations[..2].to_vec().into();
+    before.run(&raw).await.unwrap();
+    for statement in [
+        "INSERT INTO head VALUES (1, 5, 1, 9000000)",
+        "INSERT INTO agents (id, name, status, created_us, revoked_us, status_changed_us, revision)
+         VALUES (decode(repeat('00', 16), 'hex'), 'gone', 'revoked', 1, 2, 2, 1)",
+        "INSERT INTO node_registrations (name, node_id, digest, created_us, revoked_us)
+         VALUES ('shut', '*', sha256('shut'), 1, 2), ('open', '*', sha256('open'), 1, NULL)",
+    ] {
+        raw.execute(statement).await.unwrap();
+    }
+
+    let store = fixture.open(Arc::new(TestClock::at(10))).await;
+    assert_eq!(store.agents(None, None, 9).await.unwrap()[0].status_actor, "admin");
+    let nodes = store.nodes(None, 9).await.unwrap();
+    let by: Vec<_> = nodes.iter().map(|node| node.revoked_by.as_deref()).collect();
+    assert_eq!(by, [None, Some("admin")]);
+    let refused = raw.execute("UPDATE node_registrations SET revoked_us = NULL").await;
+    assert!(refused.is_err(), "a revocation is still final");
+}
+
+#[tokio::test]
+async fn whoever_reads_a_lot_keeps_no_operator_out() {
+    let fixture = Postgres::new().await;
+    let store = fixture.open(Arc::new(TestClock::at(1))).await;
+    let raw = fixture.0.raw().await;
+    let crowd = format!(
+        "INSERT INTO agents (id, name, status, created_us, status_changed_us, revision)
+         SELECT decode(lpad(to_hex(n), 32, '0'), 'hex'), 'crowd', 'active', 1, 1, 1
+         FROM generate_series(1, {}) n",
+        3 * RECORDS_A_PAGE
+    );
+    raw.execute(sqlx::AssertSqlSafe(crowd)).await.unwrap();
+    // Each has a connection, which it keeps while nobody takes the next page.
+    let (mut reading, mut pages) = (tokio::task::JoinSet::new(), Vec::new());
+    for _ in 0..4 {
+        let (page, mut read) = tokio::sync::mpsc::channel(1);
+        let store = Arc::clone(&store);
+        reading.spawn(async move { store.records(UnixSeconds(0), page).await });
+        assert_eq!(read.recv().await.unwrap().len(), RECORDS_A_PAGE);
+        pages.push(read);
+    }
+    let late = tokio::time::timeout(Duration::from_millis(200), store.head()).await;
+    assert!(late.is_err(), "there is a reader left");
+    let digest = OperatorKey::from_random([7; 32]).digest();
+    assert_eq!(store.operator_by_key(digest).await.unwrap(), None);
+    drop(pages);
+    reading.join_all().await;
+    store.head().await.unwrap();
 }
 
 async fn by_a_way_that_falls_silent() -> (Database, Way, Arc<PostgresStore>) {

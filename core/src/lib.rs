@@ -40,6 +40,7 @@ mod key_ring;
 mod keys;
 mod manifest;
 mod node;
+mod operator;
 mod path;
 pub mod policy;
 #[cfg(test)]
@@ -72,6 +73,7 @@ pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};
 pub use manifest::{ImageId, MAX_CHUNK_BYTES, Manifest, chunk_hash, records};
 pub use node::{NodeCredential, NodeCredentialDigest};
+pub use operator::{OperatorKey, OperatorKeyDigest};
 pub use path::{PathError, exact as exact_path};
 pub use policy::{Policy, PolicyDenied, PolicyDocument, PolicyName, PolicyVersion};
 pub use standing::{Denied, InFlight, Standing, Status};

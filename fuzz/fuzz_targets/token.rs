@@ -3,7 +3,8 @@
 #![no_main]
 
 use kya_core::{
-    AgentId, NodeCredential, OpaqueToken, PolicyId, PrincipalId, PublicKey, TokenDigest, TokenId,
+    AgentId, NodeCredential, OpaqueToken, OperatorKey, PolicyId, PrincipalId, PublicKey,
+    TokenDigest, TokenId,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -15,13 +16,16 @@ fn name<T: std::str::FromStr + ToString>(text: &str) {
 
 fuzz_target!(|bytes: &[u8]| {
     let (token, credential) = (OpaqueToken::parse(bytes), NodeCredential::parse(bytes));
-    assert!(token.is_err() || credential.is_err(), "a token is a credential");
+    let key = OperatorKey::parse(bytes);
+    let kinds = [token.is_ok(), credential.is_ok(), key.is_ok()];
+    assert!(kinds.iter().filter(|read| **read).count() <= 1, "it is of two kinds");
     assert_eq!(
         TokenDigest::of(bytes),
         token.as_ref().map(OpaqueToken::digest).map_err(|error| *error)
     );
-    let read =
-        token.as_ref().map(OpaqueToken::reveal).or(credential.as_ref().map(|it| it.reveal()));
+    let read = token.as_ref().map(OpaqueToken::reveal);
+    let read = read.or(credential.as_ref().map(NodeCredential::reveal));
+    let read = read.or(key.as_ref().map(OperatorKey::reveal));
     if let Ok(text) = read {
         assert_eq!(text.as_bytes(), bytes);
     }

@@ -2,6 +2,7 @@
 
 mod key;
 mod node;
+mod operator;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use url::Url;
 
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
+pub(crate) use self::operator::OperatorCommand;
 use crate::output::Format;
 use crate::pubkey;
 use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
@@ -27,6 +29,8 @@ Examples:
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
+  kya operator add oncall-anna --role operator  # a key that can stop agents, and nothing else
+  kya whoami                                    # whose key KYA_TOKEN is, and what it may do
   kya -o json agent list --status revoked | jq -r '.agents[].agent_id'
 
 Exit codes:
@@ -55,9 +59,10 @@ pub(crate) struct Global {
     #[arg(default_value = "http://127.0.0.1:7080", value_parser = parse_server)]
     pub(crate) server: Url,
 
-    /// The control plane's admin key. Prefer the variable: other users of this
-    /// machine can see command lines
-    #[arg(long, global = true, env = "KYA_TOKEN", value_name = "ADMIN_KEY")]
+    /// Your key, by which the control plane knows you: that of an operator
+    /// (`ok_…`), or its admin key. Prefer the variable: other users of this machine
+    /// can see command lines
+    #[arg(long, global = true, env = "KYA_TOKEN", value_name = "KEY")]
     #[arg(hide_env_values = true)]
     pub(crate) token: Option<String>,
 
@@ -87,7 +92,7 @@ pub(crate) struct Global {
     pub(crate) timeout: Duration,
 }
 
-/// Does not show the admin key.
+/// Does not show the key.
 impl std::fmt::Debug for Global {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Global").field("server", &self.server.as_str()).finish_non_exhaustive()
@@ -108,6 +113,17 @@ pub(crate) enum Command {
     /// Replace the key that signs what proxies believe
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Give people and programs keys of their own, see whose there are, and revoke them
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// Say whose key KYA_TOKEN is, and what it may do
+    #[command(after_help = "\
+It shows the name under which the control plane logs what you do, your role, and its permissions.
+
+Example:
+  kya whoami
+  kya -o json whoami | jq -e '.permissions | index(\"agents.stop\")'   # may I stop an agent?")]
+    Whoami,
 }
 
 #[derive(Debug, Subcommand)]
@@ -295,12 +311,15 @@ pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::E
 }
 
 /// Takes secrets out of an error message: someone who passes a token in the place
-/// of its id, or a credential in that of its name, should not find it in a log.
+/// of its id, or a credential or key in that of its name, should not find it in a log.
 pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
     let shown = |value: &ContextValue| match value {
         ContextValue::String(text) if text.starts_with("at_") => Some("at_… (a token, not its id)"),
         ContextValue::String(text) if text.starts_with("nc_") => {
             Some("nc_… (a credential, not its name)")
+        }
+        ContextValue::String(text) if text.starts_with("ok_") => {
+            Some("ok_… (a key, not the name of its operator)")
         }
         _ => None,
     };
@@ -322,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_does_not_show_the_admin_key() {
+    fn debug_output_does_not_show_the_key() {
         let args = ["kya", "--token", "s3cret", "node", "list"];
         let shown = format!("{:?}", Cli::try_parse_from(args).unwrap());
         assert!(!shown.contains("s3cret"), "{shown}");

@@ -147,6 +147,7 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         ("Created at", agent.created_at),
         ("Revoked at", or_dash(agent.revoked_at)),
         ("Status changed at", agent.status_changed_at),
+        ("Status by", or_dash(agent.status_actor)),
         ("Status reason", or_dash(agent.status_reason)),
         ("Incident id", or_dash(agent.incident_id)),
         ("Revision", agent.revision.to_string()),

@@ -4,6 +4,7 @@ mod agent;
 mod fleet;
 mod key;
 mod node;
+mod operator;
 mod token;
 
 use crate::args::{Cli, Command};
@@ -19,6 +20,8 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Token(command) => token::run(command, &client, output).await,
         Command::Node(command) => node::run(command, &client, output).await,
         Command::Key(command) => key::run(command, &client, output).await,
+        Command::Operator(command) => operator::run(command, &client, output).await,
+        Command::Whoami => operator::whoami(&client, output).await,
     }
 }
 

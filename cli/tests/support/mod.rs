@@ -25,7 +25,7 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 20] = [
+pub const COMMANDS: [&[&str]; 24] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "show", AGENT],
@@ -46,6 +46,10 @@ pub const COMMANDS: [&[&str]; 20] = [
     &["key", "activate", "--reason", "r"],
     &["key", "retire", "--reason", "r", "--force"],
     &["key", "compact", "--reason", "r", "--pinned", KEY],
+    &["operator", "add", "oncall", "--role", "operator", "--expires-in", "90d"],
+    &["operator", "list"],
+    &["operator", "revoke", "oncall", "--reason", "r"],
+    &["whoami"],
 ];
 
 /// A request that the fake got.
@@ -241,6 +245,7 @@ pub fn agent(status: &str) -> Value {
         "created_at": "2026-02-05T14:00:00.000Z",
         "revoked_at": revoked.then_some("2026-02-05T14:47:23.891Z"),
         "status_changed_at": "2026-02-05T14:47:23.891Z",
+        "status_actor": "oncall-anna",
         "status_reason": "prompt_injection_suspected",
         "incident_id": "INC-2026-0205-001",
         "revision": 42,
@@ -286,6 +291,22 @@ pub fn registration(status: &str) -> Value {
         "created_at": "2026-02-05T14:00:00.000Z",
         "expires_at": "2026-05-06T14:00:00.000Z",
         "revoked_at": (status == "revoked").then_some("2026-02-05T14:47:23.891Z"),
+        "revoked_reason": null,
+        "incident_id": null,
+    })
+}
+
+pub fn operator(status: &str) -> Value {
+    let revoked = status == "revoked";
+    json!({
+        "name": "oncall",
+        "role": "operator",
+        "status": status,
+        "created_at": "2026-02-05T14:00:00.000Z",
+        "created_by": "admin",
+        "expires_at": "2026-05-06T14:00:00.000Z",
+        "revoked_at": revoked.then_some("2026-02-05T14:47:23.891Z"),
+        "revoked_by": revoked.then_some("boss"),
         "revoked_reason": null,
         "incident_id": null,
     })

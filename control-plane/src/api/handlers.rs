@@ -17,16 +17,19 @@ use super::records::{Agent, AgentChange, Agents, IssuedToken, Token, TokenChange
 use super::requests::{
     IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, TakeBack, Wait,
 };
+use super::routes::By;
 use crate::registry::Why;
-use crate::store::StatusAction;
+use crate::store::{Cause, StatusAction};
 
 type Shared = State<Arc<Api>>;
 
 pub(super) async fn register_agent(
     State(api): Shared,
+    By(operator): By,
     Body(wanted): Body<RegisterAgent>,
 ) -> Result<impl IntoResponse, Problem> {
-    let outcome = api.registry.register_agent(wanted.name, wanted.public_key).await?;
+    let cause = operator.because(Why::default());
+    let outcome = api.registry.register_agent(wanted.name, wanted.public_key, cause).await?;
     let location: [(HeaderName, String); 1] =
         [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
     Ok((StatusCode::CREATED, location, Json(Agent::from(outcome.record))))
@@ -51,47 +54,52 @@ pub(super) async fn show_agent(
 
 pub(super) async fn revoke_agent(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
 ) -> Result<Json<AgentChange>, Problem> {
     let (in_flight, why) = stop.parts();
     let revoke = StatusAction::Revoke(in_flight.unwrap_or(InFlight::Abort));
-    decide(&api, id, revoke, why).await
+    decide(&api, id, revoke, operator.because(why)).await
 }
 
 pub(super) async fn suspend_agent(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
 ) -> Result<Json<AgentChange>, Problem> {
     let (in_flight, why) = stop.parts();
     let suspend = StatusAction::Suspend(in_flight.unwrap_or(InFlight::Drain));
-    decide(&api, id, suspend, why).await
+    decide(&api, id, suspend, operator.because(why)).await
 }
 
 pub(super) async fn restore_agent(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(restore): Body<Restore>,
 ) -> Result<Json<AgentChange>, Problem> {
-    decide(&api, id, StatusAction::Restore, restore.into()).await
+    decide(&api, id, StatusAction::Restore, operator.because(restore.into())).await
 }
 
 async fn decide(
     api: &Api,
     id: AgentId,
     action: StatusAction,
-    why: Why,
+    cause: Cause,
 ) -> Result<Json<AgentChange>, Problem> {
-    Ok(Json(api.registry.decide_agent(id, action, why).await?.into()))
+    Ok(Json(api.registry.decide_agent(id, action, cause).await?.into()))
 }
 
 pub(super) async fn issue_token(
     State(api): Shared,
+    By(operator): By,
     Body(wanted): Body<IssueToken>,
 ) -> Result<impl IntoResponse, Problem> {
     let ttl = u64::from(wanted.ttl_seconds.0);
-    let (secret, outcome) = api.registry.issue_token(wanted.agent_id, ttl).await?;
+    let cause = operator.because(Why::default());
+    let (secret, outcome) = api.registry.issue_token(wanted.agent_id, ttl, cause).await?;
     let issued = IssuedToken::new(secret.reveal(), outcome.record);
     Ok((StatusCode::CREATED, Json(issued)))
 }
@@ -112,10 +120,11 @@ pub(super) async fn list_tokens(
 
 pub(super) async fn revoke_token(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<TokenId>,
     Body(revoke): Body<TakeBack>,
 ) -> Result<Json<TokenChange>, Problem> {
-    let outcome = api.registry.revoke_token(id, revoke.into()).await?;
+    let outcome = api.registry.revoke_token(id, operator.because(revoke.into())).await?;
     Ok(Json(TokenChange::new(outcome, api.clock.now())))
 }
 

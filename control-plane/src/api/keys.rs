@@ -11,6 +11,8 @@ use super::Api;
 use super::extract::Body;
 use super::problem::{Code, Problem};
 use super::records::CommittedAt;
+use super::routes::By;
+use crate::operators::Operator;
 use crate::registry::Why;
 use crate::rotation::{KeyState, MAX_CHAIN, Phase, RotationError, Step};
 use crate::store::{KeyStep, Outcome};
@@ -139,40 +141,45 @@ pub(super) async fn list(State(api): Shared) -> Result<Json<Keys>, Problem> {
 
 pub(super) async fn announce(
     State(api): Shared,
+    By(operator): By,
     Body(Announce { reason, incident_id }): Body<Announce>,
 ) -> Result<Json<KeysChange>, Problem> {
-    take(&api, Step::Announce, reason, incident_id).await
+    take(&api, &operator, Step::Announce, reason, incident_id).await
 }
 
 pub(super) async fn activate(
     State(api): Shared,
+    By(operator): By,
     Body(Proceed { reason, incident_id, force }): Body<Proceed>,
 ) -> Result<Json<KeysChange>, Problem> {
-    take(&api, Step::Activate { force }, reason, incident_id).await
+    take(&api, &operator, Step::Activate { force }, reason, incident_id).await
 }
 
 pub(super) async fn retire(
     State(api): Shared,
+    By(operator): By,
     Body(Proceed { reason, incident_id, force }): Body<Proceed>,
 ) -> Result<Json<KeysChange>, Problem> {
-    take(&api, Step::Retire { force }, reason, incident_id).await
+    take(&api, &operator, Step::Retire { force }, reason, incident_id).await
 }
 
 pub(super) async fn compact(
     State(api): Shared,
+    By(operator): By,
     Body(Compact { pinned, reason, incident_id }): Body<Compact>,
 ) -> Result<Json<KeysChange>, Problem> {
-    take(&api, Step::Compact { pinned }, reason, incident_id).await
+    take(&api, &operator, Step::Compact { pinned }, reason, incident_id).await
 }
 
 async fn take(
     api: &Api,
+    operator: &Operator,
     step: Step,
     reason: Reason,
     incident_id: Option<IncidentId>,
 ) -> Result<Json<KeysChange>, Problem> {
-    let why = Why { reason: Some(reason), incident_id };
-    let Outcome { changed, committed, .. } = api.rotation.take(step, why).await?;
+    let cause = operator.because(Why { reason: Some(reason), incident_id });
+    let Outcome { changed, committed, .. } = api.rotation.take(step, cause).await?;
     let keys = api.rotation.state().await?.into();
     Ok(Json(KeysChange { keys, changed, committed: committed.into() }))
 }

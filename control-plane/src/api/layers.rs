@@ -11,25 +11,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::Api;
 use super::problem::{Code, Problem};
-use crate::bearer::{BearerError, bearer};
-
-/// Lets the holder of the admin key pass, and nobody else.
-pub(super) async fn authenticate(
-    State(api): State<Arc<Api>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match bearer(request.headers()) {
-        Ok(presented) if api.admin_key.matches(presented) => next.run(request).await,
-        Ok(_) => Problem::unauthorized("this is not the admin key", true).into_response(),
-        Err(error @ BearerError::Missing) => {
-            let detail =
-                format!("{error}: send the admin key as `authorization: Bearer kya_admin_…`");
-            Problem::unauthorized(detail, false).into_response()
-        }
-        Err(error) => Problem::unauthorized(error.to_string(), true).into_response(),
-    }
-}
 
 /// Answers 503 after `limit`. A change that had begun goes on to its end.
 pub(super) async fn time_out(

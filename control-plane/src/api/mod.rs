@@ -3,6 +3,7 @@
 
 mod challenges;
 mod enforcement;
+mod events;
 mod extract;
 mod fleet;
 mod handlers;
@@ -10,9 +11,11 @@ mod health;
 mod keys;
 mod layers;
 mod nodes;
+mod operators;
 mod problem;
 mod records;
 mod requests;
+mod routes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,14 +27,15 @@ use axum::routing::{get, post};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::keys::AdminKey;
 use crate::nodes::NodeAccess;
+use crate::operators::{OperatorAccess, Permission};
 use crate::push::Push;
 use crate::registry::Registry;
 use crate::rotation::KeyRotation;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use routes::Routes;
 
 /// How long a request may take, from its last header to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,48 +50,63 @@ pub(crate) struct Api {
     pub(crate) access: Arc<NodeAccess>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) admin_key: AdminKey,
+    pub(crate) operators: Arc<OperatorAccess>,
     pub(crate) rotation: Arc<KeyRotation>,
     /// Called when the server wants requests to end.
     pub(crate) draining: CancellationToken,
 }
 
+/// What the paths of everything but probes begin with.
+const PREFIX: &str = "/v1";
+
+/// Every route for operators, with the permission that it takes.
+fn for_operators() -> Routes {
+    let waiting = Routes::new()
+        .get(
+            "/revisions/{revision}/acknowledgements",
+            Permission::ReadRegistry,
+            handlers::acknowledgements,
+        )
+        .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
+        .within(WAITING_REQUEST_TIMEOUT);
+    Routes::new()
+        .post("/agents", Permission::RegisterAgents, handlers::register_agent)
+        .get("/agents", Permission::ReadRegistry, handlers::list_agents)
+        .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
+        .post("/agents/{agent_id}/revoke", Permission::StopAgents, handlers::revoke_agent)
+        .post("/agents/{agent_id}/suspend", Permission::StopAgents, handlers::suspend_agent)
+        .post("/agents/{agent_id}/restore", Permission::RestoreAgents, handlers::restore_agent)
+        .post("/tokens", Permission::IssueTokens, handlers::issue_token)
+        .get("/tokens", Permission::ReadRegistry, handlers::list_tokens)
+        .post("/tokens/{token_id}/revoke", Permission::RevokeTokens, handlers::revoke_token)
+        .post("/nodes", Permission::RegisterNodes, nodes::register)
+        .get("/nodes", Permission::ReadNodes, nodes::list)
+        .post("/nodes/{name}/revoke", Permission::RevokeNodes, nodes::revoke)
+        .get("/keys", Permission::ReadKeys, keys::list)
+        .post("/keys/announce", Permission::RotateKeys, keys::announce)
+        .post("/keys/activate", Permission::RotateKeys, keys::activate)
+        .post("/keys/retire", Permission::RotateKeys, keys::retire)
+        .post("/keys/compact", Permission::RotateKeys, keys::compact)
+        .post("/operators", Permission::ManageOperators, operators::add)
+        .get("/operators", Permission::ReadOperators, operators::list)
+        .post("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
+        .get("/events", Permission::ReadEvents, events::list)
+        .get("/whoami", Permission::ReadSelf, operators::whoami)
+        .within(REQUEST_TIMEOUT)
+        .merge(waiting)
+}
+
 /// Every route.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    let waiting = Router::new()
-        .route("/revisions/{revision}/acknowledgements", get(handlers::acknowledgements))
-        .route("/challenges", post(challenges::challenge))
-        .layer(from_fn_with_state(WAITING_REQUEST_TIMEOUT, layers::time_out));
-    let quick = Router::new()
-        .route("/agents", post(handlers::register_agent).get(handlers::list_agents))
-        .route("/agents/{agent_id}", get(handlers::show_agent))
-        .route("/agents/{agent_id}/revoke", post(handlers::revoke_agent))
-        .route("/agents/{agent_id}/suspend", post(handlers::suspend_agent))
-        .route("/agents/{agent_id}/restore", post(handlers::restore_agent))
-        .route("/tokens", post(handlers::issue_token).get(handlers::list_tokens))
-        .route("/tokens/{token_id}/revoke", post(handlers::revoke_token))
-        .route("/nodes", post(nodes::register).get(nodes::list))
-        .route("/nodes/{name}/revoke", post(nodes::revoke))
-        .route("/keys", get(keys::list))
-        .route("/keys/announce", post(keys::announce))
-        .route("/keys/activate", post(keys::activate))
-        .route("/keys/retire", post(keys::retire))
-        .route("/keys/compact", post(keys::compact))
-        .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out));
-    // The fallbacks are inside, so that a stranger learns no route from them.
-    let guarded = quick
-        .merge(waiting)
-        .fallback(layers::not_found)
-        .method_not_allowed_fallback(layers::method_not_allowed)
-        .layer(from_fn_with_state(Arc::clone(&api), layers::authenticate));
-    // For proxies, who have no admin key.
+    let guarded = for_operators().guarded(&api.operators);
+    // For proxies, which are no operators.
     let enforcement = Router::new()
         .route("/enforcement/pull", post(enforcement::pull))
         .route("/enforcement/introspect", post(enforcement::introspect))
         .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out))
         .method_not_allowed_fallback(layers::method_not_allowed);
     Router::new()
-        .nest("/v1", guarded.merge(enforcement))
+        .nest(PREFIX, guarded.merge(enforcement))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

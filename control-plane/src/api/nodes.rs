@@ -15,7 +15,9 @@ use super::fleet::{Armed, Nodes};
 use super::handlers::page;
 use super::problem::Problem;
 use super::requests::{Bounded, Limit, TakeBack};
+use super::routes::By;
 use crate::nodes::{NodeName, NodePattern};
+use crate::registry::Why;
 use crate::store::NodeRegistration;
 use crate::time::{UnixMicros, second_start};
 
@@ -50,6 +52,7 @@ struct Registration {
     created_at: String,
     expires_at: Option<String>,
     revoked_at: Option<String>,
+    revoked_by: Option<String>,
     revoked_reason: Option<String>,
     incident_id: Option<String>,
 }
@@ -101,6 +104,7 @@ impl Registration {
             created_at: node.created_at.to_rfc3339(),
             expires_at: node.expires.map(|expires| second_start(expires).to_rfc3339()),
             revoked_at: node.revoked_at.map(UnixMicros::to_rfc3339),
+            revoked_by: node.revoked_by,
             revoked_reason: node.revoked_reason,
             incident_id: node.incident_id,
         }
@@ -109,11 +113,13 @@ impl Registration {
 
 pub(super) async fn register(
     State(api): State<Arc<Api>>,
+    By(operator): By,
     Body(wanted): Body<RegisterNode>,
 ) -> Result<impl IntoResponse, Problem> {
     let pattern = wanted.r#match.unwrap_or_else(|| wanted.name.to_pattern());
     let ttl = wanted.ttl_seconds.map(|ttl| u64::from(ttl.0));
-    let (credential, node) = api.access.register(wanted.name, pattern, ttl).await?;
+    let cause = operator.because(Why::default());
+    let (credential, node) = api.access.register(wanted.name, pattern, ttl, cause).await?;
     let registration = Registration::new(node, api.clock.now());
     let credential = credential.reveal().to_owned();
     Ok((StatusCode::CREATED, Json(RegisteredNode { credential, registration })))
@@ -153,10 +159,11 @@ pub(super) async fn list(
 
 pub(super) async fn revoke(
     State(api): State<Arc<Api>>,
+    By(operator): By,
     Segment(name): Segment<NodeName>,
     Body(back): Body<TakeBack>,
 ) -> Result<Json<NodeChange>, Problem> {
-    let outcome = api.access.revoke(name, back.into()).await?;
+    let outcome = api.access.revoke(name, operator.because(back.into())).await?;
     let node = Registration::new(outcome.record, api.clock.now());
     Ok(Json(NodeChange { node, changed: outcome.changed }))
 }

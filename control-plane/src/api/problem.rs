@@ -1,5 +1,7 @@
 //! Errors of the HTTP API, as RFC 9457 says them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,7 @@ use serde::Serialize;
 
 use crate::bearer::BearerError;
 use crate::nodes::AccessError;
+use crate::operators::{AuthError, Permission, Role, seconds};
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 
@@ -20,6 +23,7 @@ pub(super) enum Code {
     Conflict,
     PayloadTooLarge,
     InvalidRequest,
+    TooManyRequests,
     Unavailable,
     Internal,
 }
@@ -30,8 +34,20 @@ pub(super) struct Problem {
     code: Code,
     status: StatusCode,
     detail: String,
-    /// True when a token was presented, which RFC 6750 wants to be told apart.
-    presented: bool,
+    challenge: Option<Challenge>,
+    /// When it may be different.
+    retry_after: Option<Duration>,
+}
+
+/// What `www-authenticate` says (RFC 6750 section 3).
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    /// Nothing was presented.
+    Missing,
+    /// What was presented does not count.
+    Invalid,
+    /// Its holder may not do this.
+    Lacks(Permission),
 }
 
 #[derive(Serialize)]
@@ -41,11 +57,18 @@ struct Body<'a> {
     status: u16,
     detail: &'a str,
     code: &'a str,
+    /// What the role of the operator would have to have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'a str>,
+    /// The roles that have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    roles: Option<&'a [Role]>,
 }
 
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, status: code.status(), detail: detail.into(), presented: false }
+        let (status, detail) = (code.status(), detail.into());
+        Self { code, status, detail, challenge: None, retry_after: None }
     }
 
     /// The request could not be understood: 400.
@@ -58,8 +81,11 @@ impl Problem {
         Self::invalid(detail).with_status(StatusCode::UNPROCESSABLE_ENTITY)
     }
 
+    /// Nobody is let in: 401. True when a credential was presented, which RFC 6750
+    /// wants to be told apart.
     pub(super) fn unauthorized(detail: impl Into<String>, presented: bool) -> Self {
-        Self { presented, ..Self::new(Code::Unauthorized, detail) }
+        let challenge = if presented { Challenge::Invalid } else { Challenge::Missing };
+        Self { challenge: Some(challenge), ..Self::new(Code::Unauthorized, detail) }
     }
 
     pub(super) fn with_status(self, status: StatusCode) -> Self {
@@ -77,6 +103,7 @@ impl Code {
             Self::Conflict => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -91,6 +118,7 @@ impl Code {
             Self::Conflict => ("conflict", "The state of the registry forbids it"),
             Self::PayloadTooLarge => ("payload_too_large", "The body is too large"),
             Self::InvalidRequest => ("invalid_request", "The request is not valid"),
+            Self::TooManyRequests => ("too_many_requests", "Too many requests"),
             Self::Unavailable => ("unavailable", "Not possible now, try again"),
             Self::Internal => ("internal", "The control plane failed"),
         }
@@ -100,36 +128,56 @@ impl Code {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (code, title) = self.code.text();
+        let lacks = match self.challenge {
+            Some(Challenge::Lacks(permission)) => Some(permission),
+            _ => None,
+        };
         let body = Body {
             r#type: format!("urn:kya:problem:{code}"),
             title,
             status: self.status.as_u16(),
             detail: &self.detail,
             code,
+            permission: lacks.map(Permission::name),
+            roles: lacks.map(Permission::holders),
         };
         let mut response = (self.status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.code == Code::Unauthorized {
-            let challenge = match self.presented {
-                true => "Bearer realm=\"kya\", error=\"invalid_token\"",
-                false => "Bearer realm=\"kya\"",
-            };
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
+        // Both are made of characters that a header may have.
+        let challenge = self.challenge.and_then(|challenge| challenge.header());
+        headers.extend(challenge.map(|value| (header::WWW_AUTHENTICATE, value)));
+        let retry_after = self.retry_after.map(seconds);
+        headers.extend(retry_after.map(|value| (header::RETRY_AFTER, value.into())));
         response
+    }
+}
+
+impl Challenge {
+    fn header(self) -> Option<HeaderValue> {
+        let told = match self {
+            Self::Missing => "Bearer realm=\"kya\"".to_owned(),
+            Self::Invalid => "Bearer realm=\"kya\", error=\"invalid_token\"".to_owned(),
+            Self::Lacks(permission) => format!(
+                "Bearer realm=\"kya\", error=\"insufficient_scope\", scope=\"{}\"",
+                permission.name()
+            ),
+        };
+        HeaderValue::try_from(told).ok()
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NoSuchAgent(_) | StoreError::NoSuchToken(_) | StoreError::NoSuchNode(_) => {
-                Self::new(Code::NotFound, error.to_string())
-            }
+            StoreError::NoSuchAgent(_)
+            | StoreError::NoSuchToken(_)
+            | StoreError::NoSuchNode(_)
+            | StoreError::NoSuchOperator(_) => Self::new(Code::NotFound, error.to_string()),
             StoreError::RevokedIsFinal(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)
+            | StoreError::OperatorNameTaken(_)
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");
@@ -155,6 +203,27 @@ impl From<AccessError> for Problem {
             AccessError::OtherNode { .. } => Self::new(Code::Forbidden, detail),
             AccessError::Unavailable(_) => Self::new(Code::Unavailable, detail),
             AccessError::Bearer(BearerError::Missing) => Self::unauthorized(detail, false),
+            _ => Self::unauthorized(detail, true),
+        }
+    }
+}
+
+/// For what an operator asks.
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AuthError::Bearer(BearerError::Missing) => Self::unauthorized(detail, false),
+            AuthError::Forbidden { permission, .. } => {
+                let challenge = Some(Challenge::Lacks(permission));
+                Self { challenge, ..Self::new(Code::Forbidden, detail) }
+            }
+            AuthError::TooManyFailures { retry_after }
+            | AuthError::TooManyChanges { retry_after, .. } => {
+                let retry_after = Some(retry_after);
+                Self { retry_after, ..Self::new(Code::TooManyRequests, detail) }
+            }
+            AuthError::Unavailable(_) => Self::new(Code::Unavailable, detail),
             _ => Self::unauthorized(detail, true),
         }
     }

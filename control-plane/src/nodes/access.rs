@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use super::sessions::Sessions;
 use super::{NodeIdentity, NodeName, NodePattern};
 use crate::bearer::{BearerError, bearer};
-use crate::registry::{RegistryError, Why, random};
-use crate::store::{NewNode, NodeOutcome, NodeRegistration, Store, StoreError};
+use crate::registry::{RegistryError, random};
+use crate::store::{Cause, NewNode, NodeOutcome, NodeRegistration, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 use crate::time::{Clock, second_start};
@@ -146,10 +146,11 @@ impl NodeAccess {
         name: NodeName,
         node_id: NodePattern,
         ttl_seconds: Option<u64>,
+        cause: Cause,
     ) -> Result<(NodeCredential, NodeRegistration), RegistryError> {
         let credential = NodeCredential::from_random(random()?);
         let new = NewNode { name, node_id, digest: credential.digest(), ttl_seconds };
-        let registration = self.store.register_node(new, Why::default().into()).await?;
+        let registration = self.store.register_node(new, cause).await?;
         Ok((credential, registration))
     }
 
@@ -157,10 +158,10 @@ impl NodeAccess {
     ///
     /// # Errors
     /// When there is no such registration, or the store cannot be used.
-    pub async fn revoke(&self, name: NodeName, why: Why) -> Result<NodeOutcome, RegistryError> {
+    pub async fn revoke(&self, name: NodeName, cause: Cause) -> Result<NodeOutcome, RegistryError> {
         let (store, sessions) = (Arc::clone(&self.store), Arc::clone(&self.sessions));
         let task = tokio::spawn(async move {
-            let outcome = store.revoke_node(name.clone(), why.into()).await?;
+            let outcome = store.revoke_node(name.clone(), cause).await?;
             // Also when it was revoked before: asking again must not leave
             // anything open.
             sessions.end(&name);

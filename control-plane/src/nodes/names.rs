@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::text::plain_name;
+
 const MAX_NAME: usize = 128;
 /// As long as a `node.id` may be.
 const MAX_PATTERN: usize = 256;
@@ -66,10 +68,7 @@ impl TryFrom<String> for NodeName {
         if !(1..=MAX_NAME).contains(&length) {
             return Err(NodeNameError::Length(length));
         }
-        let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
-        match text.starts_with(|first: char| first.is_ascii_alphanumeric())
-            && text.bytes().all(unreserved)
-        {
+        match plain_name(&text) {
             true => Ok(Self(text)),
             false => Err(NodeNameError::Character),
         }

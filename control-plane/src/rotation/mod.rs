@@ -23,8 +23,7 @@ use wire::update::Body;
 use crate::data_dir::DataDirError;
 use crate::keys::{KeyFileError, SigningKeys};
 use crate::push::Push;
-use crate::registry::Why;
-use crate::store::{KeyAction, KeyChange, KeyStep, NewKeyStep, Outcome, Store, StoreError};
+use crate::store::{Cause, KeyAction, KeyChange, KeyStep, NewKeyStep, Outcome, Store, StoreError};
 use crate::time::Clock;
 
 pub(crate) use state::link;
@@ -142,14 +141,14 @@ impl KeyRotation {
     pub async fn take(
         self: &Arc<Self>,
         step: Step,
-        why: Why,
+        cause: Cause,
     ) -> Result<Outcome<KeyStep>, RotationError> {
         let rotation = Arc::clone(self);
-        let task = tokio::spawn(async move { rotation.take_now(step, why).await });
+        let task = tokio::spawn(async move { rotation.take_now(step, cause).await });
         task.await.map_err(|_| RotationError::Interrupted)?
     }
 
-    async fn take_now(&self, step: Step, why: Why) -> Result<Outcome<KeyStep>, RotationError> {
+    async fn take_now(&self, step: Step, cause: Cause) -> Result<Outcome<KeyStep>, RotationError> {
         let _turn = self.turn.lock().await;
         let state = self.state().await?;
         let change = match step {
@@ -166,7 +165,7 @@ impl KeyRotation {
             return Ok(Outcome { record, changed: false, committed });
         };
         let new = NewKeyStep { change, follows: state.revision() };
-        let outcome = self.store.take_key_step(new, why.into()).await?;
+        let outcome = self.store.take_key_step(new, cause).await?;
         self.push.committed(outcome.committed);
         let published = self.push.wait_published(outcome.committed.position);
         let _ = tokio::time::timeout(PUBLISH, published).await;

@@ -15,6 +15,7 @@
 mod commits;
 mod key_log;
 mod model;
+mod operators;
 pub mod postgres;
 mod rules;
 mod sql;
@@ -25,13 +26,14 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    AgentId, NodeCredentialDigest, Position, PublicKey, Revision, Status, TokenId, UnixSeconds,
-    wire,
+    AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PublicKey, Revision, Status,
+    TokenId, UnixSeconds, wire,
 };
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::nodes::NodeName;
+use crate::operators::OperatorName;
 
 pub use commits::Commits;
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
@@ -40,6 +42,7 @@ pub use model::{
     Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
     status_from_name, status_name,
 };
+pub use operators::{NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator};
 pub use postgres::{DatabaseUrl, PostgresStore};
 pub use sqlite::{BackupError, SqliteStore, back_up, restore};
 
@@ -163,6 +166,38 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Up to `limit` events with a sequence after `after`, in order.
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError>;
 
+    /// Adds an operator, under a name that is used for the first time and is not
+    /// that of the built-in one. Like every change of an operator it is no change of
+    /// authority: it has an event and takes no revision.
+    async fn add_operator(
+        &self,
+        new: NewOperator,
+        cause: Cause,
+    ) -> Result<OperatorRecord, StoreError>;
+
+    /// Revokes an operator's key: whoever asks for it from then on sees it revoked.
+    /// Doing it again changes nothing.
+    async fn revoke_operator(
+        &self,
+        name: OperatorName,
+        cause: Cause,
+    ) -> Result<OperatorOutcome, StoreError>;
+
+    /// The operator with this key, expired and revoked ones included, as of the
+    /// newest commit.
+    async fn operator_by_key(
+        &self,
+        digest: OperatorKeyDigest,
+    ) -> Result<Option<OperatorRecord>, StoreError>;
+
+    /// Up to `limit` operators with a name after `after`, ordered by the bytes of
+    /// their names.
+    async fn operators(
+        &self,
+        after: Option<OperatorName>,
+        limit: u32,
+    ) -> Result<Vec<OperatorRecord>, StoreError>;
+
     /// Sequence of the newest event, 0 before the first.
     async fn newest_event(&self) -> Result<u64, StoreError>;
 
@@ -212,6 +247,14 @@ pub enum StoreError {
         "there is, or was, a node registration {0}: its name is not used again, so that the log of events stays plain; take another one (its `match` may be the same)"
     )]
     NodeNameTaken(NodeName),
+    /// No such operator.
+    #[error("there is no operator {0}")]
+    NoSuchOperator(OperatorName),
+    /// Names of operators are used once.
+    #[error(
+        "there is, or was, an operator {0}: its name is not used again, so that the log of events stays plain; take another one"
+    )]
+    OperatorNameTaken(OperatorName),
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,

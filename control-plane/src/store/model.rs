@@ -28,6 +28,8 @@ pub struct Agent {
     pub revoked_at: Option<UnixMicros>,
     /// When its status last changed; registering counts.
     pub status_changed_at: UnixMicros,
+    /// Name of the operator that last changed it.
+    pub status_actor: String,
     /// Why it last changed.
     pub status_reason: Option<String>,
     /// The incident that the last change belongs to.
@@ -97,6 +99,8 @@ pub struct NodeRegistration {
     pub expires: Option<UnixSeconds>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<UnixMicros>,
+    /// Name of the operator that revoked it.
+    pub revoked_by: Option<String>,
     /// Why it was revoked.
     pub revoked_reason: Option<String>,
     /// The incident that the revocation belongs to.
@@ -140,7 +144,7 @@ pub enum StatusAction {
 /// Who wants a change, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cause {
-    /// Who asks.
+    /// Name of the operator that asks.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,

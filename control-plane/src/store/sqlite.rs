@@ -28,6 +28,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 /// How long a write waits for its turn, and a read for a connection.
 const WAIT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// Readers that look up who asks, and nothing else.
+const DOORS: u32 = 2;
 
 /// The registry in a SQLite file.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub struct SqliteStore {
     /// which is neither fair nor patient.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Apart from the others, so that whoever reads a lot keeps nobody out.
+    doors: SqlitePool,
     clock: Arc<dyn Clock>,
 }
 
@@ -68,8 +72,10 @@ impl SqliteStore {
             .await?;
         MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
         begin_epoch(&writer, clock.now()).await?;
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { writer, readers, clock })
+        let options = options.read_only(true);
+        let readers = pool().max_connections(READERS).connect_with(options.clone()).await?;
+        let doors = pool().max_connections(DOORS).connect_with(options).await?;
+        Ok(Self { writer, readers, doors, clock })
     }
 }
 
@@ -83,6 +89,10 @@ impl Backend for SqliteStore {
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         Ok(self.readers.acquire().await?)
+    }
+
+    async fn door(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.doors.acquire().await?)
     }
 
     async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
@@ -119,6 +129,7 @@ impl Backend for SqliteStore {
     }
 
     async fn close(&self) {
+        self.doors.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -157,7 +168,10 @@ async fn begin_epoch(pool: &SqlitePool, now: UnixMicros) -> Result<(), StoreErro
 
 #[cfg(test)]
 mod tests {
+    use kya_core::OperatorKeyDigest;
+
     use super::*;
+    use crate::store::Store;
     use crate::time::SystemClock;
 
     #[tokio::test]
@@ -174,6 +188,25 @@ mod tests {
         let (mode,): (String,) =
             sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
         assert_eq!(mode, "wal");
-        assert!(sqlx::query("DELETE FROM agents").execute(&store.readers).await.is_err());
+        for pool in [&store.readers, &store.doors] {
+            assert!(sqlx::query("DELETE FROM agents").execute(pool).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_reads_a_lot_keeps_no_operator_out() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("kya.db");
+        let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
+        let mut reading = Vec::new();
+        for _ in 0..READERS {
+            reading.push(store.readers.acquire().await.unwrap());
+        }
+        let late = tokio::time::timeout(Duration::from_millis(50), store.head()).await;
+        assert!(late.is_err(), "there is a reader left");
+        let found = store.operator_by_key(OperatorKeyDigest([7; 32])).await.unwrap();
+        assert_eq!(found, None);
+        drop(reading);
+        store.head().await.unwrap();
     }
 }

@@ -4,6 +4,7 @@
 
 mod keys;
 mod nodes;
+mod operators;
 
 use std::sync::Arc;
 
@@ -23,6 +24,7 @@ use crate::support::TestClock;
 use crate::support::state::Known;
 pub use keys::*;
 pub use nodes::*;
+pub use operators::*;
 
 pub const REVOKE: StatusAction = StatusAction::Revoke(InFlight::Abort);
 pub const SUSPEND: StatusAction = StatusAction::Suspend(InFlight::Drain);
@@ -68,6 +70,11 @@ macro_rules! conformance {
             a_node_registration_is_an_event_and_no_change_of_authority,
             a_name_and_a_credential_are_used_once,
             node_registrations_survive_a_reopening_and_are_paged_by_name,
+            an_operator_is_added_found_by_its_key_and_revoked_once,
+            an_operator_is_an_event_and_no_change_of_authority,
+            an_operators_name_and_key_are_used_once,
+            operators_survive_a_reopening_and_are_paged_by_name,
+            a_decision_keeps_the_name_of_whoever_made_it,
             a_step_with_the_keys_is_one_revision_one_event_and_no_change_of_authority,
             of_two_steps_that_follow_the_same_one_is_taken,
         );
@@ -150,6 +157,7 @@ async fn everything(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use
         store.tokens(None, None, 1000).await.unwrap(),
         store.updates_after(Revision(0), 1000).await.unwrap(),
         store.nodes(None, 1000).await.unwrap(),
+        store.operators(None, 1000).await.unwrap(),
         store.events_after(0, 1000).await.unwrap(),
     )
 }

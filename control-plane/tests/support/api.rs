@@ -36,7 +36,7 @@ impl Api {
         self.send(self.request(Method::POST, path).json(&body)).await
     }
 
-    /// Sends with the admin key.
+    /// Sends with the key.
     pub async fn send(&self, request: RequestBuilder) -> Answer {
         Answer::of(request.bearer_auth(&self.key)).await
     }
@@ -67,6 +67,23 @@ impl Api {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("any-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         self.register_node(json!({ "name": name, "match": "*" })).await
+    }
+
+    /// Adds an operator and returns a client with its key.
+    pub async fn add_operator(&self, name: &str, role: &str) -> Self {
+        let body = json!({ "name": name, "role": role });
+        let key = self.post("/v1/operators", body).await.expect(201)["key"].text();
+        self.with_key(&key)
+    }
+
+    /// The same for whoever has another key.
+    pub fn with_key(&self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    pub async fn revoke_operator(&self, name: &str) -> Value {
+        let why = json!({ "reason": "a test", "incident_id": "INC-9" });
+        self.post(&format!("/v1/operators/{name}/revoke"), why).await.expect(200)
     }
 
     pub async fn revoke_node(&self, name: &str) -> Value {

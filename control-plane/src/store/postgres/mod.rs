@@ -145,6 +145,10 @@ impl Backend for PostgresStore {
         Ok(self.pools.reader().await?)
     }
 
+    async fn door(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.pools.door().await?)
+    }
+
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut transaction = self.pools.now().readers.begin_with(begin).await?;
@@ -214,5 +218,6 @@ impl Backend for PostgresStore {
         let pools = self.pools.now();
         pools.writer.close().await;
         pools.readers.close().await;
+        pools.doors.close().await;
     }
 }

@@ -17,6 +17,8 @@ use crate::time::Clock;
 const PING: Duration = Duration::from_secs(2);
 /// And one that listens.
 const READERS: u32 = 4;
+/// Readers that look up who asks, and nothing else.
+const DOORS: u32 = 2;
 
 /// The connections, which can be replaced by new ones.
 #[derive(Debug)]
@@ -24,43 +26,52 @@ pub(super) struct Pools {
     url: DatabaseUrl,
     clock: Arc<dyn Clock>,
     seen: Arc<Seen>,
-    now: RwLock<Both>,
+    now: RwLock<Connections>,
     renewed: watch::Sender<()>,
-    /// When somebody last got a connection to write, and one to read.
+    /// When somebody last got a connection to write, one to read, and one to look up
+    /// who asks.
     writer_came: Mutex<Instant>,
     reader_came: Mutex<Instant>,
+    door_came: Mutex<Instant>,
 }
 
 /// Some connections.
 #[derive(Debug, Clone)]
-pub(super) struct Both {
+pub(super) struct Connections {
     /// One: the writers of this server wait for it, and so not all of them for the
     /// lock that those of other servers wait for.
     pub(super) writer: PgPool,
     pub(super) readers: PgPool,
+    /// Apart from the others, so that whoever reads a lot keeps nobody out.
+    pub(super) doors: PgPool,
 }
 
 impl Pools {
     pub(super) fn new(url: &DatabaseUrl, clock: Arc<dyn Clock>, seen: Arc<Seen>) -> Self {
-        let now = RwLock::new(both(url, &clock, &seen));
-        let [writer_came, reader_came] = [(); 2].map(|()| Mutex::new(Instant::now()));
+        let now = RwLock::new(connections(url, &clock, &seen));
+        let [writer_came, reader_came, door_came] = [(); 3].map(|()| Mutex::new(Instant::now()));
         let (url, renewed) = (url.clone(), watch::Sender::default());
-        Self { url, clock, seen, now, renewed, writer_came, reader_came }
+        Self { url, clock, seen, now, renewed, writer_came, reader_came, door_came }
     }
 
     /// Those to use now.
-    pub(super) fn now(&self) -> Both {
+    pub(super) fn now(&self) -> Connections {
         self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A transaction of the writer.
     pub(super) async fn writer(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.get(&self.writer_came, async |both: Both| both.writer.begin().await).await
+        self.get(&self.writer_came, async |now: Connections| now.writer.begin().await).await
     }
 
     /// A connection of a reader.
     pub(super) async fn reader(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.get(&self.reader_came, async |both: Both| both.readers.acquire().await).await
+        self.get(&self.reader_came, async |now: Connections| now.readers.acquire().await).await
+    }
+
+    /// A connection to look up who asks.
+    pub(super) async fn door(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.get(&self.door_came, async |now: Connections| now.doors.acquire().await).await
     }
 
     /// Where nobody has got one for a whole wait it is not that others are busy: a
@@ -68,7 +79,7 @@ impl Pools {
     async fn get<T>(
         &self,
         came: &Mutex<Instant>,
-        get: impl AsyncFn(Both) -> Result<T, sqlx::Error>,
+        get: impl AsyncFn(Connections) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
         let last = || *came.lock().unwrap_or_else(PoisonError::into_inner);
         let got = match get(self.now()).await {
@@ -84,8 +95,8 @@ impl Pools {
 
     /// Leaves all connections, and makes new ones when they are needed.
     pub(super) fn renew(&self) {
-        let both = both(&self.url, &self.clock, &self.seen);
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = both;
+        let new = connections(&self.url, &self.clock, &self.seen);
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = new;
         self.renewed.send_replace(());
     }
 
@@ -95,11 +106,11 @@ impl Pools {
     }
 }
 
-fn both(url: &DatabaseUrl, clock: &Arc<dyn Clock>, seen: &Arc<Seen>) -> Both {
-    let pool = |connections| {
+fn connections(url: &DatabaseUrl, clock: &Arc<dyn Clock>, seen: &Arc<Seen>) -> Connections {
+    let pool = |most| {
         let (clock, seen) = (Arc::clone(clock), Arc::clone(seen));
         PgPoolOptions::new()
-            .max_connections(connections)
+            .max_connections(most)
             .acquire_timeout(WAIT)
             // A connection is kept for its lease.
             .idle_timeout(None)
@@ -119,5 +130,5 @@ fn both(url: &DatabaseUrl, clock: &Arc<dyn Clock>, seen: &Arc<Seen>) -> Both {
             })
             .connect_lazy_with(url.options())
     };
-    Both { writer: pool(1), readers: pool(READERS + 1) }
+    Connections { writer: pool(1), readers: pool(READERS + 1), doors: pool(DOORS) }
 }

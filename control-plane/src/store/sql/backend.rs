@@ -5,18 +5,20 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    AgentId, NodeCredentialDigest, Position, PublicKey, Revision, Status, TokenId, UnixSeconds,
+    AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PublicKey, Revision, Status,
+    TokenId, UnixSeconds,
 };
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use super::write::Write;
-use super::{Engine, keys, nodes, read, records, write};
+use super::{Engine, keys, nodes, operators, read, records, write};
 use crate::nodes::NodeName;
+use crate::operators::OperatorName;
 use crate::store::{
-    Agent, Cause, Commits, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewToken,
-    NodeOutcome, NodeRegistration, Outcome, Pages, StatusAction, Store, StoreError, StoredUpdate,
-    Token,
+    Agent, Cause, Commits, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator,
+    NewToken, NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages,
+    StatusAction, Store, StoreError, StoredUpdate, Token,
 };
 use crate::time::Clock;
 
@@ -29,6 +31,10 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
 
     /// A connection to read from.
     async fn reader(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
+
+    /// A connection to look up who asks, and for nothing else: whoever reads a lot
+    /// keeps nobody out.
+    async fn door(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
 
     /// A transaction that sees one state, for as long as it takes to read it all.
     async fn snapshot(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
@@ -58,12 +64,15 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// Does what `$read` says with a connection.
+/// Does what `$read` says with a connection, of the readers unless others are named.
 macro_rules! read {
     ($self:ident, |$db:ident| $read:expr) => {
+        read!($self, reader, |$db| $read)
+    };
+    ($self:ident, $of:ident, |$db:ident| $read:expr) => {
         $self
             .bounded(async {
-                let mut connection = $self.reader().await?;
+                let mut connection = $self.$of().await?;
                 let $db = &mut *connection;
                 $read.await
             })
@@ -211,6 +220,37 @@ impl<B: Backend> Store for B {
 
     async fn newest_event(&self) -> Result<u64, StoreError> {
         read!(self, |db| read::newest_event(db))
+    }
+
+    async fn add_operator(
+        &self,
+        new: NewOperator,
+        cause: Cause,
+    ) -> Result<OperatorRecord, StoreError> {
+        write!(self, |write| operators::add(write, new, cause))
+    }
+
+    async fn revoke_operator(
+        &self,
+        name: OperatorName,
+        cause: Cause,
+    ) -> Result<OperatorOutcome, StoreError> {
+        write!(self, |write| operators::revoke(write, name, cause))
+    }
+
+    async fn operator_by_key(
+        &self,
+        digest: OperatorKeyDigest,
+    ) -> Result<Option<OperatorRecord>, StoreError> {
+        read!(self, door, |db| operators::by_key(db, digest))
+    }
+
+    async fn operators(
+        &self,
+        after: Option<OperatorName>,
+        limit: u32,
+    ) -> Result<Vec<OperatorRecord>, StoreError> {
+        read!(self, |db| operators::list(db, after, limit))
     }
 
     async fn first_key(&self, key: Option<PublicKey>) -> Result<Option<PublicKey>, StoreError> {

@@ -6,6 +6,7 @@
 mod backend;
 mod keys;
 mod nodes;
+mod operators;
 mod read;
 mod records;
 mod rows;

@@ -25,6 +25,7 @@ pub(super) async fn register(
         created_at: at,
         expires: new.ttl_seconds.map(|ttl| UnixSeconds(now.seconds().0.saturating_add(ttl))),
         revoked_at: None,
+        revoked_by: None,
         revoked_reason: None,
         incident_id: None,
     };
@@ -61,6 +62,7 @@ pub(super) async fn revoke(
     let (at, _) = write.time();
     let record = NodeRegistration {
         revoked_at: Some(at),
+        revoked_by: Some(cause.actor.clone()),
         revoked_reason: cause.reason.clone(),
         incident_id: cause.incident_id.clone(),
         ..before
@@ -68,9 +70,15 @@ pub(super) async fn revoke(
     write
         .db()
         .execute(
-            "UPDATE node_registrations SET revoked_us = $1, revoked_reason = $2, incident_id = $3
-         WHERE name = $4",
-            values![signed(at.0), &record.revoked_reason, &record.incident_id, name.as_str()],
+            "UPDATE node_registrations SET revoked_us = $1, revoked_by = $2, revoked_reason = $3,
+             incident_id = $4 WHERE name = $5",
+            values![
+                signed(at.0),
+                &record.revoked_by,
+                &record.revoked_reason,
+                &record.incident_id,
+                name.as_str()
+            ],
         )
         .await?;
     write.commit_aside(NODE_REVOKED, name.to_string(), cause).await?;

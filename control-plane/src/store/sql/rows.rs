@@ -30,6 +30,7 @@ pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
+        status_actor: row.text("status_actor")?.to_owned(),
         status_reason: owned(row.optional_text("status_reason")?),
         incident_id: owned(row.optional_text("incident_id")?),
         revision: Revision(unsigned(row, "revision")?),
@@ -60,6 +61,7 @@ pub(super) fn node(row: &impl Columns) -> Result<NodeRegistration, StoreError> {
         created_at: micros(row, "created_us")?,
         expires: optional(row, "expires_s")?.map(UnixSeconds),
         revoked_at: optional_micros(row, "revoked_us")?,
+        revoked_by: owned(row.optional_text("revoked_by")?),
         revoked_reason: owned(row.optional_text("revoked_reason")?),
         incident_id: owned(row.optional_text("incident_id")?),
     })
@@ -110,15 +112,18 @@ fn agent_id(row: &impl Columns, column: &str) -> Result<AgentId, StoreError> {
     AgentId::from_slice(row.bytes(column)?).map_err(|error| corrupt(column, error))
 }
 
-fn micros(row: &impl Columns, column: &str) -> Result<UnixMicros, StoreError> {
+pub(super) fn micros(row: &impl Columns, column: &str) -> Result<UnixMicros, StoreError> {
     unsigned(row, column).map(UnixMicros)
 }
 
-fn optional_micros(row: &impl Columns, column: &str) -> Result<Option<UnixMicros>, StoreError> {
+pub(super) fn optional_micros(
+    row: &impl Columns,
+    column: &str,
+) -> Result<Option<UnixMicros>, StoreError> {
     Ok(optional(row, column)?.map(UnixMicros))
 }
 
-fn optional(row: &impl Columns, column: &str) -> Result<Option<u64>, StoreError> {
+pub(super) fn optional(row: &impl Columns, column: &str) -> Result<Option<u64>, StoreError> {
     let value = row.optional_int(column)?;
     value.map(u64::try_from).transpose().map_err(|error| corrupt(column, error))
 }
@@ -128,7 +133,7 @@ fn unsigned(row: &impl Columns, column: &str) -> Result<u64, StoreError> {
     u64::try_from(value).map_err(|error| corrupt(column, error))
 }
 
-fn owned(text: Option<&str>) -> Option<String> {
+pub(super) fn owned(text: Option<&str>) -> Option<String> {
     text.map(str::to_owned)
 }
 

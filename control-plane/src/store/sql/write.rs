@@ -204,6 +204,7 @@ pub(super) async fn register_agent(
         created_at: write.committed.at,
         revoked_at: None,
         status_changed_at: write.committed.at,
+        status_actor: cause.actor.clone(),
         status_reason: None,
         incident_id: None,
         revision: write.committed.position.revision,
@@ -212,8 +213,8 @@ pub(super) async fn register_agent(
         .db()
         .execute(
             "INSERT INTO agents
-         (id, name, status, public_key, created_us, status_changed_us, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         (id, name, status, public_key, created_us, status_changed_us, status_actor, revision)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
             values![
                 agent.id.to_bytes().to_vec(),
                 &agent.name,
@@ -221,6 +222,7 @@ pub(super) async fn register_agent(
                 agent.public_key.map(|key| key.to_string()),
                 at,
                 at,
+                &agent.status_actor,
                 revision
             ],
         )
@@ -253,14 +255,31 @@ pub(super) async fn decide_agent(
         // Once revoked, since then revoked.
         revoked_at: before.revoked_at.or((status == Status::Revoked).then_some(at)),
         status_changed_at: at,
+        status_actor: cause.actor.clone(),
         status_reason: cause.reason.clone(),
         incident_id: cause.incident_id.clone(),
         revision: position.revision,
         ..before
     };
-    write.db().execute("UPDATE agents SET status = $1, in_flight = $2, revoked_us = $3, status_changed_us = $4,
-         status_reason = $5, incident_id = $6, revision = $7 WHERE id = $8", values![status_name(agent.status), in_flight_name(agent.in_flight), agent.revoked_at.map(|at| signed(at.0)), signed(at.0), &agent.status_reason, &agent.incident_id, signed(position.revision.0), id.to_bytes().to_vec()])
-    .await?;
+    write
+        .db()
+        .execute(
+            "UPDATE agents SET status = $1, in_flight = $2, revoked_us = $3,
+             status_changed_us = $4, status_actor = $5, status_reason = $6, incident_id = $7,
+             revision = $8 WHERE id = $9",
+            values![
+                status_name(agent.status),
+                in_flight_name(agent.in_flight),
+                agent.revoked_at.map(|at| signed(at.0)),
+                signed(at.0),
+                &agent.status_actor,
+                &agent.status_reason,
+                &agent.incident_id,
+                signed(position.revision.0),
+                id.to_bytes().to_vec()
+            ],
+        )
+        .await?;
     let changes = vec![agent.to_wire()];
     let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })

@@ -1,0 +1,121 @@
+//! `kya operator …` and `kya whoami`
+
+use super::print_page;
+use crate::api::{AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI, Why};
+use crate::args::{OperatorCommand, Page};
+use crate::client::{Answer, Client};
+use crate::error::Error;
+use crate::output::{Output, or_dash, printable, record, table};
+
+const COLUMNS: [&str; 7] =
+    ["OPERATOR", "ROLE", "STATUS", "CREATED AT", "CREATED BY", "EXPIRES AT", "REVOKED BY"];
+
+pub(super) async fn run(
+    command: OperatorCommand,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result<(), Error> {
+    match command {
+        OperatorCommand::Add { name, role, expires_in, quiet } => {
+            let ttl_seconds = expires_in.map(|time| time.as_secs());
+            let new = NewOperator { name: &name, role: role.as_str(), ttl_seconds };
+            let answer = client.add_operator(&new).await?;
+            // A key of more than was asked for must not be taken for it.
+            let Operator { name: told, role: given, .. } = &answer.value.operator;
+            if *told != name || given != role.as_str() {
+                return Err(client.unexpected(format!(
+                    "asked to add {name} as {}, it says that {told} is {given}",
+                    role.as_str()
+                )));
+            }
+            print_added(output, answer, quiet)
+        }
+        OperatorCommand::List { page } => list(client, output, &page).await,
+        OperatorCommand::Revoke { name, why } => {
+            let answer = client.revoke_operator(&name, &Why::from(&why)).await?;
+            print_revoked(client, output, &name, answer)
+        }
+    }
+}
+
+pub(super) async fn whoami(client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
+    let Answer { value: WhoAmI { name, role, built_in, permissions }, json } =
+        client.whoami().await?;
+    if output.is_json() {
+        return output.document(&json);
+    }
+    let name = if built_in { format!("{name} (built-in)") } else { name };
+    output.lines(record([("Operator", name), ("Role", role), ("May", permissions.join(" "))]))
+}
+
+/// The key alone goes to stdout, so that a shell can take it.
+fn print_added(
+    output: &mut Output<'_>,
+    answer: Answer<AddedOperator>,
+    quiet: bool,
+) -> Result<(), Error> {
+    let AddedOperator { key, operator } = answer.value;
+    if output.is_json() {
+        output.document(&answer.json)?;
+    } else {
+        output.lines(printable(&key))?;
+    }
+    if !quiet {
+        let Operator { name, role, expires_at, .. } = operator;
+        let expires = expires_at.map_or("does not expire".to_owned(), |at| format!("expires {at}"));
+        let said = format!("{name}, {role}, {expires}");
+        output.note(format_args!(
+            "{}. The key is for KYA_TOKEN, and shown this once: only its hash is kept.",
+            printable(&said)
+        ));
+    }
+    Ok(())
+}
+
+fn print_revoked(
+    client: &Client,
+    output: &mut Output<'_>,
+    name: &str,
+    Answer { value: OperatorChange { operator, changed }, json }: Answer<OperatorChange>,
+) -> Result<(), Error> {
+    // "Revoked" is said only when the server says so, and of this one.
+    let Some(at) = operator.revoked_at.filter(|_| operator.name == name) else {
+        let Operator { name: told, status, .. } = operator;
+        return Err(
+            client.unexpected(format!("asked to revoke {name}, it says that {told} is {status}"))
+        );
+    };
+    if output.is_json() {
+        return output.document(&json);
+    }
+    output.lines(format_args!(
+        "Revoked: {name}\nIts key is refused from now on\nRevocation logged at: {}",
+        printable(&at)
+    ))?;
+    match changed {
+        true => Ok(()),
+        false => output.lines("(already revoked; nothing changed)"),
+    }
+}
+
+async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> Result<(), Error> {
+    let query = [("after", page.after.clone()), ("limit", Some(page.limit.to_string()))];
+    let Answer { value: Operators { operators, next }, json } = client.operators(&query).await?;
+    if output.is_json() {
+        return output.document(&json);
+    }
+    let rows: Vec<_> = operators.into_iter().map(row).collect();
+    let operators = (!rows.is_empty()).then(|| table(COLUMNS, rows));
+    print_page(
+        output,
+        operators,
+        "No operators but the built-in `admin`: `kya operator add` adds one.",
+        next,
+    )
+}
+
+fn row(operator: Operator) -> [String; 7] {
+    let Operator { name, role, status, created_at, created_by, expires_at, revoked_by, .. } =
+        operator;
+    [name, role, status, created_at, created_by, or_dash(expires_at), or_dash(revoked_by)]
+}

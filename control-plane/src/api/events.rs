@@ -1,0 +1,71 @@
+//! The log of what was done, by whom, and why.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::Api;
+use super::extract::Params;
+use super::handlers::page;
+use super::problem::Problem;
+use super::requests::Limit;
+use crate::store::Event;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListEvents {
+    /// A sequence: those after it.
+    #[serde(default)]
+    after: u64,
+    #[serde(default)]
+    limit: Limit,
+}
+
+#[derive(Serialize)]
+pub(super) struct Events {
+    events: Vec<Listed>,
+    next: Option<u64>,
+}
+
+/// An event. `revision` and `epoch` are those of the change; of one that is no change
+/// of authority, the newest ones then.
+#[derive(Serialize)]
+struct Listed {
+    sequence: u64,
+    at: String,
+    epoch: u64,
+    revision: u64,
+    actor: String,
+    action: String,
+    subject: String,
+    reason: Option<String>,
+    incident_id: Option<String>,
+}
+
+impl From<Event> for Listed {
+    fn from(event: Event) -> Self {
+        Self {
+            sequence: event.sequence,
+            at: event.committed.at.to_rfc3339(),
+            epoch: event.committed.position.epoch,
+            revision: event.committed.position.revision.0,
+            actor: event.cause.actor,
+            action: event.action,
+            subject: event.subject,
+            reason: event.cause.reason,
+            incident_id: event.cause.incident_id,
+        }
+    }
+}
+
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    Params(wanted): Params<ListEvents>,
+) -> Result<Json<Events>, Problem> {
+    let limit = wanted.limit.0;
+    let found = api.store.events_after(wanted.after, limit.saturating_add(1)).await?;
+    let (found, next) = page(found, limit, |event| event.sequence);
+    Ok(Json(Events { events: found.into_iter().map(Listed::from).collect(), next }))
+}

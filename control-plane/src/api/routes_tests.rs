@@ -1,0 +1,205 @@
+//! Every route with every role, and what is at no route.
+
+use axum::body::{Body, to_bytes};
+use axum::routing::delete;
+use kya_core::{NodeCredential, OpaqueToken};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+use crate::Server;
+use crate::api::for_operators;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::keys::AdminKey;
+use crate::operators::Role::{self, Admin, Auditor, Operator as Stopper, Viewer};
+use crate::store::SqliteStore;
+use crate::telemetry::Metrics;
+use crate::time::SystemClock;
+
+const ALL: &[Role] = &[Viewer, Auditor, Stopper, Admin];
+const AUDIT: &[Role] = &[Auditor, Admin];
+const STOP: &[Role] = &[Stopper, Admin];
+const ONLY: &[Role] = &[Admin];
+
+/// Who is let in where, and the status of the answer to a request that changes nothing.
+const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
+    ("POST", "/agents", ONLY, 422),
+    ("GET", "/agents", ALL, 200),
+    ("GET", "/agents/{agent_id}", ALL, 404),
+    ("POST", "/agents/{agent_id}/revoke", STOP, 422),
+    ("POST", "/agents/{agent_id}/suspend", STOP, 422),
+    ("POST", "/agents/{agent_id}/restore", ONLY, 404),
+    ("POST", "/tokens", ONLY, 422),
+    ("GET", "/tokens", ALL, 200),
+    ("POST", "/tokens/{token_id}/revoke", STOP, 422),
+    ("POST", "/nodes", ONLY, 422),
+    ("GET", "/nodes", ALL, 200),
+    ("POST", "/nodes/{name}/revoke", STOP, 422),
+    ("GET", "/keys", ALL, 200),
+    ("POST", "/keys/announce", ONLY, 422),
+    ("POST", "/keys/activate", ONLY, 422),
+    ("POST", "/keys/retire", ONLY, 422),
+    ("POST", "/keys/compact", ONLY, 422),
+    ("POST", "/operators", ONLY, 422),
+    ("GET", "/operators", AUDIT, 200),
+    ("POST", "/operators/{name}/revoke", ONLY, 422),
+    ("GET", "/events", AUDIT, 200),
+    ("GET", "/whoami", ALL, 200),
+    ("GET", "/revisions/{revision}/acknowledgements", ALL, 404),
+    ("POST", "/challenges", ALL, 404),
+];
+
+#[test]
+fn the_table_of_this_test_has_every_route() {
+    let routes = for_operators();
+    let mut declared: Vec<_> = routes.all().map(|(method, path, _)| (method, path)).collect();
+    let mut expected: Vec<_> = EXPECTED.iter().map(|(method, path, ..)| (*method, *path)).collect();
+    declared.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(declared, expected);
+}
+
+/// The path with names of nobody in the place of its variables.
+fn filled(path: &str) -> String {
+    let ulid = "01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+    path.replace("{agent_id}", &format!("agt_{ulid}"))
+        .replace("{token_id}", &format!("tok_{ulid}"))
+        .replace("{name}", "nobody")
+        .replace("{revision}", "7")
+}
+
+#[tokio::test]
+async fn every_route_lets_in_exactly_the_roles_that_are_written_here() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start(Config::ephemeral(temp.path())).await.unwrap();
+    let admin = std::fs::read_to_string(temp.path().join("admin.key")).unwrap();
+    let client = reqwest::Client::new();
+    let base = format!("http://{}{PREFIX}", server.http_addr);
+    let ask = async |method: &str, path: &str, key: Option<&str>| {
+        let method: reqwest::Method = method.parse().unwrap();
+        let mut request = client.request(method.clone(), format!("{base}{}", filled(path)));
+        if method == Method::POST {
+            let nobody = json!({ "node_id": "nobody", "wait_ms": 0 });
+            let body = if path == "/challenges" { nobody } else { json!({}) };
+            request = request.json(&body);
+        }
+        if let Some(key) = key {
+            request = request.header("authorization", key);
+        }
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let json: Value =
+            serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default();
+        (status, headers, json)
+    };
+    let mut keys = Vec::new();
+    for role in ALL {
+        let new = json!({ "name": format!("the-{}", role.name()), "role": role });
+        let request = client.post(format!("{base}/operators")).bearer_auth(admin.trim());
+        let added: Value = request.json(&new).send().await.unwrap().json().await.unwrap();
+        keys.push((*role, format!("Bearer {}", added["key"].as_str().unwrap())));
+    }
+    let strangers = [
+        None,
+        Some(format!("Bearer {}", OpaqueToken::from_random([7; 32]).reveal())),
+        Some(format!("Bearer {}", NodeCredential::from_random([7; 32]).reveal())),
+    ];
+    for (method, path, roles, status) in EXPECTED {
+        for (role, key) in &keys {
+            let (told, headers, json) = ask(method, path, Some(key)).await;
+            let case = format!("{method} {path} as {role:?}: {told} {json}");
+            if roles.contains(role) {
+                assert_eq!(told, *status, "{case}");
+                if *method == "GET" {
+                    assert_eq!(ask("HEAD", path, Some(key)).await.0, *status, "HEAD, {case}");
+                }
+                continue;
+            }
+            assert_eq!((told, &json["code"]), (403, &json!("forbidden")), "{case}");
+            let permission = json["permission"].as_str().expect(&case);
+            let challenge = headers["www-authenticate"].to_str().unwrap();
+            let scope = format!("error=\"insufficient_scope\", scope=\"{permission}\"");
+            assert!(challenge.ends_with(&scope), "{case}: {challenge}");
+            assert_eq!(json["roles"], json!(roles), "{case}");
+            assert!(json["detail"].as_str().unwrap().contains(permission), "{case}");
+        }
+        let (_, top) = keys.last().unwrap();
+        for other in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let (told, headers, json) = ask(other, path, Some(top)).await;
+            assert_eq!(
+                (told, &json["code"]),
+                (405, &json!("method_not_allowed")),
+                "{other} {path}"
+            );
+            assert!(headers["allow"].to_str().unwrap().contains(method), "{headers:?}");
+        }
+    }
+    // There are more of them than a minute may have wrong keys.
+    for (method, path, ..) in EXPECTED {
+        for stranger in &strangers {
+            let (told, _, json) = ask(method, path, stranger.as_deref()).await;
+            assert!(matches!(told, 401 | 429), "{method} {path} {stranger:?}: {told} {json}");
+        }
+        for other in ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"] {
+            assert_eq!(ask(other, path, None).await.0, 401, "{other} {path}");
+        }
+    }
+    let (_, _, json) = ask("GET", "/events", Some(&keys[1].1)).await;
+    let events = json["events"].as_array().unwrap();
+    assert_eq!(events.len(), ALL.len(), "somebody has changed something: {json}");
+    server.shutdown().await;
+}
+
+/// A guard of its own, and its admin key.
+async fn guarded(routes: Routes<()>) -> (Router, String, tempfile::TempDir) {
+    let temp = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock);
+    let store = SqliteStore::open(&temp.path().join("kya.db"), clock.clone()).await.unwrap();
+    let data_dir = DataDir::open(&temp.path().join("keys")).unwrap();
+    let (key, _) = AdminKey::open_or_create(&data_dir).unwrap();
+    let shown = format!("Bearer {}", key.reveal());
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let access = Arc::new(OperatorAccess::new(key, Arc::new(store), clock, metrics));
+    let router = Router::new().nest(PREFIX, routes.guarded(&access));
+    (router, shown, temp)
+}
+
+async fn status(router: &Router, method: &str, path: &str, key: &str) -> (u16, String) {
+    let request = Request::builder().method(method).uri(path).header("authorization", key);
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 9))));
+    let answer = router.clone().oneshot(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let body = to_bytes(answer.into_body(), 65_536).await.unwrap();
+    (status, String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn a_route_without_a_permission_is_reached_by_nobody_not_even_an_admin() {
+    let reached = async || "reached";
+    let mut routes = Routes::<()>::new().get("/declared", Permission::ReadSelf, reached);
+    // What the builder has no way to do.
+    routes.router =
+        routes.router.route("/undeclared", get(reached)).route("/declared", delete(reached));
+    let (router, key, _temp) = guarded(routes).await;
+    assert_eq!(status(&router, "GET", "/v1/declared", &key).await, (200, "reached".to_owned()));
+    for (method, path, expected) in
+        [("GET", "/v1/undeclared", 404), ("DELETE", "/v1/declared", 405), ("GET", "/v1/x", 404)]
+    {
+        let (status, body) = status(&router, method, path, &key).await;
+        assert_eq!(status, expected, "{method} {path}");
+        assert!(!body.contains("reached"), "{method} {path}");
+    }
+    for path in ["/v1/declared", "/v1/undeclared", "/v1/x"] {
+        assert_eq!(status(&router, "GET", path, "Bearer ").await.0, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_asks_whose_request_it_is_outside_of_the_guard_fails() {
+    let router: Router = Router::new().route("/", get(async |By(_): By| "reached"));
+    let (status, body) = status(&router, "GET", "/", "").await;
+    assert_eq!(status, 500);
+    assert!(body.contains("the request is nobody's"), "{body}");
+}

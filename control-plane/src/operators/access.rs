@@ -1,0 +1,282 @@
+//! The one check of an operator's key, and what changes who passes it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::HeaderMap;
+use kya_core::{OperatorKey, OperatorKeyDigest};
+use subtle::ConstantTimeEq;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+use super::buckets::Buckets;
+use super::{AuthError, OperatorError, OperatorName, Permission, Role};
+use crate::bearer::bearer;
+use crate::keys::AdminKey;
+use crate::places::who;
+use crate::registry::{RegistryError, Why, random};
+use crate::store::{Cause, NewOperator, OperatorOutcome, OperatorRecord, Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::throttle::Throttle;
+use crate::time::{Clock, second_start};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Wrong keys that an address may present in a row, and in each minute, before the next
+/// is answered 429 and looked up in a queue of its own.
+const FAILURES: u32 = 10;
+/// Addresses of which that is remembered.
+const ADDRESSES: usize = 4096;
+/// Changes that an operator may make in a row, and in each minute. What stops somebody
+/// is none of them.
+const CHANGES: u32 = 6_000;
+/// Operators of which that is remembered.
+const OPERATORS: usize = 1024;
+/// Keys looked up at the same time; further ones wait for their turn.
+const LOOKUPS: usize = 16;
+/// The same for all addresses together from which too many wrong keys came.
+const LIMITED_LOOKUPS: usize = 1;
+
+/// Changes under way at the same time that stop nobody; further ones wait for their
+/// turn. The store makes one at a time, so that one that stops somebody waits behind no
+/// more than these.
+const STARTS: usize = 32;
+/// How long one waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+const LATE: &str = "too many wait for their turn";
+
+/// Somebody who was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operator {
+    name: OperatorName,
+    role: Role,
+    built_in: bool,
+}
+
+/// Lets operators in, adds and revokes them.
+#[derive(Debug)]
+pub struct OperatorAccess {
+    admin_key: AdminKey,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    failures: Buckets<IpAddr>,
+    changes: Buckets<OperatorName>,
+    lookups: Semaphore,
+    limited_lookups: Semaphore,
+    starts: Semaphore,
+    warnings: Throttle,
+}
+
+impl Operator {
+    /// What it is called.
+    pub fn name(&self) -> &OperatorName {
+        &self.name
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// True of the one whose key is in the data directory.
+    pub fn is_built_in(&self) -> bool {
+        self.built_in
+    }
+
+    /// The cause of a change that it makes, for this reason.
+    pub fn because(&self, why: Why) -> Cause {
+        Cause {
+            actor: self.name.to_string(),
+            reason: why.reason.map(String::from),
+            incident_id: why.incident_id.map(String::from),
+        }
+    }
+}
+
+impl OperatorAccess {
+    pub(crate) fn new(
+        admin_key: AdminKey,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            admin_key,
+            store,
+            clock,
+            metrics,
+            failures: Buckets::new(FAILURES, MINUTE, ADDRESSES),
+            changes: Buckets::new(CHANGES, MINUTE, OPERATORS),
+            lookups: Semaphore::new(LOOKUPS),
+            limited_lookups: Semaphore::new(LIMITED_LOOKUPS),
+            starts: Semaphore::new(STARTS),
+            warnings: Throttle::new(Duration::from_secs(1)),
+        }
+    }
+
+    /// Lets an operator in by the key in these headers, whatever came from its address
+    /// before.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the key; it is counted and logged here. After too many
+    /// wrong keys from its address, that is all that is said.
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+    ) -> Result<Operator, AuthError> {
+        let error = match self.identify(headers, peer).await {
+            Ok(operator) => return Ok(operator),
+            Err(error) => error,
+        };
+        self.refused(&error, peer);
+        if error.is_a_wrong_key()
+            && let Err(retry_after) = self.failures.add(&who(peer), Instant::now())
+        {
+            return Err(AuthError::TooManyFailures { retry_after });
+        }
+        Err(error)
+    }
+
+    /// Lets an operator do something, if its role has the permission and, unless it
+    /// stops somebody, it has not made too many changes.
+    ///
+    /// # Errors
+    /// [`AuthError::Forbidden`] or [`AuthError::TooManyChanges`]; counted and logged here.
+    pub fn permit(
+        &self,
+        operator: &Operator,
+        permission: Permission,
+        changes: bool,
+        peer: IpAddr,
+    ) -> Result<(), AuthError> {
+        let Operator { name, role, .. } = operator;
+        let permitted = if !role.may(permission) {
+            Err(AuthError::Forbidden { name: name.clone(), role: *role, permission })
+        } else if changes && !permission.stops() {
+            let added = self.changes.add(name, Instant::now());
+            let name = name.clone();
+            added.map_err(|retry_after| AuthError::TooManyChanges { name, retry_after })
+        } else {
+            Ok(())
+        };
+        permitted.inspect_err(|error| self.refused(error, peer))
+    }
+
+    /// Waits until this may be done, and holds the turn of what waits for one. What
+    /// stops somebody, and what only reads, does not.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`] if it waits too long.
+    pub(crate) async fn turn(
+        &self,
+        permission: Permission,
+    ) -> Result<Option<SemaphorePermit<'_>>, AuthError> {
+        match permission.starts() {
+            true => turn(&self.starts).await.map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Counts a refusal, and logs one a second. No error shows a key.
+    fn refused(&self, error: &AuthError, peer: IpAddr) {
+        let reason = error.reason();
+        self.metrics.auth_failed(reason);
+        if self.warnings.passes() {
+            let source = std::error::Error::source(error);
+            tracing::warn!(%peer, reason, source, "refused a request: {error}; further ones are counted");
+        }
+    }
+
+    async fn identify(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Operator, AuthError> {
+        let presented = bearer(headers)?;
+        if self.admin_key.matches(presented) {
+            let (name, role) = (OperatorName::built_in(), Role::Admin);
+            return Ok(Operator { name, role, built_in: true });
+        }
+        if AdminKey::is_of_this_kind(presented) {
+            return Err(AuthError::OtherAdminKey);
+        }
+        // The checksum keeps what was merely mistyped away from the store.
+        let key = OperatorKey::parse(presented).map_err(AuthError::Malformed)?;
+        let OperatorRecord { name, role, .. } = self.look_up(key.digest(), peer).await?;
+        Ok(Operator { name, role, built_in: false })
+    }
+
+    /// The operator, if its key counts now. How long the search for a digest takes tells
+    /// nothing about the 256 random bits behind another one.
+    async fn look_up(
+        &self,
+        digest: OperatorKeyDigest,
+        peer: IpAddr,
+    ) -> Result<OperatorRecord, AuthError> {
+        // Whoever floods from one address waits for themselves.
+        let turns = match self.failures.is_full(&who(peer), Instant::now()) {
+            true => &self.limited_lookups,
+            false => &self.lookups,
+        };
+        let _turn = turn(turns).await?;
+        let found = self.store.operator_by_key(digest).await.map_err(AuthError::Unavailable)?;
+        let found = found
+            .filter(|found| found.digest.0.ct_eq(&digest.0).into())
+            .ok_or(AuthError::Unknown)?;
+        if found.revoked.is_some() {
+            return Err(AuthError::Revoked(found.name));
+        }
+        if found.is_expired(self.clock.now()) {
+            let at = found.expires.map(second_start).unwrap_or_default().to_rfc3339();
+            return Err(AuthError::Expired { name: found.name, at });
+        }
+        Ok(found)
+    }
+
+    /// Adds an operator. Its key is nowhere else from then on.
+    ///
+    /// # Errors
+    /// When the name was used before or is reserved, or the store cannot be used.
+    pub async fn add(
+        &self,
+        by: &Operator,
+        name: OperatorName,
+        role: Role,
+        ttl_seconds: Option<u64>,
+    ) -> Result<(OperatorKey, OperatorRecord), OperatorError> {
+        if name.is_reserved() {
+            return Err(OperatorError::Reserved);
+        }
+        let key = OperatorKey::from_random(random()?);
+        let new = NewOperator { name, role, digest: key.digest(), ttl_seconds };
+        let record = self.store.add_operator(new, by.because(Why::default())).await?;
+        Ok((key, record))
+    }
+
+    /// Revokes an operator, whoever stops waiting.
+    ///
+    /// # Errors
+    /// When there is no such operator, it is the built-in one, or the store cannot be
+    /// used.
+    pub async fn revoke(
+        &self,
+        by: &Operator,
+        name: OperatorName,
+        why: Why,
+    ) -> Result<OperatorOutcome, OperatorError> {
+        if name.is_reserved() {
+            return Err(OperatorError::BuiltIn);
+        }
+        let (store, cause) = (Arc::clone(&self.store), by.because(why));
+        let task = tokio::spawn(async move { store.revoke_operator(name, cause).await });
+        Ok(task.await.map_err(|_| RegistryError::Interrupted)??)
+    }
+}
+
+async fn turn(of: &Semaphore) -> Result<SemaphorePermit<'_>, AuthError> {
+    let late = || AuthError::Unavailable(StoreError::Unavailable(LATE.into()));
+    // The inner error is of a semaphore that is closed, which nobody does.
+    timeout(TURN, of.acquire()).await.ok().and_then(Result::ok).ok_or_else(late)
+}
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;
