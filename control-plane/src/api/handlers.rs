@@ -138,6 +138,16 @@ pub(super) async fn acknowledgements(
     })?;
     let patience = Duration::from_millis(u64::from(wait.wait_ms.0));
     let found = api.push.acknowledgements(committed, patience, &api.draining).await;
+    // Workers acknowledge positions. If the database came back without this commit, what
+    // they have acknowledged since is another of its number, or one after it.
+    if api.store.committed(Revision(revision)).await? != Some(committed) {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!(
+                "revision {revision} is not what it was: the database was put back to before it. Nobody is known to enforce it; look, and make the change again"
+            ),
+        ));
+    }
     Ok(Json(found.into()))
 }
 

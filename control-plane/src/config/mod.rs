@@ -93,8 +93,8 @@ impl Config {
         }
     }
 
-    /// Which addresses would be served in the clear to other machines, unless
-    /// that was allowed.
+    /// Which addresses would be served in the clear to other machines, and whether
+    /// somebody on the way could stand in for the database, unless that was allowed.
     pub(crate) fn exposed(&self) -> Vec<ConfigError> {
         let exposed = |setting: Setting, address: SocketAddr, tls: Option<&TlsFiles>| {
             let local = address.ip().to_canonical().is_loopback();
@@ -109,6 +109,14 @@ impl Config {
         [
             exposed(HTTP_LISTEN, self.http_listen, self.http_tls.as_ref()),
             exposed(GRPC_LISTEN, self.grpc_listen, self.grpc_tls.as_ref()),
+            self.database_url
+                .as_ref()
+                .filter(|url| !self.allow_plaintext && !url.is_sure_of_its_peer())
+                .map(|url| {
+                    error(DATABASE_URL.name, format!(
+                        "{url} is on another machine, and whoever is on the way could stand in for it and so decide what is signed: add `sslmode=verify-full` (and `sslrootcert`), or give --allow-plaintext if something else protects it"
+                    ))
+                }),
         ]
         .into_iter()
         .flatten()

@@ -1,9 +1,10 @@
 //! Where a database is, and who asks. The password is never shown.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use thiserror::Error;
 
 use super::WAIT;
@@ -49,6 +50,17 @@ pub enum DatabaseUrlError {
 }
 
 impl DatabaseUrl {
+    /// Whether nobody on the way to the database can take its place: it is on this
+    /// machine, or shows a certificate for its name.
+    pub(crate) fn is_sure_of_its_peer(&self) -> bool {
+        let host = self.options.get_host();
+        let is_here = host == "localhost"
+            || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        self.options.get_socket().is_some()
+            || is_here
+            || matches!(self.options.get_ssl_mode(), PgSslMode::VerifyFull)
+    }
+
     /// How to connect: every wait on the other end has a bound.
     pub(super) fn options(&self) -> PgConnectOptions {
         let wait = WAIT.as_millis().to_string();
@@ -74,11 +86,23 @@ impl FromStr for DatabaseUrl {
         if !SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
             return Err(DatabaseUrlError::Scheme);
         }
+        // Where somebody has put a password that is not percent-encoded, what is taken for
+        // the host and for what follows it would be parts of it, and be shown.
+        let rest = text.split_once("://").map_or("", |(_, rest)| rest);
+        let behind = rest.find(['/', '?', '#']).and_then(|end| rest.get(end..));
+        if behind.is_some_and(|behind| behind.contains('@')) {
+            return Err(DatabaseUrlError::Malformed(
+                "it has an `@` behind the host: percent-encode what is in a user or a password"
+                    .to_owned(),
+            ));
+        }
         let parameters = text.split_once('?').map_or("", |(_, parameters)| parameters);
         for pair in parameters.split('&').filter(|pair| !pair.is_empty()) {
             let name = pair.split('=').next().unwrap_or_default();
             if !PARAMETERS.contains(&name) {
-                return Err(DatabaseUrlError::Parameter(name.to_owned()));
+                let is_a_word = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+                let shown = if is_a_word { name } else { "…" };
+                return Err(DatabaseUrlError::Parameter(shown.to_owned()));
             }
         }
         let options: PgConnectOptions = text.parse().map_err(|error: sqlx::Error| match error {
@@ -146,6 +170,23 @@ mod tests {
     }
 
     #[test]
+    fn the_peer_is_sure_on_this_machine_and_by_its_certificate() {
+        for (text, sure) in [
+            ("postgres://localhost/kya", true),
+            ("postgres://127.0.0.1:5432/kya", true),
+            ("postgres://[::1]/kya", true),
+            ("postgres://localhost/kya?host=/run/postgresql", true),
+            ("postgres://db.example/kya?sslmode=verify-full", true),
+            ("postgres://db.example/kya", false),
+            ("postgres://db.example/kya?sslmode=require", false),
+            ("postgres://db.example/kya?sslmode=verify-ca", false),
+            ("postgres://localhost.example/kya", false),
+        ] {
+            assert_eq!(read(text).unwrap().is_sure_of_its_peer(), sure, "{text}");
+        }
+    }
+
+    #[test]
     fn an_address_of_something_else_is_refused_without_being_repeated() {
         for text in [
             "mysql://kya:hunter2@db/registry",
@@ -155,6 +196,11 @@ mod tests {
             "postgres://kya:hunter2@db/registry?sslmode=perhaps",
             "postgres://kya@db/registry?pasword=hunter2",
             "postgres://kya:hunter2@[db/registry",
+            // Not percent-encoded, so that it is taken for other parts.
+            "postgres://kya:ab?hunter2@db/kya",
+            "postgres://kya:12/hunter2@db/kya",
+            "postgres://kya:12#hunter2@db/kya",
+            "postgres://kya:ab?hunter2=1",
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(!error.contains("hunter2"), "{error}");
