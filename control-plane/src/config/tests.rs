@@ -164,7 +164,7 @@ fn a_certificate_and_its_key_come_together() {
 
 #[test]
 fn the_password_of_a_database_is_in_nothing_that_is_shown() {
-    let url = "postgres://kya:hunter2@db.example/kya";
+    let url = "postgres://kya:hunter2@db.example/kya?sslmode=verify-full";
     let flags = values(&[("data_dir", "d"), ("database_url", url)]);
     let effective = resolve(&flags, &Values::new(), None).unwrap();
     assert_eq!(effective.config.database_url, Some(url.parse().unwrap()));
@@ -184,4 +184,16 @@ fn the_password_of_a_database_is_in_nothing_that_is_shown() {
     ] {
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+}
+
+#[test]
+fn a_database_elsewhere_that_does_not_show_who_it_is_is_refused_unless_that_is_allowed() {
+    let url = "postgres://kya:hunter2@db.example/kya?sslmode=require";
+    let mut flags = values(&[("data_dir", "d"), ("database_url", url)]);
+    let errors = resolve(&flags, &Values::new(), None).unwrap_err();
+    let said = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    assert!(said.contains("database_url") && said.contains("sslmode=verify-full"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+    flags.insert("allow_plaintext", "true".to_owned());
+    assert!(resolve(&flags, &Values::new(), None).is_ok());
 }
