@@ -67,6 +67,7 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
     store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
+    store_conformance::stop_everything(&*store, agent).await;
     let step = store_conformance::announcement(7, 0);
     store.take_key_step(step, Cause::default()).await.unwrap();
     let raw = raw(&fixture).await;
@@ -80,7 +81,7 @@ async fn the_database_refuses_to_rewrite_history() {
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events",
         "UPDATE updates SET delta = x''",
-        "INSERT INTO updates SELECT revision + 7, epoch, committed_us, delta FROM updates LIMIT 1",
+        "INSERT INTO updates SELECT revision + 70, epoch, committed_us, delta FROM updates LIMIT 1",
         "UPDATE agents SET status = 'active', revoked_us = NULL",
         "UPDATE agents SET status = 'alive'",
         "UPDATE node_registrations SET revoked_us = NULL",
@@ -91,6 +92,17 @@ async fn the_database_refuses_to_rewrite_history() {
          SELECT name, '*', randomblob(32), 1 FROM node_registrations",
         "INSERT OR REPLACE INTO node_registrations (name, node_id, digest, created_us)
          SELECT 'other', '*', digest, 1 FROM node_registrations",
+        "UPDATE principals SET status = 'active', revoked_us = NULL",
+        "UPDATE principals SET name = 'bob'",
+        "DELETE FROM principals",
+        "UPDATE capabilities SET status = 'active', revoked_us = NULL",
+        "DELETE FROM capabilities",
+        "UPDATE fleet SET status = 'revoked'",
+        "UPDATE agents SET principal_id = NULL",
+        "UPDATE agents SET labels = 'env=prod'",
+        "UPDATE agents SET expires_s = 4000000000",
+        "INSERT OR REPLACE INTO principals SELECT * FROM principals",
+        "INSERT OR REPLACE INTO capabilities SELECT * FROM capabilities",
         "UPDATE agents SET in_flight = 'vanish'",
         "UPDATE grants SET agent_id = x'00000000000000000000000000000000'",
         "DELETE FROM grants",
@@ -100,7 +112,7 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 6);
+    assert_eq!(store.events_after(0, 20).await.unwrap().len(), 10);
 }
 
 #[tokio::test]

@@ -55,6 +55,7 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::register_node(&*store, name, n, None).await.unwrap();
     }
     store.revoke_node("web-1".parse().unwrap(), Cause::default()).await.unwrap();
+    store_conformance::stop_everything(&*store, agent).await;
     store.take_key_step(store_conformance::announcement(7, 0), Cause::default()).await.unwrap();
     store.first_key(Some(key(1))).await.unwrap();
     let raw = fixture.0.raw().await;
@@ -71,9 +72,20 @@ async fn the_database_refuses_to_rewrite_history() {
         "TRUNCATE events",
         "UPDATE updates SET delta = ''",
         "TRUNCATE updates CASCADE",
-        "INSERT INTO updates SELECT revision + 7, epoch, committed_us, delta FROM updates LIMIT 1",
+        "INSERT INTO updates SELECT revision + 70, epoch, committed_us, delta FROM updates LIMIT 1",
         "UPDATE agents SET status = 'active', revoked_us = NULL",
         "UPDATE agents SET status = 'alive'",
+        "UPDATE principals SET status = 'active', revoked_us = NULL",
+        "UPDATE principals SET name = 'bob'",
+        "DELETE FROM principals",
+        "UPDATE capabilities SET status = 'active', revoked_us = NULL",
+        "DELETE FROM capabilities",
+        "UPDATE fleet SET status = 'revoked'",
+        "UPDATE agents SET principal_id = NULL",
+        "UPDATE agents SET labels = 'env=prod'",
+        "UPDATE agents SET expires_s = 4000000000",
+        "TRUNCATE principals CASCADE",
+        "TRUNCATE capabilities",
         "UPDATE agents SET in_flight = 'vanish'",
         "UPDATE node_registrations SET revoked_us = NULL",
         "UPDATE node_registrations SET digest = sha256('x')",
@@ -91,8 +103,8 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 6);
-    assert_eq!(store.head().await.unwrap().position.revision, Revision(3));
+    assert_eq!(store.events_after(0, 20).await.unwrap().len(), 10);
+    assert_eq!(store.head().await.unwrap().position.revision, Revision(7));
 }
 
 #[tokio::test]

@@ -15,10 +15,11 @@ use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
 use super::records::{Agent, AgentChange, Agents, IssuedToken, Token, TokenChange, Tokens};
 use super::requests::{
-    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, TakeBack, Wait,
+    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, RevokeToken, Stop, Wait,
 };
-use crate::registry::Why;
-use crate::store::StatusAction;
+use super::stops::{self, Stopped, stopped};
+use crate::registry::{AgentDetails, Why};
+use crate::store::{AgentFilter, StatusAction, Target};
 
 type Shared = State<Arc<Api>>;
 
@@ -26,47 +27,61 @@ pub(super) async fn register_agent(
     State(api): Shared,
     Body(wanted): Body<RegisterAgent>,
 ) -> Result<impl IntoResponse, Problem> {
-    let outcome = api.registry.register_agent(wanted.name, wanted.public_key).await?;
+    let now = api.clock.now();
+    let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
+    let details = AgentDetails { owner: wanted.owner, labels: wanted.labels, expires };
+    let outcome = api.registry.register_agent(wanted.name, wanted.public_key, details).await?;
     let location: [(HeaderName, String); 1] =
         [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
-    Ok((StatusCode::CREATED, location, Json(Agent::from(outcome.record))))
+    Ok((StatusCode::CREATED, location, Json(Agent::new(outcome.record, now))))
 }
 
 pub(super) async fn list_agents(
     State(api): Shared,
     Params(wanted): Params<ListAgents>,
 ) -> Result<Json<Agents>, Problem> {
-    let status = wanted.status.map(|name| name.0);
-    let found = api.store.agents(status, wanted.after, wanted.limit.0.saturating_add(1)).await?;
-    let (page, next) = page(found, wanted.limit.0, |agent| agent.id);
-    Ok(Json(Agents { agents: page.into_iter().map(Agent::from).collect(), next }))
+    let ListAgents { status, owner, selector, after, limit } = wanted;
+    let filter = AgentFilter { status: status.map(|name| name.0), owner, selector };
+    let found = api.store.agents(filter, after, limit.0.saturating_add(1)).await?;
+    let (page, next) = page(found, limit.0, |agent| agent.id);
+    let now = api.clock.now();
+    let agents = page.into_iter().map(|agent| Agent::new(agent, now)).collect();
+    Ok(Json(Agents { agents, next }))
 }
 
 pub(super) async fn show_agent(
     State(api): Shared,
     Segment(id): Segment<AgentId>,
 ) -> Result<Json<Agent>, Problem> {
-    Ok(Json(api.store.agent(id).await?.into()))
+    Ok(Json(Agent::new(api.store.agent(id).await?, api.clock.now())))
 }
 
 pub(super) async fn revoke_agent(
     State(api): Shared,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
-) -> Result<Json<AgentChange>, Problem> {
+) -> Result<Json<Stopped<AgentChange>>, Problem> {
+    let dry_run = stop.dry_run;
     let (in_flight, why) = stop.parts();
     let revoke = StatusAction::Revoke(in_flight.unwrap_or(InFlight::Abort));
-    decide(&api, id, revoke, why).await
+    if dry_run {
+        return stops::dry_run(&api, Target::Agent(id), revoke).await;
+    }
+    decide(&api, id, revoke, why).await.map(stopped)
 }
 
 pub(super) async fn suspend_agent(
     State(api): Shared,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
-) -> Result<Json<AgentChange>, Problem> {
+) -> Result<Json<Stopped<AgentChange>>, Problem> {
+    let dry_run = stop.dry_run;
     let (in_flight, why) = stop.parts();
     let suspend = StatusAction::Suspend(in_flight.unwrap_or(InFlight::Drain));
-    decide(&api, id, suspend, why).await
+    if dry_run {
+        return stops::dry_run(&api, Target::Agent(id), suspend).await;
+    }
+    decide(&api, id, suspend, why).await.map(stopped)
 }
 
 pub(super) async fn restore_agent(
@@ -83,7 +98,8 @@ async fn decide(
     action: StatusAction,
     why: Why,
 ) -> Result<Json<AgentChange>, Problem> {
-    Ok(Json(api.registry.decide_agent(id, action, why).await?.into()))
+    let outcome = api.registry.decide_agent(id, action, why).await?;
+    Ok(Json(AgentChange::new(outcome, api.clock.now())))
 }
 
 pub(super) async fn issue_token(
@@ -113,10 +129,14 @@ pub(super) async fn list_tokens(
 pub(super) async fn revoke_token(
     State(api): Shared,
     Segment(id): Segment<TokenId>,
-    Body(revoke): Body<TakeBack>,
-) -> Result<Json<TokenChange>, Problem> {
+    Body(revoke): Body<RevokeToken>,
+) -> Result<Json<Stopped<TokenChange>>, Problem> {
+    if revoke.dry_run {
+        let action = StatusAction::Revoke(InFlight::Abort);
+        return stops::dry_run(&api, Target::Token(id), action).await;
+    }
     let outcome = api.registry.revoke_token(id, revoke.into()).await?;
-    Ok(Json(TokenChange::new(outcome, api.clock.now())))
+    Ok(stopped(Json(TokenChange::new(outcome, api.clock.now()))))
 }
 
 pub(super) async fn acknowledgements(

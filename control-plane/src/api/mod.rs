@@ -13,6 +13,7 @@ mod nodes;
 mod problem;
 mod records;
 mod requests;
+mod stops;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,7 @@ use crate::time::Clock;
 
 /// How long a request may take, from its last header to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same for a request that waits on purpose, at most 30 s.
+/// The same for a request that waits on purpose, at most 30 s, or stops many agents.
 const WAITING_REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What the handlers work with.
@@ -57,6 +58,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     let waiting = Router::new()
         .route("/revisions/{revision}/acknowledgements", get(handlers::acknowledgements))
         .route("/challenges", post(challenges::challenge))
+        .route("/agents/revoke", post(stops::revoke_agents))
+        .route("/agents/suspend", post(stops::suspend_agents))
         .layer(from_fn_with_state(WAITING_REQUEST_TIMEOUT, layers::time_out));
     let quick = Router::new()
         .route("/agents", post(handlers::register_agent).get(handlers::list_agents))
@@ -64,6 +67,18 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/agents/{agent_id}/revoke", post(handlers::revoke_agent))
         .route("/agents/{agent_id}/suspend", post(handlers::suspend_agent))
         .route("/agents/{agent_id}/restore", post(handlers::restore_agent))
+        .route("/agents/{agent_id}/capabilities", get(stops::list_capabilities))
+        .route("/agents/{agent_id}/capabilities/revoke", post(stops::revoke_capability))
+        .route("/agents/{agent_id}/capabilities/suspend", post(stops::suspend_capability))
+        .route("/agents/{agent_id}/capabilities/restore", post(stops::restore_capability))
+        .route("/principals", post(stops::add_principal).get(stops::list_principals))
+        .route("/principals/{principal}", get(stops::show_principal))
+        .route("/principals/{principal}/offboard", post(stops::offboard_principal))
+        .route("/principals/{principal}/suspend", post(stops::suspend_principal))
+        .route("/principals/{principal}/restore", post(stops::restore_principal))
+        .route("/fleet", get(stops::show_fleet))
+        .route("/fleet/halt", post(stops::halt))
+        .route("/fleet/resume", post(stops::resume))
         .route("/tokens", post(handlers::issue_token).get(handlers::list_tokens))
         .route("/tokens/{token_id}/revoke", post(handlers::revoke_token))
         .route("/nodes", post(nodes::register).get(nodes::list))

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::bearer::BearerError;
 use crate::nodes::AccessError;
 use crate::registry::RegistryError;
-use crate::store::StoreError;
+use crate::store::{StopError, StoreError};
 
 /// The kinds of problem. Each has one code; most have one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,11 @@ impl From<StoreError> for Problem {
             StoreError::NoSuchAgent(_) | StoreError::NoSuchToken(_) | StoreError::NoSuchNode(_) => {
                 Self::new(Code::NotFound, error.to_string())
             }
+            StoreError::Stop(StopError::NoSuchPrincipal(_)) => {
+                Self::new(Code::NotFound, error.to_string())
+            }
             StoreError::RevokedIsFinal(_)
+            | StoreError::Stop(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
@@ -164,6 +168,10 @@ impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::Store(error) => error.into(),
+            RegistryError::Partly { .. } => {
+                tracing::error!(%error, "registry");
+                Self::new(Code::Unavailable, error.to_string())
+            }
             RegistryError::Entropy(_) => {
                 tracing::error!(%error, "registry");
                 Self::new(Code::Unavailable, "no random bytes; see the server's log")
