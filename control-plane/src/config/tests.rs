@@ -164,7 +164,7 @@ fn a_certificate_and_its_key_come_together() {
 
 #[test]
 fn the_password_of_a_database_is_in_nothing_that_is_shown() {
-    let url = "postgres://kya:hunter2@db.example/kya";
+    let url = "postgres://kya:hunter2@db.example/kya?sslmode=verify-full";
     let flags = values(&[("data_dir", "d"), ("database_url", url)]);
     let effective = resolve(&flags, &Values::new(), None).unwrap();
     assert_eq!(effective.config.database_url, Some(url.parse().unwrap()));
