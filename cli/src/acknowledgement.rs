@@ -39,8 +39,29 @@ pub(crate) async fn report(
     change: Value,
     wait: Duration,
 ) -> Result<(), Error> {
+    let lines = committed(wording, id, wording.effect, commit);
+    report_lines(client, output, wording, lines, commit, change, wait).await
+}
+
+/// The same with other lines about the change.
+pub(crate) async fn report_lines(
+    client: &Client,
+    output: &mut Output<'_>,
+    wording: &Wording,
+    lines: String,
+    commit: &Commit,
+    change: Value,
+    wait: Duration,
+) -> Result<(), Error> {
     if !output.is_json() {
-        output.lines(committed(wording, id, commit))?;
+        output.lines(lines)?;
+    }
+    if commit.revision == 0 {
+        // Nothing was ever changed, so that there is nothing to acknowledge.
+        return match output.is_json() {
+            true => output.document(&json!({ "change": change, "acknowledgements": null })),
+            false => Ok(()),
+        };
     }
     let asked = client.acknowledgements(commit.revision, wait).await;
     let json = asked.as_ref().map_or(Value::Null, |answer| answer.json.clone());
@@ -59,12 +80,17 @@ pub(crate) async fn report(
 }
 
 /// Three lines, and a fourth when nothing changed.
-fn committed(wording: &Wording, id: &str, commit: &Commit) -> String {
-    let Wording { done, effect, title, already, .. } = wording;
+pub(crate) fn committed(wording: &Wording, id: &str, effect: &str, commit: &Commit) -> String {
+    let Wording { done, title, .. } = wording;
     let at = printable(&commit.committed_at);
-    let mut lines = format!("{done}: {id}\n{effect}\n{title} logged at: {at}");
+    let lines = format!("{done}: {id}\n{effect}\n{title} logged at: {at}");
+    unless_changed(lines, wording, commit)
+}
+
+/// Says below these lines when nothing changed.
+pub(crate) fn unless_changed(mut lines: String, wording: &Wording, commit: &Commit) -> String {
     if !commit.changed {
-        lines.push_str(&format!("\n({already}; nothing changed)"));
+        lines.push_str(&format!("\n({}; nothing changed)", wording.already));
     }
     lines
 }

@@ -5,6 +5,9 @@
 //! Statuses and times stay text, because they are only shown.
 
 mod operators;
+mod stops;
+
+use std::collections::BTreeMap;
 
 use kya_core::{AgentId, PublicKey, TokenId};
 use serde::{Deserialize, Serialize};
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
+pub(crate) use stops::*;
 
 /// `POST /v1/agents`.
 #[derive(Debug, Serialize)]
@@ -19,6 +23,12 @@ pub(crate) struct NewAgent<'a> {
     pub(crate) name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) public_key: Option<PublicKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<&'a str>,
 }
 
 /// `POST /v1/tokens`.
@@ -53,12 +63,23 @@ impl<'a> From<&'a crate::args::Why> for Why<'a> {
     }
 }
 
+impl<'a> From<&'a crate::args::MaybeWhy> for Why<'a> {
+    fn from(why: &'a crate::args::MaybeWhy) -> Self {
+        Self { reason: why.reason.as_deref(), incident_id: why.incident_id.as_deref() }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Agent {
     pub(crate) agent_id: AgentId,
     pub(crate) name: String,
     pub(crate) status: String,
     pub(crate) public_key: Option<PublicKey>,
+    pub(crate) owner: Option<String>,
+    pub(crate) owner_status: Option<String>,
+    #[serde(default)]
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) expires_at: Option<String>,
     pub(crate) policy_id: Option<String>,
     pub(crate) created_at: String,
     pub(crate) revoked_at: Option<String>,

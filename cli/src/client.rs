@@ -1,21 +1,25 @@
 //! Typed calls of the control plane's HTTP API.
 
+mod stops;
+
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
-use kya_core::{AgentId, OperatorKey, TokenId};
+use kya_core::{AgentId, OperatorKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+pub(crate) use stops::Place;
+
 use crate::api::{
-    Acknowledgements, AddedOperator, Agent, AgentChange, Agents, CompactKeys, IssuedToken, Keys,
-    KeysChange, NewAgent, NewChallenge, NewNode, NewOperator, NewToken, NextKeyStep, NodeChange,
-    Nodes, OperatorChange, Operators, Proof, RegisteredNode, TokenChange, Tokens, WhoAmI, Why,
+    Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
+    NewAgent, NewChallenge, NewNode, NewOperator, NewToken, NextKeyStep, NodeChange, Nodes,
+    OperatorChange, Operators, Proof, RegisteredNode, Tokens, WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -38,7 +42,7 @@ pub(crate) struct Answer<T> {
 }
 
 /// Query parameters; those without a value are left out.
-type Query<'a> = [(&'a str, Option<String>)];
+pub(crate) type Query<'a> = [(&'a str, Option<String>)];
 
 impl Client {
     pub(crate) fn new(global: &Global) -> Result<Self, Error> {
@@ -68,30 +72,12 @@ impl Client {
         self.get(&["agents", &id.to_string()], &[]).await
     }
 
-    /// `action` is `revoke`, `suspend` or `restore`.
-    pub(crate) async fn change_agent(
-        &self,
-        id: AgentId,
-        action: &str,
-        why: &Why<'_>,
-    ) -> Result<Answer<AgentChange>, Error> {
-        self.post(&["agents", &id.to_string(), action], why).await
-    }
-
     pub(crate) async fn issue(&self, token: &NewToken) -> Result<Answer<IssuedToken>, Error> {
         self.post(&["tokens"], token).await
     }
 
     pub(crate) async fn tokens(&self, query: &Query<'_>) -> Result<Answer<Tokens>, Error> {
         self.get(&["tokens"], query).await
-    }
-
-    pub(crate) async fn revoke_token(
-        &self,
-        id: TokenId,
-        why: &Why<'_>,
-    ) -> Result<Answer<TokenChange>, Error> {
-        self.post(&["tokens", &id.to_string(), "revoke"], why).await
     }
 
     pub(crate) async fn register_node(

@@ -50,6 +50,11 @@ impl<'a> Output<'a> {
         let _ = writeln!(self.err, "{note}");
     }
 
+    /// Asks something; the answer comes on the same line.
+    pub(crate) fn ask(&mut self, question: impl Display) {
+        let _ = write!(self.err, "{question}").and_then(|()| self.err.flush());
+    }
+
     /// Reports what went wrong.
     pub(crate) fn error(&mut self, error: &Error) {
         match self.format {

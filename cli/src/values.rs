@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kya_core::{NodeCredential, OperatorKey};
+use kya_core::{ActionName, NodeCredential, OperatorKey, PrincipalId};
 use url::Url;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
@@ -84,6 +84,102 @@ fn parse_plain_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// A text of these characters and no others.
+fn parse_plain(text: &str, max: usize, marks: &[u8]) -> Result<String, String> {
+    let good =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || marks.contains(&byte);
+    if !text.bytes().all(good) {
+        let marks: Vec<_> = marks.iter().map(|mark| format!("`{}`", char::from(*mark))).collect();
+        return Err(format!("only a-z, 0-9 and {}", marks.join(" ")));
+    }
+    match text.len() {
+        0 => Err("it must not be empty".to_owned()),
+        length if length > max => Err(format!("{length} characters, and {max} are allowed")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// The name of a principal.
+pub(crate) fn parse_principal_name(text: &str) -> Result<String, String> {
+    let name = parse_plain(text, 254, b"._-+@")?;
+    let begins = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let one_at = name.matches('@').count() <= 1 && !name.ends_with('@');
+    match begins && one_at && !name.starts_with("prn_") {
+        true => Ok(name),
+        false => Err(
+            "a letter or digit first, at most one `@` and not at the end, and not `prn_` at the start"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The name of a principal, or its id.
+pub(crate) fn parse_principal(text: &str) -> Result<String, String> {
+    match text.starts_with("prn_") {
+        true => text.parse::<PrincipalId>().map(|id| id.to_string()).map_err(|e| e.to_string()),
+        false => parse_principal_name(text),
+    }
+}
+
+/// The name of an action.
+pub(crate) fn parse_action(text: &str) -> Result<String, String> {
+    text.parse::<ActionName>().map(String::from).map_err(|error| format!("it {error}"))
+}
+
+pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it is written key=value")?;
+    parse_label_key(key)?;
+    parse_label_value(value)?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn parse_label_key(key: &str) -> Result<(), String> {
+    let key = parse_plain(key, 63, b"_.-").map_err(|error| format!("the key {key:?}: {error}"))?;
+    match key.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        true => Ok(()),
+        false => Err(format!("the key {key:?}: a letter or digit first")),
+    }
+}
+
+fn parse_label_value(value: &str) -> Result<(), String> {
+    let good = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b',';
+    match (1..=128).contains(&value.len()) && value.bytes().all(good) && value.trim() == value {
+        true => Ok(()),
+        false => Err(format!(
+            "the value {value:?}: 1 to 128 printable ASCII characters, without a comma, and without a space at either end"
+        )),
+    }
+}
+
+/// Which agents are meant: `env=prod,team!=x,canary,!legacy`.
+pub(crate) fn parse_selector(text: &str) -> Result<String, String> {
+    const MAX_PARTS: usize = 16;
+    let count = text.split(',').count();
+    if count > MAX_PARTS {
+        return Err(format!("{count} parts, and {MAX_PARTS} are allowed"));
+    }
+    for part in text.split(',') {
+        let (key, value) = match part.split_once('=') {
+            Some((key, value)) => (key.strip_suffix('!').unwrap_or(key), Some(value)),
+            None => (part.strip_prefix('!').unwrap_or(part), None),
+        };
+        parse_label_key(key).and_then(|()| value.map_or(Ok(()), parse_label_value)).map_err(
+            |error| format!("it is written key=value,key!=value,key,!key, and in {part:?} {error}"),
+        )?;
+    }
+    Ok(text.to_owned())
+}
+
+/// An instant to come.
+pub(crate) fn parse_expiry(text: &str) -> Result<String, String> {
+    let at = humantime::parse_rfc3339(text)
+        .map_err(|error| format!("{error}; write it like 2027-01-31T12:00:00Z"))?;
+    match at > std::time::SystemTime::now() {
+        true => Ok(text.to_owned()),
+        false => Err("it must be in the future".to_owned()),
+    }
+}
+
 /// Envoy's `node.id`.
 pub(crate) fn parse_node_id(text: &str) -> Result<String, String> {
     match parse_node_match(text)? {
@@ -145,6 +241,43 @@ mod tests {
             let reason = parse_server(bad).unwrap_err();
             assert!(reason.contains(part), "{reason:?} of {bad:?} does not say {part:?}");
         }
+    }
+
+    #[test]
+    fn a_selector_and_a_label_say_what_is_wrong_with_them() {
+        for good in ["env=prod", "env=prod,team!=x y,canary,!legacy", "a=b=c"] {
+            assert_eq!(parse_selector(good).as_deref(), Ok(good));
+        }
+        for (bad, part) in [
+            ("", "the key \"\""),
+            ("env=", "the value \"\""),
+            ("env=prod,", "in \"\" the key"),
+            ("Env=prod", "only a-z"),
+            ("env=prod, team=x", "in \" team=x\" the key"),
+            ("!env=prod", "the key \"!env\""),
+            ("env=\u{440}rod", "printable ASCII"),
+        ] {
+            let reason = parse_selector(bad).unwrap_err();
+            assert!(reason.contains(part), "{reason:?} of {bad:?} does not say {part:?}");
+        }
+        assert!(parse_selector(&vec!["a"; 17].join(",")).unwrap_err().contains("17 parts"));
+        assert_eq!(parse_label("env=a=b"), Ok(("env".to_owned(), "a=b".to_owned())));
+        assert!(parse_label("env").unwrap_err().contains("key=value"));
+        assert!(parse_label("-env=a").unwrap_err().contains("letter or digit first"));
+    }
+
+    #[test]
+    fn a_principal_is_a_plain_name_or_an_id() {
+        let id = PrincipalId::from_bytes([7; 16]).to_string();
+        for good in ["alice@example.com", "team-payments", &id] {
+            assert_eq!(parse_principal(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "Alice", "\u{430}lice", "a b", "@x", "a@", "a@b@c", "prn_x"] {
+            assert!(parse_principal(bad).is_err(), "{bad}");
+        }
+        assert!(parse_principal_name(&id).is_err(), "an id is no name");
+        assert!(parse_expiry("2020-01-01T00:00:00Z").unwrap_err().contains("future"));
+        assert!(parse_expiry("tomorrow").is_err());
     }
 
     #[test]

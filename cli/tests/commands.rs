@@ -18,6 +18,28 @@ fn willing() -> Fake {
     {
         fake.on(&format!("POST /v1/agents/{AGENT}/{action}"), 200, &change(status, true));
     }
+    for (action, status) in
+        [("offboard", "revoked"), ("suspend", "suspended"), ("restore", "active")]
+    {
+        let path = format!("POST /v1/principals/{ALICE}/{action}");
+        fake.on(&path, 200, &principal_change(status, true));
+    }
+    for (action, status) in [("revoke", "revoked"), ("suspend", "suspended")] {
+        fake.on(&format!("POST /v1/agents/{action}"), 200, &selection_change(status, 0));
+    }
+    for (action, status) in [("revoke", "revoked"), ("suspend", "suspended"), ("restore", "active")]
+    {
+        let path = format!("POST /v1/agents/{AGENT}/capabilities/{action}");
+        fake.on(&path, 200, &capability_change(status, true, &[]));
+    }
+    let known = json!({ "capabilities": [capability("issue_refund", "revoked")] });
+    fake.on(&format!("GET /v1/agents/{AGENT}/capabilities"), 200, &known);
+    fake.on("POST /v1/principals", 201, &principal("active"));
+    let principals = json!({ "principals": [principal("active")], "next": null });
+    fake.on("GET /v1/principals", 200, &principals);
+    fake.on(&format!("GET /v1/principals/{ALICE}"), 200, &principal("active"));
+    fake.on("POST /v1/fleet/halt", 200, &fleet_change("suspended", true));
+    fake.on("POST /v1/fleet/resume", 200, &fleet_change("active", true));
     fake.on("POST /v1/tokens", 201, &issued());
     fake.on("GET /v1/tokens", 200, &json!({"tokens": [token("active")], "next": null}));
     fake.on(&format!("POST /v1/tokens/{TOKEN_ID}/revoke"), 200, &token_change(true));
@@ -235,6 +257,9 @@ Agent id            agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z
 Name                billing-agent
 Status              revoked
 Public key          ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+Owner               -
+Labels              -
+Expires at          -
 Policy id           -
 Created at          2026-02-05T14:00:00.000Z
 Revoked at          2026-02-05T14:47:23.891Z
@@ -245,6 +270,53 @@ Incident id         INC-2026-0205-001
 Revision            42
 "
     );
+}
+
+#[test]
+fn register_sends_owner_labels_and_expiry() {
+    let fake = willing();
+    let args = [
+        "agent",
+        "register",
+        "--name",
+        "billing-agent",
+        "--owner",
+        ALICE,
+        "--label",
+        "env=prod",
+        "--label",
+        "team=a=b",
+        "--expires-at",
+        "2033-01-31T12:00:00Z",
+    ];
+    assert_eq!(kya(&fake.url, &args).code, 0);
+    let body = json!({
+        "name": "billing-agent", "owner": ALICE, "labels": { "env": "prod", "team": "a=b" },
+        "expires_at": "2033-01-31T12:00:00Z",
+    });
+    assert_eq!(fake.seen()[0].body, body);
+    let ended = kya(&fake.url, &[&args[..], &["--label", "env=staging"]].concat());
+    assert_eq!((ended.code, fake.seen().len()), (2, 1));
+    assert!(ended.err.contains("there are two --label env"), "{ended:?}");
+}
+
+#[test]
+fn an_agent_whose_owner_is_stopped_is_shown_with_that() {
+    let mut hers = agent("active");
+    hers["owner"] = json!(ALICE);
+    hers["owner_status"] = json!("revoked");
+    hers["labels"] = json!({ "env": "prod", "team": "pay" });
+    hers["expires_at"] = json!("2033-01-31T12:00:00.000Z");
+    let fake = Fake::start();
+    fake.on(&format!("GET /v1/agents/{AGENT}"), 200, &hers);
+    let shown = kya(&fake.url, &["agent", "show", AGENT]).out;
+    for line in [
+        "Owner               alice@example.com (revoked)",
+        "Labels              env=prod,team=pay",
+        "Expires at          2033-01-31T12:00:00.000Z",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} is not in {shown}");
+    }
 }
 
 #[test]

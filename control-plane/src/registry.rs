@@ -1,9 +1,12 @@
-//! The registry: what people and tools can do to agents and tokens.
+//! The registry: what people and tools can do to agents and tokens; and in
+//! `stops.rs`, to all that is above and beside these.
+
+mod stops;
 
 use std::future::Future;
 use std::sync::Arc;
 
-use kya_core::{AgentId, OpaqueToken, PublicKey, TokenId};
+use kya_core::{AgentId, OpaqueToken, PublicKey, Revision, TokenId};
 use thiserror::Error;
 
 use crate::push::Push;
@@ -12,6 +15,7 @@ use crate::store::{
 };
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
+pub use stops::{AgentDetails, Many};
 
 /// Changes the registry and has every change pushed.
 #[derive(Clone)]
@@ -30,6 +34,18 @@ pub enum RegistryError {
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system: {0}")]
     Entropy(getrandom::Error),
+    /// Some of many were changed, and then it failed.
+    #[error(
+        "{changed} agents were changed, up to revision {revision}, and then: {source}; ask again, which goes on with the others"
+    )]
+    Partly {
+        /// How many.
+        changed: u64,
+        /// The last revision that changed any.
+        revision: Revision,
+        /// Why no more were.
+        source: StoreError,
+    },
     /// The change failed in a way that says nothing about what was written.
     #[error("the change was interrupted; ask again whether it took place")]
     Interrupted,
@@ -54,10 +70,12 @@ impl Registry {
         &self,
         name: Name,
         public_key: Option<PublicKey>,
+        details: AgentDetails,
         cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
-        let new = NewAgent { id, name: name.into(), public_key };
+        let AgentDetails { owner, labels, expires } = details;
+        let new = NewAgent { id, name: name.into(), public_key, owner, labels, expires };
         let store = Arc::clone(&self.store);
         self.durably(async move { store.register_agent(new, cause).await }).await
     }
@@ -164,7 +182,7 @@ mod tests {
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), clock);
 
         let (open, gate) = oneshot::channel::<()>();
-        let new = NewAgent { id: AgentId::from_bytes([1; 16]), name: "a".into(), public_key: None };
+        let new = NewAgent::named(AgentId::from_bytes([1; 16]), "a");
         let change = async move {
             gate.await.unwrap();
             store.register_agent(new, Cause::default()).await

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use kya_core::{UnixMillis, UnixSeconds};
+use serde::Deserialize;
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -53,6 +54,28 @@ impl UnixMicros {
     }
 }
 
+/// An instant that somebody has written: RFC 3339, cut off to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Instant(pub UnixSeconds);
+
+impl TryFrom<String> for Instant {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        const FORM: &str = "must be an instant as RFC 3339 writes it: 2027-01-31T12:00:00Z";
+        // No such text is longer, and none has the zone in brackets that is read, too.
+        if text.len() > 40 || !text.is_ascii() || text.contains('[') {
+            return Err(FORM.to_owned());
+        }
+        let instant = text.parse::<Timestamp>().map_err(|error| format!("{FORM} ({error})"))?;
+        match u64::try_from(instant.as_second()) {
+            Ok(second) => Ok(Self(UnixSeconds(second))),
+            Err(_) => Err("must not be before 1970".to_owned()),
+        }
+    }
+}
+
 /// The instant at which a second begins.
 pub fn second_start(second: UnixSeconds) -> UnixMicros {
     UnixMicros(second.0.saturating_mul(1_000_000))
@@ -69,6 +92,26 @@ mod tests {
         assert_eq!(shown(1_770_302_843_000_000), "2026-02-05T14:47:23.000Z");
         assert_eq!(shown(0), "1970-01-01T00:00:00.000Z");
         assert!(shown(u64::MAX).starts_with("9999-12-"), "{}", shown(u64::MAX));
+    }
+
+    #[test]
+    fn an_instant_is_read_with_its_offset_and_no_later_than_it_is() {
+        let read = |text: &str| Instant::try_from(text.to_owned());
+        let noon = Ok(Instant(UnixSeconds(1_801_396_800)));
+        assert_eq!(read("2027-01-31T12:00:00Z"), noon);
+        assert_eq!(read("2027-01-31T13:00:00.999+01:00"), noon);
+        for bad in [
+            "",
+            "tomorrow",
+            "2027-01-31",
+            "2027-01-31T12:00:00",
+            "2027-13-31T12:00:00Z",
+            "2027-01-31T12:00:00+01:00[Europe/Berlin]",
+            "1801396800",
+            "1969-12-31T23:59:59Z",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -31,7 +31,8 @@ async fn an_agent_is_registered_shown_and_revoked() {
     agent["status_changed_at"].take();
     let expected = json!({
         "agent_id": id, "name": "Zahlungs-Agent 💳", "status": "active", "in_flight": null,
-        "public_key": KEY, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
+        "public_key": KEY, "principal_id": null, "owner": null, "owner_status": null, "labels": {},
+        "expires_at": null, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
         "status_actor": "admin", "status_reason": null, "incident_id": null, "revision": 1,
     });
     assert_eq!(agent, expected);

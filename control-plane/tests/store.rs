@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kya_control_plane::store::{Cause, RECORDS_A_PAGE, SqliteStore, Store};
+use kya_control_plane::store::{AgentFilter, Cause, RECORDS_A_PAGE, SqliteStore, Store};
 use kya_control_plane::time::Clock;
 use kya_core::{Standing, Status, UnixSeconds};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
@@ -71,6 +71,7 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::add_operator(&*store, name, n, None).await.unwrap();
     }
     store.revoke_operator("one".parse().unwrap(), Cause::default()).await.unwrap();
+    store_conformance::stop_everything(&*store, agent).await;
     let step = store_conformance::announcement(7, 0);
     store.take_key_step(step, Cause::default()).await.unwrap();
     let raw = raw(&fixture).await;
@@ -84,7 +85,7 @@ async fn the_database_refuses_to_rewrite_history() {
         "DELETE FROM events",
         "INSERT OR REPLACE INTO events SELECT * FROM events",
         "UPDATE updates SET delta = x''",
-        "INSERT INTO updates SELECT revision + 7, epoch, committed_us, delta FROM updates LIMIT 1",
+        "INSERT INTO updates SELECT revision + 70, epoch, committed_us, delta FROM updates LIMIT 1",
         "UPDATE agents SET status = 'active', revoked_us = NULL",
         "UPDATE agents SET status = 'alive'",
         "UPDATE node_registrations SET revoked_us = NULL",
@@ -109,6 +110,17 @@ async fn the_database_refuses_to_rewrite_history() {
          VALUES ('aDmin', 'admin', randomblob(32), 1, 'x')",
         "INSERT INTO operators (name, role, digest, created_us, created_by)
          VALUES ('root', 'root', randomblob(32), 1, 'x')",
+        "UPDATE principals SET status = 'active', revoked_us = NULL",
+        "UPDATE principals SET name = 'bob'",
+        "DELETE FROM principals",
+        "UPDATE capabilities SET status = 'active', revoked_us = NULL",
+        "DELETE FROM capabilities",
+        "UPDATE fleet SET status = 'revoked'",
+        "UPDATE agents SET principal_id = NULL",
+        "UPDATE agents SET labels = 'env=prod'",
+        "UPDATE agents SET expires_s = 4000000000",
+        "INSERT OR REPLACE INTO principals SELECT * FROM principals",
+        "INSERT OR REPLACE INTO capabilities SELECT * FROM capabilities",
         "UPDATE agents SET in_flight = 'vanish'",
         "UPDATE grants SET agent_id = x'00000000000000000000000000000000'",
         "DELETE FROM grants",
@@ -118,7 +130,7 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 9);
+    assert_eq!(store.events_after(0, 20).await.unwrap().len(), 13);
 }
 
 #[tokio::test]
@@ -200,7 +212,10 @@ async fn what_was_decided_before_there_were_operators_was_decided_by_the_admin()
     database.close().await;
 
     let store = fixture.open(Arc::new(TestClock::at(10))).await;
-    assert_eq!(store.agents(None, None, 9).await.unwrap()[0].status_actor, "admin");
+    assert_eq!(
+        store.agents(AgentFilter::default(), None, 9).await.unwrap()[0].status_actor,
+        "admin"
+    );
     let nodes = store.nodes(None, 9).await.unwrap();
     let by: Vec<_> = nodes.iter().map(|node| node.revoked_by.as_deref()).collect();
     assert_eq!(by, [None, Some("admin")]);

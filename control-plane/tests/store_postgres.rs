@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kya_control_plane::store::{Cause, PostgresStore, RECORDS_A_PAGE, Store};
+use kya_control_plane::store::{AgentFilter, Cause, PostgresStore, RECORDS_A_PAGE, Store};
 use kya_control_plane::time::{Clock, UnixMicros};
 use kya_core::{OperatorKey, PublicKey, Revision, Signer, Status, UnixSeconds};
 use sqlx::Executor;
@@ -60,6 +60,7 @@ async fn the_database_refuses_to_rewrite_history() {
         store_conformance::add_operator(&*store, name, n, None).await.unwrap();
     }
     store.revoke_operator("one".parse().unwrap(), Cause::default()).await.unwrap();
+    store_conformance::stop_everything(&*store, agent).await;
     store.take_key_step(store_conformance::announcement(7, 0), Cause::default()).await.unwrap();
     store.first_key(Some(key(1))).await.unwrap();
     let raw = fixture.0.raw().await;
@@ -76,9 +77,20 @@ async fn the_database_refuses_to_rewrite_history() {
         "TRUNCATE events",
         "UPDATE updates SET delta = ''",
         "TRUNCATE updates CASCADE",
-        "INSERT INTO updates SELECT revision + 7, epoch, committed_us, delta FROM updates LIMIT 1",
+        "INSERT INTO updates SELECT revision + 70, epoch, committed_us, delta FROM updates LIMIT 1",
         "UPDATE agents SET status = 'active', revoked_us = NULL",
         "UPDATE agents SET status = 'alive'",
+        "UPDATE principals SET status = 'active', revoked_us = NULL",
+        "UPDATE principals SET name = 'bob'",
+        "DELETE FROM principals",
+        "UPDATE capabilities SET status = 'active', revoked_us = NULL",
+        "DELETE FROM capabilities",
+        "UPDATE fleet SET status = 'revoked'",
+        "UPDATE agents SET principal_id = NULL",
+        "UPDATE agents SET labels = 'env=prod'",
+        "UPDATE agents SET expires_s = 4000000000",
+        "TRUNCATE principals CASCADE",
+        "TRUNCATE capabilities",
         "UPDATE agents SET in_flight = 'vanish'",
         "UPDATE node_registrations SET revoked_us = NULL",
         "UPDATE node_registrations SET digest = sha256('x')",
@@ -114,8 +126,8 @@ async fn the_database_refuses_to_rewrite_history() {
         let refused = sqlx::query(forbidden).execute(&raw).await;
         assert!(refused.is_err(), "the database allowed: {forbidden}");
     }
-    assert_eq!(store.events_after(0, 10).await.unwrap().len(), 9);
-    assert_eq!(store.head().await.unwrap().position.revision, Revision(3));
+    assert_eq!(store.events_after(0, 20).await.unwrap().len(), 13);
+    assert_eq!(store.head().await.unwrap().position.revision, Revision(7));
 }
 
 #[tokio::test]
@@ -243,7 +255,10 @@ async fn what_was_decided_before_there_were_operators_was_decided_by_the_admin()
     }
 
     let store = fixture.open(Arc::new(TestClock::at(10))).await;
-    assert_eq!(store.agents(None, None, 9).await.unwrap()[0].status_actor, "admin");
+    assert_eq!(
+        store.agents(AgentFilter::default(), None, 9).await.unwrap()[0].status_actor,
+        "admin"
+    );
     let nodes = store.nodes(None, 9).await.unwrap();
     let by: Vec<_> = nodes.iter().map(|node| node.revoked_by.as_deref()).collect();
     assert_eq!(by, [None, Some("admin")]);

@@ -209,6 +209,22 @@ impl Api {
         self.post("/v1/agents", json!({ "name": name })).await
     }
 
+    /// Adds a principal.
+    pub async fn add_principal(&self, name: &str) -> Result<()> {
+        let _: Value = self.post("/v1/principals", json!({ "name": name })).await?;
+        Ok(())
+    }
+
+    /// Registers an agent with more than a name, as `POST /v1/agents` takes it.
+    pub async fn register_agent_with(&self, body: Value) -> Result<Agent> {
+        self.post("/v1/agents", body).await
+    }
+
+    /// Any change: `path` comes after `/v1/`.
+    pub async fn change(&self, path: &str, body: Value) -> Result<Change> {
+        self.post(&format!("/v1/{path}"), body).await
+    }
+
     /// One agent as it stands.
     pub async fn agent(&self, agent_id: &str) -> Result<Agent> {
         self.get(&format!("/v1/agents/{agent_id}")).await

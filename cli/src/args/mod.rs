@@ -1,23 +1,28 @@
 //! The command line.
 
+mod agent;
 mod key;
 mod node;
 mod operator;
+mod stops;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextValue, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use kya_core::{AgentId, PublicKey, TokenId};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use kya_core::{AgentId, TokenId};
 use url::Url;
 
+pub(crate) use self::agent::{AgentCommand, AgentStatus, Targets};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
+pub(crate) use self::stops::{
+    CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
+};
 use crate::output::Format;
-use crate::pubkey;
 use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
 
 const EXAMPLES: &str = "\
@@ -26,6 +31,9 @@ Examples:
   kya agent register --name billing-agent
   kya token issue --agent AGENT_ID --ttl 8h
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
+  kya agent suspend --selector env=staging --reason noise --dry-run   # whom would it reach?
+  kya principal offboard alice@example.com --reason she_left
+  kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
@@ -104,6 +112,16 @@ pub(crate) enum Command {
     /// Register, look at, revoke, suspend and restore agents
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// Add people and teams, and stop all that act for one of them
+    #[command(subcommand)]
+    Principal(PrincipalCommand),
+    /// Stop one action of an agent, and leave the others
+    #[command(subcommand)]
+    Capability(CapabilityCommand),
+    /// Stop every agent at once
+    Halt(Halt),
+    /// End a halt
+    Resume(Resume),
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),
@@ -124,73 +142,6 @@ Example:
   kya whoami
   kya -o json whoami | jq -e '.permissions | index(\"agents.stop\")'   # may I stop an agent?")]
     Whoami,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AgentCommand {
-    /// Add an agent to the registry; it is active at once
-    #[command(after_help = "Example:
-  openssl genpkey -algorithm ed25519 -out agent.key
-  openssl pkey -in agent.key -pubout -out agent.pub
-  kya agent register --name billing-agent --pubkey agent.pub")]
-    Register {
-        /// A name for people, at most 128 characters; it need not be unique
-        #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
-        name: String,
-        /// The agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
-        #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
-        pubkey: Option<PublicKey>,
-    },
-    /// List agents, ordered by id (which is by age)
-    List {
-        /// Only those of this status
-        #[arg(long, value_enum)]
-        status: Option<AgentStatus>,
-        #[command(flatten)]
-        page: Page<AgentId>,
-    },
-    /// Show what the registry knows of an agent
-    Show {
-        /// The agent's id, `agt_…`
-        id: AgentId,
-    },
-    /// Revoke an agent, for ever: every proxy denies it from now on
-    #[command(after_help = "\
-It returns when every worker of every connected proxy has acknowledged the revocation, or after
---wait, and says which: the revocation is committed either way, and the exit code is 0.
-
-Example:
-  kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001")]
-    Revoke {
-        /// The agent's id, `agt_…`
-        id: AgentId,
-        #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// Deny an agent until it is restored
-    Suspend {
-        /// The agent's id, `agt_…`
-        id: AgentId,
-        #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// End the suspension of an agent; a revoked agent stays revoked
-    Restore {
-        /// The agent's id, `agt_…`
-        id: AgentId,
-        /// Why, at most 256 characters
-        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
-        reason: Option<String>,
-        /// The incident that this belongs to, at most 128 characters
-        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
-        incident_id: Option<String>,
-        #[command(flatten)]
-        wait: Wait,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -221,6 +172,8 @@ pub(crate) enum TokenCommand {
         token_id: TokenId,
         #[command(flatten)]
         why: Why,
+        #[command(flatten)]
+        dry: DryRun,
         #[command(flatten)]
         wait: Wait,
     },
@@ -253,6 +206,13 @@ pub(crate) struct Why {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DryRun {
+    /// Only say whom it would reach; nothing is written
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Wait {
     /// How long to wait for every worker's acknowledgement, up to 30s
     #[arg(long, default_value = "2s", value_name = "TIME", value_parser = parse_wait)]
@@ -264,24 +224,6 @@ pub(crate) struct KeyWait {
     /// How long to wait for every worker after each step, up to 30s
     #[arg(long, default_value = "30s", value_name = "TIME", value_parser = parse_wait)]
     pub(crate) wait: Duration,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum AgentStatus {
-    Active,
-    Suspended,
-    Revoked,
-}
-
-impl AgentStatus {
-    /// As the API writes it.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Revoked => "revoked",
-        }
-    }
 }
 
 /// The form that a command line asked for, though it is wrong elsewhere.

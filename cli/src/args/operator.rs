@@ -12,8 +12,9 @@ const ROLES: &str = "\
 Roles, and what each may do:
   viewer     look at agents, tokens, proxies and keys, and have proxies prove that they are armed
   auditor    the same, and read the log of events and the list of operators
-  operator   the same as a viewer, and stop: revoke and suspend agents, revoke tokens and nodes.
-             It restores, registers and issues nothing: for those on call, and for automatic response
+  operator   the same as a viewer, and stop: revoke and suspend agents, actions and principals,
+             halt everyone, revoke tokens and nodes. It restores, registers and issues nothing:
+             for those on call, and for automatic response
   admin      everything, other operators included
 ";
 

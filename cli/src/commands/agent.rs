@@ -1,16 +1,19 @@
 //! `kya agent …`
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kya_core::AgentId;
 
-use super::print_page;
+use super::{dry, print_page, selection};
 use crate::acknowledgement::{self, Wording};
-use crate::api::{Agent, Agents, NewAgent, Why};
-use crate::args::{AgentCommand, AgentStatus, Page};
-use crate::client::{Answer, Client};
+use crate::api::{Agent, AgentChange, Agents, NewAgent, Stop, Why};
+use crate::args::{AgentCommand, AgentStatus, Page, Targets};
+use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, record, table};
+
+const MAX_LABELS: usize = 32;
 
 const REVOKE: Change = Change {
     action: "revoke",
@@ -66,33 +69,90 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        AgentCommand::Register { name, pubkey } => {
-            let agent = NewAgent { name: &name, public_key: pubkey };
+        AgentCommand::Register { name, pubkey, owner, labels, expires_at } => {
+            let agent = NewAgent {
+                name: &name,
+                public_key: pubkey,
+                owner: owner.as_deref(),
+                labels: each_once(labels)?,
+                expires_at: expires_at.as_deref(),
+            };
             print_agent(output, client.register(&agent).await?)
         }
-        AgentCommand::List { status, page } => list(client, output, status, &page).await,
-        AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
-        AgentCommand::Revoke { id, why, wait } => {
-            change(client, output, &REVOKE, id, &Why::from(&why), wait.wait).await
+        AgentCommand::List { status, selector, owner, page } => {
+            list(client, output, (status, selector, owner), &page).await
         }
-        AgentCommand::Suspend { id, why, wait } => {
-            change(client, output, &SUSPEND, id, &Why::from(&why), wait.wait).await
+        AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
+        AgentCommand::Revoke { targets, why, dry, wait } => {
+            let stop = Stop::new(Why::from(&why), dry.dry_run);
+            stop_them(client, output, &REVOKE, &targets, stop, wait.wait).await
+        }
+        AgentCommand::Suspend { targets, why, dry, wait } => {
+            let stop = Stop::new(Why::from(&why), dry.dry_run);
+            stop_them(client, output, &SUSPEND, &targets, stop, wait.wait).await
         }
         AgentCommand::Restore { id, reason, incident_id, wait } => {
             let why = Why { reason: reason.as_deref(), incident_id: incident_id.as_deref() };
-            change(client, output, &RESTORE, id, &why, wait.wait).await
+            change(client, output, &RESTORE, id, &Stop::new(why, false), wait.wait).await
         }
+    }
+}
+
+/// The labels of a command line, none of them twice.
+fn each_once(labels: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Error> {
+    let mut all = BTreeMap::new();
+    for (key, value) in labels {
+        if all.insert(key.clone(), value).is_some() {
+            return Err(Error::Usage(format!("there are two --label {key}")));
+        }
+    }
+    match all.len() {
+        0..=MAX_LABELS => Ok(all),
+        count => Err(Error::Usage(format!("{count} labels, and {MAX_LABELS} are allowed"))),
+    }
+}
+
+/// Stops one agent, or all that a selector means.
+async fn stop_them(
+    client: &Client,
+    output: &mut Output<'_>,
+    kind: &Change,
+    targets: &Targets,
+    stop: Stop<'_>,
+    wait: Duration,
+) -> Result<(), Error> {
+    match (targets.id, targets.selector.as_deref()) {
+        (Some(id), None) if stop.dry_run => {
+            let answer = client.stop(Place::Agent(id), kind.action, &stop).await?;
+            dry::print(client, output, &format!("{} {id}", kind.action), answer)
+        }
+        (Some(id), None) => change(client, output, kind, id, &stop, wait).await,
+        (None, Some(selector)) => {
+            let stop = Stop { selector: Some(selector), ..stop };
+            if stop.dry_run {
+                let answer = client.stop(Place::Agents, kind.action, &stop).await?;
+                let what = format!("{} every agent matching {selector}", kind.action);
+                return dry::print(client, output, &what, answer);
+            }
+            let answer = client.stop(Place::Agents, kind.action, &stop).await?;
+            let said = (&kind.wording, kind.status);
+            selection::report(client, output, said, selector, answer, wait).await
+        }
+        // The parser has seen to it.
+        _ => Err(Error::Usage("either an agent or a --selector".to_owned())),
     }
 }
 
 async fn list(
     client: &Client,
     output: &mut Output<'_>,
-    status: Option<AgentStatus>,
+    (status, selector, owner): (Option<AgentStatus>, Option<String>, Option<String>),
     page: &Page<AgentId>,
 ) -> Result<(), Error> {
     let query = [
         ("status", status.map(|status| status.as_str().to_owned())),
+        ("selector", selector),
+        ("owner", owner),
         ("after", page.after.map(|id| id.to_string())),
         ("limit", Some(page.limit.to_string())),
     ];
@@ -117,10 +177,11 @@ async fn change(
     output: &mut Output<'_>,
     change: &Change,
     id: AgentId,
-    why: &Why<'_>,
+    stop: &Stop<'_>,
     wait: Duration,
 ) -> Result<(), Error> {
-    let Answer { value, json } = client.change_agent(id, change.action, why).await?;
+    let answer: Answer<AgentChange> = client.stop(Place::Agent(id), change.action, stop).await?;
+    let Answer { value, json } = answer;
     // "Revoked" is said only when the server says so, and of this agent.
     if value.agent.agent_id != id || value.agent.status != change.status {
         let Agent { agent_id, status, .. } = value.agent;
@@ -138,11 +199,22 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         return output.document(&answer.json);
     }
     let agent = answer.value;
+    let owner = match (agent.owner, agent.owner_status.as_deref()) {
+        (Some(owner), Some("active") | None) => owner,
+        // It is denied, whatever its own status says.
+        (Some(owner), Some(status)) => format!("{owner} ({status})"),
+        (None, _) => "-".to_owned(),
+    };
+    let labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels = or_dash((!labels.is_empty()).then(|| labels.join(",")));
     output.lines(record([
         ("Agent id", agent.agent_id.to_string()),
         ("Name", agent.name),
         ("Status", agent.status),
         ("Public key", or_dash(agent.public_key)),
+        ("Owner", owner),
+        ("Labels", labels),
+        ("Expires at", or_dash(agent.expires_at)),
         ("Policy id", or_dash(agent.policy_id)),
         ("Created at", agent.created_at),
         ("Revoked at", or_dash(agent.revoked_at)),

@@ -1,10 +1,15 @@
 //! What each command does.
 
 mod agent;
+mod capability;
+mod dry;
 mod fleet;
+mod halt;
 mod key;
 mod node;
 mod operator;
+mod principal;
+mod selection;
 mod token;
 
 use crate::args::{Cli, Command};
@@ -17,6 +22,10 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
     let client = Client::new(&cli.global)?;
     match cli.command {
         Command::Agent(command) => agent::run(command, &client, output).await,
+        Command::Principal(command) => principal::run(command, &client, output).await,
+        Command::Capability(command) => capability::run(command, &client, output).await,
+        Command::Halt(command) => halt::halt(command, &client, output).await,
+        Command::Resume(command) => halt::resume(command, &client, output).await,
         Command::Token(command) => token::run(command, &client, output).await,
         Command::Node(command) => node::run(command, &client, output).await,
         Command::Key(command) => key::run(command, &client, output).await,

@@ -2,11 +2,11 @@
 
 use kya_core::{AgentId, TokenId};
 
-use super::print_page;
+use super::{dry, print_page};
 use crate::acknowledgement::{self, Wording};
-use crate::api::{IssuedToken, NewToken, Token, Tokens, Why};
+use crate::api::{IssuedToken, NewToken, Stop, Token, TokenChange, Tokens, Why};
 use crate::args::{Page, TokenCommand};
-use crate::client::{Answer, Client};
+use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
 
@@ -30,8 +30,14 @@ pub(super) async fn run(
             print_issued(output, client.issue(&token).await?)
         }
         TokenCommand::List { agent, page } => list(client, output, agent, &page).await,
-        TokenCommand::Revoke { token_id, why, wait } => {
-            let Answer { value, json } = client.revoke_token(token_id, &Why::from(&why)).await?;
+        TokenCommand::Revoke { token_id, why, dry, wait } => {
+            let (place, stop) = (Place::Token(token_id), Stop::new(Why::from(&why), dry.dry_run));
+            if stop.dry_run {
+                let answer = client.stop(place, "revoke", &stop).await?;
+                return dry::print(client, output, &format!("revoke {token_id}"), answer);
+            }
+            let answer: Answer<TokenChange> = client.stop(place, "revoke", &stop).await?;
+            let Answer { value, json } = answer;
             // The status may say that it has expired meanwhile.
             if value.token.token_id != token_id || value.token.revoked_at.is_none() {
                 let Token { token_id: told, status, .. } = value.token;

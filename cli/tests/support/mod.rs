@@ -20,19 +20,35 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 pub const AGENT: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+pub const ALICE: &str = "alice@example.com";
 pub const TOKEN_ID: &str = "tok_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 24] = [
+pub const COMMANDS: [&[&str]; 39] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
+    &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
     &["agent", "show", AGENT],
     &["agent", "revoke", AGENT, "--reason", "r", "--incident-id", "INC-1"],
     &["agent", "suspend", AGENT, "--reason", "r"],
     &["agent", "restore", AGENT],
     &["agent", "restore", AGENT, "--reason", "r"],
+    &["agent", "suspend", "--selector", "env=staging", "--reason", "r"],
+    &["agent", "revoke", "--selector", "env=staging", "--reason", "r"],
+    &["principal", "add", ALICE],
+    &["principal", "list", "--status", "active"],
+    &["principal", "show", ALICE],
+    &["principal", "offboard", ALICE, "--reason", "r", "--incident-id", "HR-7"],
+    &["principal", "suspend", ALICE, "--reason", "r"],
+    &["principal", "restore", ALICE],
+    &["capability", "list", "--agent", AGENT],
+    &["capability", "revoke", "--agent", AGENT, "--action", "issue_refund", "--reason", "r"],
+    &["capability", "suspend", "--agent", AGENT, "--action", "issue_refund", "--reason", "r"],
+    &["capability", "restore", "--agent", AGENT, "--action", "issue_refund"],
+    &["halt", "--all", "--reason", "r"],
+    &["resume", "--yes", "--reason", "r"],
     &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
     &["token", "list", "--agent", AGENT],
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
@@ -241,6 +257,11 @@ pub fn agent(status: &str) -> Value {
         "name": "billing-agent",
         "status": status,
         "public_key": KEY,
+        "principal_id": null,
+        "owner": null,
+        "owner_status": null,
+        "labels": {},
+        "expires_at": null,
         "policy_id": null,
         "created_at": "2026-02-05T14:00:00.000Z",
         "revoked_at": revoked.then_some("2026-02-05T14:47:23.891Z"),
@@ -281,6 +302,75 @@ pub fn token_change(changed: bool) -> Value {
     fields.remove("agent");
     fields.insert("token".into(), token("revoked"));
     change
+}
+
+/// What was committed, with what is changed in `fields`.
+fn committed(changed: bool, fields: Value) -> Value {
+    let mut change = json!({
+        "changed": changed,
+        "revision": 42,
+        "committed_at": "2026-02-05T14:47:23.891Z",
+        "committed_unix_ms": 1_770_302_843_891.123,
+    });
+    change.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    change
+}
+
+pub fn reach(agents: u64, tokens: u64) -> Value {
+    json!({ "agents": agents, "tokens": tokens })
+}
+
+pub fn principal(status: &str) -> Value {
+    json!({
+        "principal_id": "prn_01JXMK9P2Q3R4S5T6V7W8X9Y0Z",
+        "name": ALICE,
+        "created_at": "2026-02-05T14:00:00.000Z",
+        "status": status,
+        "in_flight": null,
+        "revoked_at": (status == "revoked").then_some("2026-02-05T14:47:23.891Z"),
+        "status_changed_at": "2026-02-05T14:47:23.891Z",
+        "status_reason": "she_left",
+        "incident_id": null,
+        "revision": 42,
+    })
+}
+
+pub fn principal_change(status: &str, changed: bool) -> Value {
+    committed(changed, json!({ "principal": principal(status), "reach": reach(3, 5) }))
+}
+
+pub fn capability(action: &str, status: &str) -> Value {
+    json!({
+        "agent_id": AGENT,
+        "action": action,
+        "status": status,
+        "in_flight": null,
+        "status_changed_at": "2026-02-05T14:47:23.891Z",
+        "status_reason": "refund_loop",
+        "incident_id": null,
+        "revision": 42,
+    })
+}
+
+/// Of `issue_refund`, where these other actions are known as active.
+pub fn capability_change(status: &str, changed: bool, active: &[&str]) -> Value {
+    let capability = capability("issue_refund", status);
+    committed(changed, json!({ "capability": capability, "active": active }))
+}
+
+pub fn fleet_change(status: &str, changed: bool) -> Value {
+    committed(changed, json!({ "fleet": { "status": status }, "reach": reach(12, 30) }))
+}
+
+/// Of three agents, beside which so many already were so.
+pub fn selection_change(status: &str, unchanged: u64) -> Value {
+    committed(
+        true,
+        json!({
+            "selector": "env=staging", "status": status, "agents": 3, "unchanged": unchanged,
+            "revisions": 1,
+        }),
+    )
 }
 
 pub fn registration(status: &str) -> Value {

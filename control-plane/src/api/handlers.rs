@@ -15,11 +15,12 @@ use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
 use super::records::{Agent, AgentChange, Agents, IssuedToken, Token, TokenChange, Tokens};
 use super::requests::{
-    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, Stop, TakeBack, Wait,
+    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, RevokeToken, Stop, Wait,
 };
 use super::routes::By;
-use crate::registry::Why;
-use crate::store::{Cause, StatusAction};
+use super::stops::{self, Stopped, stopped};
+use crate::registry::{AgentDetails, Why};
+use crate::store::{AgentFilter, Cause, StatusAction, Target};
 
 type Shared = State<Arc<Api>>;
 
@@ -28,28 +29,35 @@ pub(super) async fn register_agent(
     By(operator): By,
     Body(wanted): Body<RegisterAgent>,
 ) -> Result<impl IntoResponse, Problem> {
+    let now = api.clock.now();
+    let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
+    let details = AgentDetails { owner: wanted.owner, labels: wanted.labels, expires };
     let cause = operator.because(Why::default());
-    let outcome = api.registry.register_agent(wanted.name, wanted.public_key, cause).await?;
+    let outcome =
+        api.registry.register_agent(wanted.name, wanted.public_key, details, cause).await?;
     let location: [(HeaderName, String); 1] =
         [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
-    Ok((StatusCode::CREATED, location, Json(Agent::from(outcome.record))))
+    Ok((StatusCode::CREATED, location, Json(Agent::new(outcome.record, now))))
 }
 
 pub(super) async fn list_agents(
     State(api): Shared,
     Params(wanted): Params<ListAgents>,
 ) -> Result<Json<Agents>, Problem> {
-    let status = wanted.status.map(|name| name.0);
-    let found = api.store.agents(status, wanted.after, wanted.limit.0.saturating_add(1)).await?;
-    let (page, next) = page(found, wanted.limit.0, |agent| agent.id);
-    Ok(Json(Agents { agents: page.into_iter().map(Agent::from).collect(), next }))
+    let ListAgents { status, owner, selector, after, limit } = wanted;
+    let filter = AgentFilter { status: status.map(|name| name.0), owner, selector };
+    let found = api.store.agents(filter, after, limit.0.saturating_add(1)).await?;
+    let (page, next) = page(found, limit.0, |agent| agent.id);
+    let now = api.clock.now();
+    let agents = page.into_iter().map(|agent| Agent::new(agent, now)).collect();
+    Ok(Json(Agents { agents, next }))
 }
 
 pub(super) async fn show_agent(
     State(api): Shared,
     Segment(id): Segment<AgentId>,
 ) -> Result<Json<Agent>, Problem> {
-    Ok(Json(api.store.agent(id).await?.into()))
+    Ok(Json(Agent::new(api.store.agent(id).await?, api.clock.now())))
 }
 
 pub(super) async fn revoke_agent(
@@ -57,10 +65,14 @@ pub(super) async fn revoke_agent(
     By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
-) -> Result<Json<AgentChange>, Problem> {
+) -> Result<Json<Stopped<AgentChange>>, Problem> {
+    let dry_run = stop.dry_run;
     let (in_flight, why) = stop.parts();
     let revoke = StatusAction::Revoke(in_flight.unwrap_or(InFlight::Abort));
-    decide(&api, id, revoke, operator.because(why)).await
+    if dry_run {
+        return stops::dry_run(&api, Target::Agent(id), revoke).await;
+    }
+    decide(&api, id, revoke, operator.because(why)).await.map(stopped)
 }
 
 pub(super) async fn suspend_agent(
@@ -68,10 +80,14 @@ pub(super) async fn suspend_agent(
     By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(stop): Body<Stop>,
-) -> Result<Json<AgentChange>, Problem> {
+) -> Result<Json<Stopped<AgentChange>>, Problem> {
+    let dry_run = stop.dry_run;
     let (in_flight, why) = stop.parts();
     let suspend = StatusAction::Suspend(in_flight.unwrap_or(InFlight::Drain));
-    decide(&api, id, suspend, operator.because(why)).await
+    if dry_run {
+        return stops::dry_run(&api, Target::Agent(id), suspend).await;
+    }
+    decide(&api, id, suspend, operator.because(why)).await.map(stopped)
 }
 
 pub(super) async fn restore_agent(
@@ -89,7 +105,8 @@ async fn decide(
     action: StatusAction,
     cause: Cause,
 ) -> Result<Json<AgentChange>, Problem> {
-    Ok(Json(api.registry.decide_agent(id, action, cause).await?.into()))
+    let outcome = api.registry.decide_agent(id, action, cause).await?;
+    Ok(Json(AgentChange::new(outcome, api.clock.now())))
 }
 
 pub(super) async fn issue_token(
@@ -122,10 +139,14 @@ pub(super) async fn revoke_token(
     State(api): Shared,
     By(operator): By,
     Segment(id): Segment<TokenId>,
-    Body(revoke): Body<TakeBack>,
-) -> Result<Json<TokenChange>, Problem> {
+    Body(revoke): Body<RevokeToken>,
+) -> Result<Json<Stopped<TokenChange>>, Problem> {
+    if revoke.dry_run {
+        let action = StatusAction::Revoke(InFlight::Abort);
+        return stops::dry_run(&api, Target::Token(id), action).await;
+    }
     let outcome = api.registry.revoke_token(id, operator.because(revoke.into())).await?;
-    Ok(Json(TokenChange::new(outcome, api.clock.now())))
+    Ok(stopped(Json(TokenChange::new(outcome, api.clock.now()))))
 }
 
 pub(super) async fn acknowledgements(

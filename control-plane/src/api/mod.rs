@@ -16,6 +16,7 @@ mod problem;
 mod records;
 mod requests;
 mod routes;
+mod stops;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +40,7 @@ use routes::Routes;
 
 /// How long a request may take, from its last header to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// The same for a request that waits on purpose, at most 30 s.
+/// The same for a request that waits on purpose, at most 30 s, or stops many agents.
 const WAITING_REQUEST_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// What the handlers work with.
@@ -68,8 +69,10 @@ fn for_operators() -> Routes {
             handlers::acknowledgements,
         )
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
+        .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
+        .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
         .within(WAITING_REQUEST_TIMEOUT);
-    Routes::new()
+    stopping()
         .post("/agents", Permission::RegisterAgents, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -94,6 +97,26 @@ fn for_operators() -> Routes {
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)
+}
+
+/// Those of capabilities, principals and the fleet.
+fn stopping() -> Routes {
+    let (read, stop) = (Permission::ReadRegistry, Permission::StopAgents);
+    let restore = Permission::RestoreAgents;
+    Routes::new()
+        .get("/agents/{agent_id}/capabilities", read, stops::list_capabilities)
+        .post("/agents/{agent_id}/capabilities/revoke", stop, stops::revoke_capability)
+        .post("/agents/{agent_id}/capabilities/suspend", stop, stops::suspend_capability)
+        .post("/agents/{agent_id}/capabilities/restore", restore, stops::restore_capability)
+        .post("/principals", Permission::RegisterAgents, stops::add_principal)
+        .get("/principals", read, stops::list_principals)
+        .get("/principals/{principal}", read, stops::show_principal)
+        .post("/principals/{principal}/offboard", stop, stops::offboard_principal)
+        .post("/principals/{principal}/suspend", stop, stops::suspend_principal)
+        .post("/principals/{principal}/restore", restore, stops::restore_principal)
+        .get("/fleet", read, stops::show_fleet)
+        .post("/fleet/halt", stop, stops::halt)
+        .post("/fleet/resume", restore, stops::resume)
 }
 
 /// Every route.

@@ -11,7 +11,7 @@ use crate::bearer::BearerError;
 use crate::nodes::AccessError;
 use crate::operators::{AuthError, Permission, Role, seconds};
 use crate::registry::RegistryError;
-use crate::store::StoreError;
+use crate::store::{StopError, StoreError};
 
 /// The kinds of problem. Each has one code; most have one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +173,12 @@ impl From<StoreError> for Problem {
             StoreError::NoSuchAgent(_)
             | StoreError::NoSuchToken(_)
             | StoreError::NoSuchNode(_)
-            | StoreError::NoSuchOperator(_) => Self::new(Code::NotFound, error.to_string()),
+            | StoreError::NoSuchOperator(_)
+            | StoreError::Stop(StopError::NoSuchPrincipal(_)) => {
+                Self::new(Code::NotFound, error.to_string())
+            }
             StoreError::RevokedIsFinal(_)
+            | StoreError::Stop(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)
             | StoreError::OperatorNameTaken(_)
@@ -233,6 +237,10 @@ impl From<RegistryError> for Problem {
     fn from(error: RegistryError) -> Self {
         match error {
             RegistryError::Store(error) => error.into(),
+            RegistryError::Partly { .. } => {
+                tracing::error!(%error, "registry");
+                Self::new(Code::Unavailable, error.to_string())
+            }
             RegistryError::Entropy(_) => {
                 tracing::error!(%error, "registry");
                 Self::new(Code::Unavailable, "no random bytes; see the server's log")

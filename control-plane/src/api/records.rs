@@ -1,8 +1,10 @@
 //! Records as JSON. Times are RFC 3339 with three decimals.
 
-use kya_core::{AgentId, PublicKey, Status, TokenId};
+use kya_core::{AgentId, PrincipalId, PublicKey, Status, TokenId};
 use serde::Serialize;
 
+use crate::labels::Labels;
+use crate::principals::PrincipalName;
 use crate::store::{self, Committed, Outcome, in_flight_name, status_name};
 use crate::time::{UnixMicros, second_start};
 
@@ -14,6 +16,12 @@ pub(super) struct Agent {
     /// What becomes of its requests in flight; `None` while it is active.
     in_flight: Option<&'static str>,
     public_key: Option<PublicKey>,
+    principal_id: Option<PrincipalId>,
+    /// The name of that principal, and what was decided about it.
+    owner: Option<PrincipalName>,
+    owner_status: Option<&'static str>,
+    labels: Labels,
+    expires_at: Option<String>,
     /// Policies come later.
     policy_id: Option<String>,
     created_at: String,
@@ -25,14 +33,21 @@ pub(super) struct Agent {
     revision: u64,
 }
 
-impl From<store::Agent> for Agent {
-    fn from(agent: store::Agent) -> Self {
+impl Agent {
+    pub(super) fn new(agent: store::Agent, now: UnixMicros) -> Self {
+        let status = agent.shown_status(now).name();
+        let owner = agent.owner;
         Self {
             agent_id: agent.id,
             name: agent.name,
-            status: status_name(agent.status),
+            status,
             in_flight: (agent.status != Status::Active).then(|| in_flight_name(agent.in_flight)),
             public_key: agent.public_key,
+            principal_id: owner.as_ref().map(|owner| owner.id),
+            owner_status: owner.as_ref().map(|owner| status_name(owner.status)),
+            owner: owner.map(|owner| owner.name),
+            labels: agent.labels,
+            expires_at: agent.expires.map(|expires| second_start(expires).to_rfc3339()),
             policy_id: None,
             created_at: agent.created_at.to_rfc3339(),
             revoked_at: agent.revoked_at.map(UnixMicros::to_rfc3339),
@@ -136,10 +151,10 @@ pub(super) struct AgentChange {
     committed: CommittedAt,
 }
 
-impl From<Outcome<store::Agent>> for AgentChange {
-    fn from(outcome: Outcome<store::Agent>) -> Self {
+impl AgentChange {
+    pub(super) fn new(outcome: Outcome<store::Agent>, now: UnixMicros) -> Self {
         Self {
-            agent: outcome.record.into(),
+            agent: Agent::new(outcome.record, now),
             changed: outcome.changed,
             committed: outcome.committed.into(),
         }

@@ -3,9 +3,12 @@
 use kya_core::{AgentId, InFlight, PublicKey, Status, TokenId};
 use serde::Deserialize;
 
+use crate::labels::{Labels, Selector};
+use crate::principals::PrincipalKey;
 use crate::registry::Why;
-use crate::store::{in_flight_from_name, status_from_name};
+use crate::store::{ShownStatus, in_flight_from_name, status_from_name};
 use crate::text::{IncidentId, Name, Reason};
+use crate::time::Instant;
 
 const DEFAULT_TTL_SECONDS: u32 = 86_400;
 const MAX_TTL_SECONDS: u32 = 31_536_000;
@@ -66,6 +69,21 @@ impl TryFrom<String> for StatusName {
     }
 }
 
+/// The status of an agent as it is shown, by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct ShownStatusName(pub(super) ShownStatus);
+
+impl TryFrom<String> for ShownStatusName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        ShownStatus::from_name(&name)
+            .map(Self)
+            .ok_or_else(|| format!("`{name}` is none of active, suspended, revoked, expired"))
+    }
+}
+
 /// What becomes of requests in flight, by its name.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(try_from = "String")]
@@ -86,6 +104,10 @@ impl TryFrom<String> for InFlightName {
 pub(super) struct RegisterAgent {
     pub(super) name: Name,
     pub(super) public_key: Option<PublicKey>,
+    pub(super) owner: Option<PrincipalKey>,
+    #[serde(default)]
+    pub(super) labels: Labels,
+    pub(super) expires_at: Option<Instant>,
 }
 
 /// Stops an agent.
@@ -95,10 +117,21 @@ pub(super) struct Stop {
     pub(super) reason: Reason,
     pub(super) incident_id: Option<IncidentId>,
     pub(super) in_flight: Option<InFlightName>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
 }
 
-/// Takes a token back, and aborts what it has in flight; or a node's credential,
-/// and ends its streams.
+/// Takes a token back, or says what that would do.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RevokeToken {
+    pub(super) reason: Reason,
+    pub(super) incident_id: Option<IncidentId>,
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// Takes a node's credential back, and ends its streams.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TakeBack {
@@ -124,7 +157,9 @@ pub(super) struct IssueToken {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListAgents {
-    pub(super) status: Option<StatusName>,
+    pub(super) status: Option<ShownStatusName>,
+    pub(super) owner: Option<PrincipalKey>,
+    pub(super) selector: Option<Selector>,
     pub(super) after: Option<AgentId>,
     #[serde(default)]
     pub(super) limit: Limit,
@@ -151,6 +186,12 @@ impl Stop {
     pub(super) fn parts(self) -> (Option<InFlight>, Why) {
         let why = Why { reason: Some(self.reason), incident_id: self.incident_id };
         (self.in_flight.map(|name| name.0), why)
+    }
+}
+
+impl From<RevokeToken> for Why {
+    fn from(revoke: RevokeToken) -> Self {
+        Self { reason: Some(revoke.reason), incident_id: revoke.incident_id }
     }
 }
 

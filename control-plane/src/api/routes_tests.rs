@@ -30,6 +30,21 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("POST", "/agents/{agent_id}/revoke", STOP, 422),
     ("POST", "/agents/{agent_id}/suspend", STOP, 422),
     ("POST", "/agents/{agent_id}/restore", ONLY, 404),
+    ("POST", "/agents/revoke", STOP, 422),
+    ("POST", "/agents/suspend", STOP, 422),
+    ("GET", "/agents/{agent_id}/capabilities", ALL, 404),
+    ("POST", "/agents/{agent_id}/capabilities/revoke", STOP, 422),
+    ("POST", "/agents/{agent_id}/capabilities/suspend", STOP, 422),
+    ("POST", "/agents/{agent_id}/capabilities/restore", ONLY, 422),
+    ("POST", "/principals", ONLY, 422),
+    ("GET", "/principals", ALL, 200),
+    ("GET", "/principals/{principal}", ALL, 404),
+    ("POST", "/principals/{principal}/offboard", STOP, 422),
+    ("POST", "/principals/{principal}/suspend", STOP, 422),
+    ("POST", "/principals/{principal}/restore", ONLY, 404),
+    ("GET", "/fleet", ALL, 200),
+    ("POST", "/fleet/halt", STOP, 422),
+    ("POST", "/fleet/resume", ONLY, 422),
     ("POST", "/tokens", ONLY, 422),
     ("GET", "/tokens", ALL, 200),
     ("POST", "/tokens/{token_id}/revoke", STOP, 422),
@@ -66,6 +81,7 @@ fn filled(path: &str) -> String {
     path.replace("{agent_id}", &format!("agt_{ulid}"))
         .replace("{token_id}", &format!("tok_{ulid}"))
         .replace("{name}", "nobody")
+        .replace("{principal}", "nobody")
         .replace("{revision}", "7")
 }
 

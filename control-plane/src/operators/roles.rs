@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Permission {
     /// Ask who one is.
     ReadSelf,
-    /// Read agents, tokens (never the tokens themselves) and acknowledgements.
+    /// Read agents, their actions, principals, the fleet, tokens (never the tokens
+    /// themselves) and acknowledgements.
     ReadRegistry,
     /// Read which proxies there are and whether they are armed.
     ReadNodes,
@@ -21,15 +22,15 @@ pub enum Permission {
     ReadEvents,
     /// Read which operators there are.
     ReadOperators,
-    /// Revoke and suspend agents.
+    /// Revoke and suspend agents, actions of them and principals, and halt everyone.
     StopAgents,
     /// Revoke tokens.
     RevokeTokens,
     /// Revoke node registrations.
     RevokeNodes,
-    /// Register agents.
+    /// Register agents and add principals.
     RegisterAgents,
-    /// Restore suspended agents.
+    /// Restore what is suspended: agents, actions of them and principals; end a halt.
     RestoreAgents,
     /// Issue tokens.
     IssueTokens,

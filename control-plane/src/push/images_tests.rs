@@ -11,7 +11,7 @@ async fn loaded(tokens: u8, keep: usize) -> (tempfile::TempDir, Arc<Images>) {
     let store = SqliteStore::open(&temp.path().join("kya.db"), Arc::new(SystemClock)).await;
     let store = store.unwrap();
     let id = kya_core::AgentId::from_bytes([1; 16]);
-    let new = NewAgent { id, name: "a".into(), public_key: None };
+    let new = NewAgent::named(id, "a");
     store.register_agent(new, Cause::default()).await.unwrap();
     for n in 0..tokens {
         let digest = TokenDigest([n; 32]);

@@ -20,20 +20,23 @@ pub mod postgres;
 mod rules;
 mod sql;
 mod sqlite;
+mod stops;
 
 use std::error::Error;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PublicKey, Revision, Status,
-    TokenId, UnixSeconds, wire,
+    ActionName, AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
+    Revision, Status, TokenId, UnixSeconds, wire,
 };
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
+use crate::principals::PrincipalKey;
 
 pub use commits::Commits;
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
@@ -44,7 +47,12 @@ pub use model::{
 };
 pub use operators::{NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator};
 pub use postgres::{DatabaseUrl, PostgresStore};
+pub use rules::MAX_STOPPED_CAPABILITIES;
 pub use sqlite::{BackupError, SqliteStore, back_up, restore};
+pub use stops::{
+    AgentFilter, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal, Owner, Preview,
+    Principal, Reach, ShownStatus, StopError, Target,
+};
 
 /// Most records in one page of [`Store::records`].
 pub const RECORDS_A_PAGE: usize = 4096;
@@ -96,7 +104,7 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Up to `limit` agents with an id after `after`, ordered by id.
     async fn agents(
         &self,
-        status: Option<Status>,
+        filter: AgentFilter,
         after: Option<AgentId>,
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError>;
@@ -209,6 +217,75 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Word of what this server and others commit.
     fn commits(&self) -> Commits;
 
+    /// Adds a principal, active, under a name that is used for the first time.
+    async fn add_principal(
+        &self,
+        new: NewPrincipal,
+        cause: Cause,
+    ) -> Result<Outcome<Principal>, StoreError>;
+
+    /// Revokes, suspends or restores a principal, and so stops or puts back its
+    /// agents, by one record. Doing it again changes nothing, as with an agent.
+    async fn decide_principal(
+        &self,
+        principal: PrincipalKey,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Principal>, StoreError>;
+
+    /// Revokes, suspends or restores one action of an agent. At most
+    /// [`MAX_STOPPED_CAPABILITIES`] of an agent are stopped.
+    async fn decide_capability(
+        &self,
+        agent: AgentId,
+        name: ActionName,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Capability>, StoreError>;
+
+    /// Halts everyone, or ends that. Where nothing was to be done and nothing was
+    /// ever decided, the outcome has the newest commit.
+    async fn decide_fleet(
+        &self,
+        action: FleetAction,
+        cause: Cause,
+    ) -> Result<Outcome<Fleet>, StoreError>;
+
+    /// Revokes or suspends agents with an id after `after` that have these labels, in
+    /// one revision of at most [`MAX_CHANGES`](kya_core::MAX_CHANGES). Each has an
+    /// event of its own beside that of the selection.
+    async fn decide_agents(
+        &self,
+        selector: Selector,
+        after: Option<AgentId>,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Batch, StoreError>;
+
+    /// The principal of this id or name.
+    async fn principal(&self, key: PrincipalKey) -> Result<Principal, StoreError>;
+
+    /// Up to `limit` principals with an id after `after`, ordered by id.
+    async fn principals(
+        &self,
+        status: Option<Status>,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<Principal>, StoreError>;
+
+    /// What was decided about single actions of an agent, by the names of these.
+    /// There are no more than twice [`MAX_STOPPED_CAPABILITIES`].
+    async fn capabilities(&self, agent: AgentId) -> Result<Vec<Capability>, StoreError>;
+
+    /// What was decided about everyone.
+    async fn fleet(&self) -> Result<Fleet, StoreError>;
+
+    /// Whom a stop that is aimed there reaches.
+    async fn reach(&self, target: Target) -> Result<Reach, StoreError>;
+
+    /// What a stop would do, or why it would be refused. Nothing is written.
+    async fn preview(&self, target: Target, action: StatusAction) -> Result<Preview, StoreError>;
+
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);
 }
@@ -239,6 +316,9 @@ pub enum StoreError {
         /// What was decided about it.
         status: Status,
     },
+    /// A rule of principals, capabilities or expiry.
+    #[error(transparent)]
+    Stop(#[from] StopError),
     /// No such node registration.
     #[error("there is no node registration {0}")]
     NoSuchNode(NodeName),

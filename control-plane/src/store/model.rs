@@ -6,7 +6,10 @@ use kya_core::{
 };
 use wire::change::Change;
 
+use super::Owner;
+use crate::labels::Labels;
 use crate::nodes::{NodeName, NodePattern};
+use crate::principals::PrincipalKey;
 use crate::time::UnixMicros;
 
 /// An agent, as registered and as decided about since.
@@ -22,6 +25,12 @@ pub struct Agent {
     pub in_flight: InFlight,
     /// Its own key, if it registered one.
     pub public_key: Option<PublicKey>,
+    /// On whose behalf it acts, if on anybody's.
+    pub owner: Option<Owner>,
+    /// How it can be found.
+    pub labels: Labels,
+    /// It is expired from this second on; never, if there is none.
+    pub expires: Option<UnixSeconds>,
     /// When it was registered.
     pub created_at: UnixMicros,
     /// When it was revoked, if it was.
@@ -68,6 +77,20 @@ pub struct NewAgent {
     pub name: String,
     /// Its own key, if it has one.
     pub public_key: Option<PublicKey>,
+    /// On whose behalf it is to act.
+    pub owner: Option<PrincipalKey>,
+    /// How it can be found.
+    pub labels: Labels,
+    /// When it is to expire.
+    pub expires: Option<UnixSeconds>,
+}
+
+impl NewAgent {
+    /// An agent of this name, and nothing else.
+    pub fn named(id: AgentId, name: impl Into<String>) -> Self {
+        let labels = Labels::default();
+        Self { id, name: name.into(), public_key: None, owner: None, labels, expires: None }
+    }
 }
 
 /// A token to be issued.
@@ -233,8 +256,16 @@ impl Agent {
         Change::Agent(wire::Agent {
             id: self.id.to_bytes().to_vec(),
             standing: Some(standing.into()),
+            principal_id: self.owner.as_ref().map_or_else(Vec::new, Owner::bytes),
+            expires_unix_seconds: self.expires.map_or(0, last_second),
+            // Policies come later.
             ..wire::Agent::default()
         })
+    }
+
+    /// True from the second of its expiry on.
+    pub fn is_expired(&self, now: UnixMicros) -> bool {
+        self.expires.is_some_and(|expires| expires <= now.seconds())
     }
 }
 

@@ -2,7 +2,11 @@
 
 use kya_core::{InFlight, Status};
 
-use super::{Agent, StatusAction, StoreError};
+use super::{Agent, Capability, Owner, Principal, StatusAction, StopError, StoreError};
+use crate::time::UnixMicros;
+
+/// Most stopped capabilities of one agent. Each proxy keeps them all.
+pub const MAX_STOPPED_CAPABILITIES: usize = 256;
 
 /// What `action` leads to, `None` when it already is so. Of two decisions that
 /// lead to the same status, the second counts only if it is the stricter one.
@@ -10,24 +14,71 @@ pub(super) fn next_status(
     agent: &Agent,
     action: StatusAction,
 ) -> Result<Option<(Status, InFlight)>, StoreError> {
+    next(agent.status, agent.in_flight, action)
+        .map_err(|Final| StoreError::RevokedIsFinal(agent.id))
+}
+
+/// The same of a principal.
+pub(super) fn next_of_principal(
+    principal: &Principal,
+    action: StatusAction,
+) -> Result<Option<(Status, InFlight)>, StoreError> {
+    next(principal.decided.status, principal.decided.in_flight, action)
+        .map_err(|Final| StopError::PrincipalRevokedIsFinal(principal.name.clone()).into())
+}
+
+/// The same of a capability.
+pub(super) fn next_of_capability(
+    capability: &Capability,
+    action: StatusAction,
+) -> Result<Option<(Status, InFlight)>, StoreError> {
+    let Capability { agent_id: agent, decided, .. } = capability;
+    next(decided.status, decided.in_flight, action).map_err(|Final| {
+        let action = capability.action.clone();
+        StopError::CapabilityRevokedIsFinal { agent: *agent, action }.into()
+    })
+}
+
+/// A revocation that something was to undo.
+#[derive(Debug)]
+pub(super) struct Final;
+
+/// The same of whatever has this status.
+pub(super) fn next(
+    now: Status,
+    flight: InFlight,
+    action: StatusAction,
+) -> Result<Option<(Status, InFlight)>, Final> {
     use Status::{Active, Revoked, Suspended};
     let (status, in_flight) = match action {
         StatusAction::Revoke(in_flight) => (Revoked, in_flight),
         StatusAction::Suspend(in_flight) => (Suspended, in_flight),
         StatusAction::Restore => (Active, InFlight::Abort),
     };
-    if agent.status == Revoked && status != Revoked {
-        return Err(StoreError::RevokedIsFinal(agent.id));
+    if now == Revoked && status != Revoked {
+        return Err(Final);
     }
-    let changes = agent.status != status || agent.in_flight < in_flight;
-    Ok(changes.then_some((status, in_flight)))
+    Ok((now != status || flight < in_flight).then_some((status, in_flight)))
 }
 
 /// Refuses to issue a token to an agent that may not act.
-pub(super) fn may_hold_a_new_token(agent: &Agent) -> Result<(), StoreError> {
+pub(super) fn may_hold_a_new_token(agent: &Agent, now: UnixMicros) -> Result<(), StoreError> {
+    if let (true, Some(at)) = (agent.is_expired(now), agent.expires) {
+        return Err(StopError::AgentExpired { agent: agent.id, at }.into());
+    }
     match agent.status {
-        Status::Active => Ok(()),
+        Status::Active => agent.owner.as_ref().map_or(Ok(()), may_delegate),
         status => Err(StoreError::AgentNotActive { agent: agent.id, status }),
+    }
+}
+
+/// Refuses to have a principal that may not act delegate anything more.
+pub(super) fn may_delegate(owner: &Owner) -> Result<(), StoreError> {
+    match owner.status {
+        Status::Active => Ok(()),
+        status => {
+            Err(StopError::PrincipalNotActive { principal: owner.name.clone(), status }.into())
+        }
     }
 }
 
@@ -37,5 +88,32 @@ pub(super) const fn event_name(action: StatusAction) -> &'static str {
         StatusAction::Revoke(_) => "agent.revoked",
         StatusAction::Suspend(_) => "agent.suspended",
         StatusAction::Restore => "agent.restored",
+    }
+}
+
+/// The same of a principal.
+pub(super) const fn principal_event(action: StatusAction) -> &'static str {
+    match action {
+        StatusAction::Revoke(_) => "principal.revoked",
+        StatusAction::Suspend(_) => "principal.suspended",
+        StatusAction::Restore => "principal.restored",
+    }
+}
+
+/// The same of a capability.
+pub(super) const fn capability_event(action: StatusAction) -> &'static str {
+    match action {
+        StatusAction::Revoke(_) => "capability.revoked",
+        StatusAction::Suspend(_) => "capability.suspended",
+        StatusAction::Restore => "capability.restored",
+    }
+}
+
+/// The same of all agents that a selector means.
+pub(super) const fn selection_event(action: StatusAction) -> &'static str {
+    match action {
+        StatusAction::Revoke(_) => "selection.revoked",
+        StatusAction::Suspend(_) => "selection.suspended",
+        StatusAction::Restore => "selection.restored",
     }
 }

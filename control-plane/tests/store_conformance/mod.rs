@@ -5,14 +5,16 @@
 mod keys;
 mod nodes;
 mod operators;
+mod selections;
+mod stops;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use kya_control_plane::store::StatusAction::Restore;
 use kya_control_plane::store::{
-    Agent, Cause, NewAgent, NewToken, Outcome, RECORDS_A_PAGE, StatusAction, Store, StoreError,
-    Token,
+    Agent, AgentFilter, Cause, NewAgent, NewToken, Outcome, RECORDS_A_PAGE, ShownStatus,
+    StatusAction, Store, StoreError, Token,
 };
 use kya_control_plane::time::{Clock, UnixMicros};
 use kya_core::{
@@ -25,6 +27,8 @@ use crate::support::state::Known;
 pub use keys::*;
 pub use nodes::*;
 pub use operators::*;
+pub use selections::*;
+pub use stops::*;
 
 pub const REVOKE: StatusAction = StatusAction::Revoke(InFlight::Abort);
 pub const SUSPEND: StatusAction = StatusAction::Suspend(InFlight::Drain);
@@ -77,6 +81,22 @@ macro_rules! conformance {
             a_decision_keeps_the_name_of_whoever_made_it,
             a_step_with_the_keys_is_one_revision_one_event_and_no_change_of_authority,
             of_two_steps_that_follow_the_same_one_is_taken,
+            a_principal_is_added_once_and_decided_about_as_an_agent_is,
+            offboarding_is_one_record_whatever_the_number_of_agents,
+            who_was_offboarded_gets_no_agents_and_her_agents_no_tokens,
+            one_action_is_stopped_and_the_others_go_on,
+            a_revoked_capability_is_not_restored_and_a_suspended_one_is,
+            an_agent_has_at_most_so_many_stopped_capabilities,
+            of_restored_capabilities_the_oldest_is_forgotten,
+            a_halt_is_one_record_and_is_resumed,
+            the_strictest_of_two_stops_at_the_same_time_wins,
+            every_kind_of_stop_survives_a_reopening_and_leads_to_the_same_records,
+            an_expired_agent_is_shown_as_that_and_gets_no_tokens,
+            agents_are_found_by_labels_owner_and_status,
+            a_selection_is_stopped_in_one_revision_and_each_agent_has_an_event,
+            a_selection_that_is_stopped_already_changes_nothing,
+            a_selection_of_more_than_a_delta_holds_goes_on_in_the_next_revision,
+            a_preview_says_what_a_stop_would_do_and_writes_nothing,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {
@@ -102,7 +122,7 @@ fn cause(reason: &str) -> Cause {
 }
 
 async fn register_as(store: &dyn Store, n: u64) -> AgentId {
-    let new = NewAgent { id: agent_id(n), name: format!("agent {n}"), public_key: None };
+    let new = NewAgent::named(agent_id(n), format!("agent {n}"));
     store.register_agent(new, Cause::default()).await.unwrap().record.id
 }
 
@@ -153,7 +173,7 @@ async fn everything(store: &dyn Store) -> impl PartialEq + std::fmt::Debug + use
     let head = store.head().await.unwrap();
     (
         (head.position.revision, head.at),
-        store.agents(None, None, 1000).await.unwrap(),
+        store.agents(AgentFilter::default(), None, 1000).await.unwrap(),
         store.tokens(None, None, 1000).await.unwrap(),
         store.updates_after(Revision(0), 1000).await.unwrap(),
         store.nodes(None, 1000).await.unwrap(),
@@ -328,7 +348,7 @@ pub async fn a_refused_change_leaves_no_trace(fixture: impl Fixture) {
     assert!(decide(&*store, agent, Restore).await.is_err());
     assert!(issue(&*store, agent, 2, 60).await.is_err());
     // The same id again, and the same digest again.
-    let twice = NewAgent { id: agent, name: "twin".to_owned(), public_key: None };
+    let twice = NewAgent::named(agent, "twin");
     assert!(store.register_agent(twice, Cause::default()).await.is_err());
     let other = register_as(&*store, 2).await;
     let after_other = everything(&*store).await;
@@ -496,7 +516,7 @@ pub async fn every_agent_has_one_grant_of_its_own(fixture: impl Fixture) {
     let updates = store.updates_after(Revision(0), 2).await.unwrap();
     assert!(updates.iter().all(|update| update.delta.changes.len() == 2));
     // A refused registration leaves none behind.
-    let twice = NewAgent { id: agents[0], name: "twin".to_owned(), public_key: None };
+    let twice = NewAgent::named(agents[0], "twin");
     assert!(store.register_agent(twice, Cause::default()).await.is_err());
     assert_eq!(Known::replay(records(&*store, 0).await.1).grants.len(), 2);
 }
@@ -533,14 +553,16 @@ pub async fn pages_are_ordered_and_complete(fixture: impl Fixture) {
     }
     let mut seen = Vec::new();
     loop {
-        let page = store.agents(None, seen.last().copied(), 2).await.unwrap();
+        let page = store.agents(AgentFilter::default(), seen.last().copied(), 2).await.unwrap();
         seen.extend(page.iter().map(|agent| agent.id));
         if page.len() < 2 {
             break;
         }
     }
     assert_eq!(seen, [1, 3, 5, 7, 9].map(agent_id));
-    let suspended = store.agents(Some(Status::Suspended), Some(agent_id(5)), 9).await.unwrap();
+    let status = Some(ShownStatus::Decided(Status::Suspended));
+    let filter = AgentFilter { status, ..AgentFilter::default() };
+    let suspended = store.agents(filter, Some(agent_id(5)), 9).await.unwrap();
     assert_eq!(suspended.iter().map(|agent| agent.id).collect::<Vec<_>>(), [7, 9].map(agent_id));
 
     for (n, holder) in [(4, 1), (2, 3), (6, 1)] {

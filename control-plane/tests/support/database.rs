@@ -35,3 +35,21 @@ pub async fn add_tokens(dir: &Path, count: u32) {
     sqlx::query(insert).bind(count).execute(&database).await.unwrap();
     database.close().await;
 }
+
+/// Registers so many agents with this label. No server runs, and there is a revision.
+pub async fn add_agents(dir: &Path, count: u32, key: &str, value: &str) {
+    let database = open(dir).await;
+    let insert = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                  INSERT INTO agents
+                  (id, name, status, created_us, status_changed_us, revision, labels)
+                  SELECT randomblob(16), 'one of many', 'active', 1, 1, 1, ?2 || '=' || ?3 FROM n";
+    let insert = sqlx::query(insert).bind(count).bind(key).bind(value);
+    insert.execute(&database).await.unwrap();
+    for copy in [
+        "INSERT INTO agent_labels SELECT ?1, ?2, id FROM agents WHERE labels = ?1 || '=' || ?2",
+        "INSERT INTO grants (agent_id) SELECT id FROM agents WHERE labels = ?1 || '=' || ?2",
+    ] {
+        sqlx::query(copy).bind(key).bind(value).execute(&database).await.unwrap();
+    }
+    database.close().await;
+}

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kya_core::{
-    Agent, AgentId, Authority, Body, Change, Credential, Decision, DenyReason, Fingerprint,
-    Manifest, Moment, OpaqueToken, Position, Request, TokenEntry, TokenTable, UnixMillis,
-    Unreadable, VerifiedUpdate, chunk_hash, decide, records, table, wire,
+    ActionName, Agent, AgentId, Authority, Body, Change, Credential, Decision, DenyReason,
+    Fingerprint, Manifest, Moment, OpaqueToken, Position, PrincipalId, Request, Standing,
+    TokenEntry, TokenTable, UnixMillis, Unreadable, VerifiedUpdate, chunk_hash, decide, records,
+    table, wire,
 };
 
 /// What a proxy knows, in a form that can be compared.
@@ -16,6 +17,9 @@ pub struct Known {
     pub agents: BTreeMap<AgentId, Agent>,
     pub grants: BTreeMap<u32, AgentId>,
     pub tokens: BTreeMap<[u8; 16], TokenEntry>,
+    pub fleet: Option<Standing>,
+    pub principals: BTreeMap<PrincipalId, Standing>,
+    pub capabilities: BTreeMap<(AgentId, ActionName), Standing>,
 }
 
 /// All that a proxy has.
@@ -32,7 +36,12 @@ impl Known {
             Change::Agent(id, agent) => drop(self.agents.insert(id, agent)),
             Change::Grant(index, holder) => drop(self.grants.insert(index.get(), holder)),
             Change::Token(fingerprint, token) => drop(self.tokens.insert(fingerprint.0, token)),
-            other => panic!("nobody decides that yet: {other:?}"),
+            Change::Fleet(standing) => self.fleet = Some(standing),
+            Change::Principal(id, standing) => drop(self.principals.insert(id, standing)),
+            Change::Capability(id, action, standing) => {
+                self.capabilities.insert((id, action), standing);
+            }
+            other @ Change::Policy(..) => panic!("nobody decides that yet: {other:?}"),
         }
     }
 
@@ -88,9 +97,13 @@ impl State {
 
     /// What a request with this token is answered.
     pub fn decide(&self, token: &str) -> Decision {
+        self.decide_action(token, None)
+    }
+
+    /// What a request for this action is answered.
+    pub fn decide_action(&self, token: &str, action: Option<&ActionName>) -> Decision {
         let digest = OpaqueToken::parse(token.as_bytes()).unwrap().digest();
-        let request =
-            Request { credential: Credential::Opaque(digest), action: None, service: None };
+        let request = Request { credential: Credential::Opaque(digest), action, service: None };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let now = UnixMillis(now.try_into().unwrap());
         let moment = Moment { now, state_age: 0, max_staleness: None };

@@ -80,8 +80,12 @@ impl Caller {
 
     /// Makes one charge through `sidecar`.
     pub async fn charge(&self, sidecar: &Sidecar) -> Result<Answer> {
-        let request =
-            self.http.post(sidecar.url(CHARGES)).headers(self.headers.clone()).json(&charge_body());
+        self.post(sidecar, CHARGES, &charge_body()).await
+    }
+
+    /// Sends `body` to this path through `sidecar`.
+    pub async fn post(&self, sidecar: &Sidecar, path: &str, body: &Value) -> Result<Answer> {
+        let request = self.http.post(sidecar.url(path)).headers(self.headers.clone()).json(body);
         let response = request.send().await.context("the sidecar did not answer")?;
         let (status, version) = (response.status(), response.version());
         let headers = response.headers().clone();

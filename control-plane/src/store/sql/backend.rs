@@ -5,20 +5,26 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PublicKey, Revision, Status,
-    TokenId, UnixSeconds,
+    ActionName, AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
+    Revision, Status, TokenId, UnixSeconds,
 };
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use super::write::Write;
-use super::{Engine, keys, nodes, operators, read, records, write};
+use super::{
+    Engine, agents, capabilities, fleet, keys, nodes, operators, principals, reach, read, records,
+    write,
+};
+use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
+use crate::principals::PrincipalKey;
 use crate::store::{
-    Agent, Cause, Commits, Committed, Event, KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator,
-    NewToken, NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages,
-    StatusAction, Store, StoreError, StoredUpdate, Token,
+    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Event, Fleet, FleetAction,
+    KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewToken, NodeOutcome,
+    NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, Preview, Principal, Reach,
+    StatusAction, Store, StoreError, StoredUpdate, Target, Token,
 };
 use crate::time::Clock;
 
@@ -106,7 +112,7 @@ impl<B: Backend> Store for B {
         new: NewAgent,
         cause: Cause,
     ) -> Result<Outcome<Agent>, StoreError> {
-        write!(self, |write| write::register_agent(write, new, cause))
+        write!(self, |write| agents::register(write, new, cause))
     }
 
     async fn decide_agent(
@@ -115,7 +121,7 @@ impl<B: Backend> Store for B {
         action: StatusAction,
         cause: Cause,
     ) -> Result<Outcome<Agent>, StoreError> {
-        write!(self, |write| write::decide_agent(write, agent, action, cause))
+        write!(self, |write| agents::decide(write, agent, action, cause))
     }
 
     async fn issue_token(&self, new: NewToken, cause: Cause) -> Result<Outcome<Token>, StoreError> {
@@ -131,16 +137,17 @@ impl<B: Backend> Store for B {
     }
 
     async fn agent(&self, id: AgentId) -> Result<Agent, StoreError> {
-        read!(self, |db| read::agent(db, id))
+        read!(self, |db| agents::by_id(db, id))
     }
 
     async fn agents(
         &self,
-        status: Option<Status>,
+        filter: AgentFilter,
         after: Option<AgentId>,
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError> {
-        read!(self, |db| read::agents(db, status, after, limit))
+        let now = self.clock().now();
+        read!(self, |db| agents::list(db, &filter, after, limit, now))
     }
 
     async fn tokens(
@@ -259,6 +266,84 @@ impl<B: Backend> Store for B {
 
     fn commits(&self) -> Commits {
         Backend::commits(self)
+    }
+
+    async fn add_principal(
+        &self,
+        new: NewPrincipal,
+        cause: Cause,
+    ) -> Result<Outcome<Principal>, StoreError> {
+        write!(self, |write| principals::add(write, new, cause))
+    }
+
+    async fn decide_principal(
+        &self,
+        principal: PrincipalKey,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Principal>, StoreError> {
+        write!(self, |write| principals::decide(write, principal, action, cause))
+    }
+
+    async fn decide_capability(
+        &self,
+        agent: AgentId,
+        name: ActionName,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Outcome<Capability>, StoreError> {
+        write!(self, |write| capabilities::decide(write, agent, name, action, cause))
+    }
+
+    async fn decide_fleet(
+        &self,
+        action: FleetAction,
+        cause: Cause,
+    ) -> Result<Outcome<Fleet>, StoreError> {
+        write!(self, |write| fleet::decide(write, action, cause))
+    }
+
+    async fn decide_agents(
+        &self,
+        selector: Selector,
+        after: Option<AgentId>,
+        action: StatusAction,
+        cause: Cause,
+    ) -> Result<Batch, StoreError> {
+        write!(self, |write| agents::decide_all(write, selector, after, action, cause))
+    }
+
+    async fn principal(&self, key: PrincipalKey) -> Result<Principal, StoreError> {
+        read!(self, |db| principals::by_key(db, &key))
+    }
+
+    async fn principals(
+        &self,
+        status: Option<Status>,
+        after: Option<PrincipalId>,
+        limit: u32,
+    ) -> Result<Vec<Principal>, StoreError> {
+        read!(self, |db| principals::list(db, status, after, limit))
+    }
+
+    async fn capabilities(&self, agent: AgentId) -> Result<Vec<Capability>, StoreError> {
+        read!(self, |db| capabilities::of_agent(db, agent))
+    }
+
+    async fn fleet(&self) -> Result<Fleet, StoreError> {
+        read!(self, |db| fleet::read(db))
+    }
+
+    async fn reach(&self, target: Target) -> Result<Reach, StoreError> {
+        let now = self.clock().now();
+        let mut transaction = self.snapshot().await?;
+        reach::reach(&mut *transaction, &target, now).await
+    }
+
+    async fn preview(&self, target: Target, action: StatusAction) -> Result<Preview, StoreError> {
+        let now = self.clock().now();
+        let mut transaction = self.snapshot().await?;
+        reach::preview(&mut *transaction, &target, action, now).await
     }
 
     async fn close(&self) {

@@ -3,10 +3,15 @@
 //! on top of them. A database brings its connections, its locks and its epochs:
 //! that is a [`Backend`].
 
+mod agents;
 mod backend;
+mod capabilities;
+mod fleet;
 mod keys;
 mod nodes;
 mod operators;
+mod principals;
+mod reach;
 mod read;
 mod records;
 mod rows;

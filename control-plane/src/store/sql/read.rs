@@ -1,49 +1,21 @@
 //! Reading. Every function runs on the connection that it is given, so that the
 //! caller decides what belongs to one transaction.
 
-use kya_core::{AgentId, GrantIndex, Revision, Status, TokenId};
+use kya_core::{AgentId, GrantIndex, Revision, TokenId};
 
 use super::rows::{self, signed};
 use super::{Columns, Sql, values};
-use crate::store::{Agent, Committed, Event, StoreError, StoredUpdate, Token, status_name};
+use crate::store::{Committed, Event, StoreError, StoredUpdate, Token};
 
 pub(in crate::store) async fn head(db: &mut impl Sql) -> Result<Committed, StoreError> {
     let row = db.one("SELECT epoch, revision, committed_us FROM head", values![]).await?;
     rows::committed(&row, "committed_us")
 }
 
-pub(super) async fn agent(db: &mut impl Sql, id: AgentId) -> Result<Agent, StoreError> {
-    let row =
-        db.first("SELECT * FROM agents WHERE id = $1", values![id.to_bytes().to_vec()]).await?;
-    row.as_ref().map_or(Err(StoreError::NoSuchAgent(id)), rows::agent)
-}
-
 pub(super) async fn token(db: &mut impl Sql, id: TokenId) -> Result<Token, StoreError> {
     let row =
         db.first("SELECT * FROM tokens WHERE id = $1", values![id.to_bytes().to_vec()]).await?;
     row.as_ref().map_or(Err(StoreError::NoSuchToken(id)), rows::token)
-}
-
-pub(super) async fn agents(
-    db: &mut impl Sql,
-    status: Option<Status>,
-    after: Option<AgentId>,
-    limit: u32,
-) -> Result<Vec<Agent>, StoreError> {
-    // An id is 16 bytes, so the empty blob comes before every one.
-    let query = "SELECT * FROM agents WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR status = $2)
-                 ORDER BY id LIMIT $3";
-    let found = db
-        .all(
-            query,
-            values![
-                after.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
-                status.map(status_name),
-                limit
-            ],
-        )
-        .await?;
-    found.iter().map(rows::agent).collect()
 }
 
 pub(super) async fn tokens(

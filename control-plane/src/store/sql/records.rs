@@ -7,9 +7,11 @@ use tokio::time::timeout;
 use tokio_stream::{Stream, StreamExt};
 use wire::change::Change;
 
+use super::agents::agents;
 use super::rows::{self, signed};
 use super::{Columns, Sql, values};
 use crate::store::model::grant_to_wire;
+use crate::store::stops::fleet_to_wire;
 use crate::store::{Pages, RECORDS_A_PAGE, StoreError};
 
 /// How long the next row may take.
@@ -21,7 +23,13 @@ pub(super) async fn send(
     horizon: UnixSeconds,
     pages: &Pages,
 ) -> Result<(), StoreError> {
-    let agents = db.stream("SELECT * FROM agents", values![]);
+    let fleet = db.stream("SELECT * FROM fleet", values![]);
+    send_all(fleet, pages, |row| Ok(fleet_to_wire(&rows::decided(row)?))).await?;
+    let principals = db.stream("SELECT * FROM principals", values![]);
+    send_all(principals, pages, |row| Ok(rows::principal(row)?.to_wire())).await?;
+    let capabilities = db.stream("SELECT * FROM capabilities", values![]);
+    send_all(capabilities, pages, |row| Ok(rows::capability(row)?.to_wire())).await?;
+    let agents = db.stream(agents!(""), values![]);
     send_all(agents, pages, |row| Ok(rows::agent(row)?.to_wire())).await?;
     let grants = db.stream("SELECT * FROM grants", values![]);
     let grant = |row: &_| rows::grant(row).map(|(index, holder)| grant_to_wire(index, holder));

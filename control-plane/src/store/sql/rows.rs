@@ -1,16 +1,16 @@
 //! Rows to records.
 
 use kya_core::{
-    AgentId, GrantIndex, NodeCredentialDigest, Position, Revision, TokenDigest, TokenId,
-    UnixSeconds, wire,
+    AgentId, GrantIndex, NodeCredentialDigest, Position, PrincipalId, Revision, TokenDigest,
+    TokenId, UnixSeconds, wire,
 };
 use prost::Message;
 
 use super::Columns;
 use crate::nodes::{NodeName, NodePattern};
 use crate::store::{
-    Agent, Cause, Committed, Event, NodeRegistration, StoreError, StoredUpdate, Token,
-    in_flight_from_name, status_from_name,
+    Agent, Capability, Cause, Committed, Decided, Event, NodeRegistration, Owner, Principal,
+    StoreError, StoredUpdate, Token, in_flight_from_name, status_from_name,
 };
 use crate::time::UnixMicros;
 
@@ -27,6 +27,9 @@ pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
             .map(str::parse)
             .transpose()
             .map_err(|error| corrupt("public_key", error))?,
+        owner: owner(row)?,
+        labels: row.text("labels")?.parse().map_err(|error| corrupt("labels", error))?,
+        expires: optional(row, "expires_s")?.map(UnixSeconds),
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
@@ -35,6 +38,54 @@ pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
         incident_id: owned(row.optional_text("incident_id")?),
         revision: Revision(unsigned(row, "revision")?),
     })
+}
+
+/// Needs `principal_id`, and of that principal `owner` and `owner_status`.
+fn owner(row: &impl Columns) -> Result<Option<Owner>, StoreError> {
+    let Some(id) = row.optional_bytes("principal_id")? else { return Ok(None) };
+    let name = row.optional_text("owner")?.unwrap_or_default();
+    let status = row.optional_text("owner_status")?.unwrap_or_default();
+    Ok(Some(Owner {
+        id: PrincipalId::from_slice(id).map_err(|error| corrupt("principal_id", error))?,
+        name: name.parse().map_err(|error| corrupt("owner", error))?,
+        status: status_from_name(status).ok_or_else(|| corrupt("owner_status", status))?,
+    }))
+}
+
+pub(super) fn principal(row: &impl Columns) -> Result<Principal, StoreError> {
+    Ok(Principal {
+        id: PrincipalId::from_slice(row.bytes("id")?).map_err(|error| corrupt("id", error))?,
+        name: row.text("name")?.parse().map_err(|error| corrupt("name", error))?,
+        created_at: micros(row, "created_us")?,
+        decided: decided(row)?,
+    })
+}
+
+pub(super) fn capability(row: &impl Columns) -> Result<Capability, StoreError> {
+    Ok(Capability {
+        agent_id: agent_id(row, "agent_id")?,
+        action: row.text("action")?.parse().map_err(|error| corrupt("action", error))?,
+        decided: decided(row)?,
+    })
+}
+
+pub(super) fn decided(row: &impl Columns) -> Result<Decided, StoreError> {
+    let status = row.text("status")?;
+    let in_flight = row.text("in_flight")?;
+    Ok(Decided {
+        status: status_from_name(status).ok_or_else(|| corrupt("status", status))?,
+        in_flight: in_flight_from_name(in_flight).ok_or_else(|| corrupt("in_flight", in_flight))?,
+        changed_at: micros(row, "status_changed_us")?,
+        revoked_at: optional_micros(row, "revoked_us")?,
+        reason: owned(row.optional_text("status_reason")?),
+        incident_id: owned(row.optional_text("incident_id")?),
+        revision: Revision(unsigned(row, "revision")?),
+    })
+}
+
+/// A count of rows.
+pub(super) fn count(row: &impl Columns, column: &str) -> Result<u64, StoreError> {
+    unsigned(row, column)
 }
 
 pub(super) fn token(row: &impl Columns) -> Result<Token, StoreError> {
@@ -108,7 +159,7 @@ pub(super) fn cause(row: &impl Columns) -> Result<Cause, StoreError> {
     })
 }
 
-fn agent_id(row: &impl Columns, column: &str) -> Result<AgentId, StoreError> {
+pub(super) fn agent_id(row: &impl Columns, column: &str) -> Result<AgentId, StoreError> {
     AgentId::from_slice(row.bytes(column)?).map_err(|error| corrupt(column, error))
 }
 

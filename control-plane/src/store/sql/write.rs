@@ -3,20 +3,14 @@
 
 use std::time::Duration;
 
-use kya_core::{
-    AgentId, GrantIndex, InFlight, Position, Revision, Status, TokenId, UnixSeconds, wire,
-};
+use kya_core::{InFlight, Position, Revision, Status, TokenId, UnixSeconds, wire};
 use prost::Message;
 use sqlx::Transaction;
 use wire::change::Change;
 
 use super::rows::signed;
-use super::{Columns, Engine, Sql, read, values};
-use crate::store::model::grant_to_wire;
-use crate::store::{
-    Agent, Cause, Committed, NewAgent, NewToken, Outcome, StatusAction, StoreError, Token,
-    in_flight_name, rules, status_name,
-};
+use super::{Engine, Sql, agents, read, values};
+use crate::store::{Cause, Committed, Decided, NewToken, Outcome, StoreError, Token, rules};
 use crate::throttle::Throttle;
 use crate::time::{Clock, UnixMicros};
 
@@ -121,6 +115,36 @@ impl<E: Engine> Write<E> {
         self.finish().await
     }
 
+    /// What this write decides about a principal, a capability or the fleet.
+    pub(super) fn decided(
+        &self,
+        (status, in_flight): (Status, InFlight),
+        revoked_at: Option<UnixMicros>,
+        cause: &Cause,
+    ) -> Decided {
+        let Committed { position, at } = self.committed;
+        Decided {
+            status,
+            in_flight,
+            changed_at: at,
+            // Once revoked, since then revoked.
+            revoked_at: revoked_at.or((status == Status::Revoked).then_some(at)),
+            reason: cause.reason.clone(),
+            incident_id: cause.incident_id.clone(),
+            revision: position.revision,
+        }
+    }
+
+    /// Writes one more event of a change that is under way.
+    pub(super) async fn also(
+        &mut self,
+        action: &str,
+        subject: String,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        self.event(self.committed, action, subject, cause).await
+    }
+
     async fn event(
         &mut self,
         committed: Committed,
@@ -171,7 +195,7 @@ impl<E: Engine> Write<E> {
 
     /// Nothing to change: finds the commit at `revision`, which made it so, and
     /// gives the write lock back.
-    async fn unchanged<T>(
+    pub(super) async fn unchanged<T>(
         mut self,
         record: T,
         revision: Revision,
@@ -189,108 +213,13 @@ fn columns(committed: Committed) -> (i64, i64, i64) {
     (signed(epoch), signed(revision), signed(committed.at.0))
 }
 
-pub(super) async fn register_agent(
-    mut write: Write<impl Engine>,
-    new: NewAgent,
-    cause: Cause,
-) -> Result<Outcome<Agent>, StoreError> {
-    let (_, revision, at) = columns(write.committed);
-    let agent = Agent {
-        id: new.id,
-        name: new.name,
-        status: Status::Active,
-        in_flight: InFlight::Abort,
-        public_key: new.public_key,
-        created_at: write.committed.at,
-        revoked_at: None,
-        status_changed_at: write.committed.at,
-        status_actor: cause.actor.clone(),
-        status_reason: None,
-        incident_id: None,
-        revision: write.committed.position.revision,
-    };
-    write
-        .db()
-        .execute(
-            "INSERT INTO agents
-         (id, name, status, public_key, created_us, status_changed_us, status_actor, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-            values![
-                agent.id.to_bytes().to_vec(),
-                &agent.name,
-                status_name(agent.status),
-                agent.public_key.map(|key| key.to_string()),
-                at,
-                at,
-                &agent.status_actor,
-                revision
-            ],
-        )
-        .await?;
-    let insert = "INSERT INTO grants (agent_id) VALUES ($1) RETURNING grant_index";
-    let granted = write.db().one(insert, values![agent.id.to_bytes().to_vec()]).await?;
-    let granted = granted.int("grant_index")?;
-    let grant = u32::try_from(granted).ok().and_then(GrantIndex::new);
-    let grant = grant.ok_or_else(|| StoreError::Corrupt(format!("a grant of index {granted}")))?;
-    let changes = vec![agent.to_wire(), grant_to_wire(grant, agent.id)];
-    let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
-    Ok(Outcome { record: agent, changed: true, committed })
-}
-
-pub(super) async fn decide_agent(
-    mut write: Write<impl Engine>,
-    id: AgentId,
-    action: StatusAction,
-    cause: Cause,
-) -> Result<Outcome<Agent>, StoreError> {
-    let before = read::agent(write.db(), id).await?;
-    let Some((status, in_flight)) = rules::next_status(&before, action)? else {
-        let revision = before.revision;
-        return write.unchanged(before, revision).await;
-    };
-    let Committed { position, at } = write.committed;
-    let agent = Agent {
-        status,
-        in_flight,
-        // Once revoked, since then revoked.
-        revoked_at: before.revoked_at.or((status == Status::Revoked).then_some(at)),
-        status_changed_at: at,
-        status_actor: cause.actor.clone(),
-        status_reason: cause.reason.clone(),
-        incident_id: cause.incident_id.clone(),
-        revision: position.revision,
-        ..before
-    };
-    write
-        .db()
-        .execute(
-            "UPDATE agents SET status = $1, in_flight = $2, revoked_us = $3,
-             status_changed_us = $4, status_actor = $5, status_reason = $6, incident_id = $7,
-             revision = $8 WHERE id = $9",
-            values![
-                status_name(agent.status),
-                in_flight_name(agent.in_flight),
-                agent.revoked_at.map(|at| signed(at.0)),
-                signed(at.0),
-                &agent.status_actor,
-                &agent.status_reason,
-                &agent.incident_id,
-                signed(position.revision.0),
-                id.to_bytes().to_vec()
-            ],
-        )
-        .await?;
-    let changes = vec![agent.to_wire()];
-    let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
-    Ok(Outcome { record: agent, changed: true, committed })
-}
-
 pub(super) async fn issue_token(
     mut write: Write<impl Engine>,
     new: NewToken,
     cause: Cause,
 ) -> Result<Outcome<Token>, StoreError> {
-    rules::may_hold_a_new_token(&read::agent(write.db(), new.agent_id).await?)?;
+    let agent = agents::by_id(write.db(), new.agent_id).await?;
+    rules::may_hold_a_new_token(&agent, write.now)?;
     let grant = read::grant(write.db(), new.agent_id).await?;
     let Committed { position, at } = write.committed;
     let token = Token {

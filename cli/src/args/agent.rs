@@ -1,0 +1,136 @@
+//! `kya agent`: the registry of agents.
+
+use clap::{Args, Subcommand, ValueEnum};
+use kya_core::{AgentId, PublicKey};
+
+use super::{DryRun, Page, Wait, Why};
+use crate::pubkey;
+use crate::values::{parse_expiry, parse_label, parse_principal, parse_selector, parse_text};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// Add an agent to the registry; it is active at once
+    #[command(after_help = "\
+Owner, labels and expiry stay as they are registered.
+
+Example:
+  openssl genpkey -algorithm ed25519 -out agent.key
+  openssl pkey -in agent.key -pubout -out agent.pub
+  kya agent register --name billing-agent --pubkey agent.pub --owner alice@example.com \\
+    --label env=prod --label team=pay --expires-at 2027-01-31T12:00:00Z")]
+    Register {
+        /// A name for people, at most 128 characters; it need not be unique
+        #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
+        name: String,
+        /// The agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
+        pubkey: Option<PublicKey>,
+        /// The principal on whose behalf it acts (`kya principal add`)
+        #[arg(long, value_name = "NAME|ID", value_parser = parse_principal)]
+        owner: Option<String>,
+        /// A label to find it by, `key=value`; up to 32 times
+        #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+        labels: Vec<(String, String)>,
+        /// When it expires, within ten years: 2027-01-31T12:00:00Z
+        #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
+        expires_at: Option<String>,
+    },
+    /// List agents, ordered by id (which is by age)
+    #[command(after_help = "\
+A selector is one or more of key=value, key!=value, key and !key, with commas between: all must
+hold. An agent without the label meets key!=value.
+
+Example:
+  kya agent list --selector 'env=prod,team!=pay,!legacy' --status active")]
+    List {
+        /// Only those of this status
+        #[arg(long, value_enum)]
+        status: Option<AgentStatus>,
+        /// Only those with these labels
+        #[arg(long, value_parser = parse_selector)]
+        selector: Option<String>,
+        /// Only those of this principal
+        #[arg(long, value_name = "NAME|ID", value_parser = parse_principal)]
+        owner: Option<String>,
+        #[command(flatten)]
+        page: Page<AgentId>,
+    },
+    /// Show what the registry knows of an agent
+    Show {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+    },
+    /// Revoke an agent, for ever: every proxy denies it from now on
+    #[command(after_help = "\
+It returns when every worker of every connected proxy has acknowledged the revocation, or after
+--wait, and says which: the revocation is committed either way, and the exit code is 0.
+
+Example:
+  kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
+  kya agent revoke --selector env=staging,team=pay --reason retired --dry-run")]
+    Revoke {
+        #[command(flatten)]
+        targets: Targets,
+        #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
+        dry: DryRun,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Deny an agent until it is restored
+    Suspend {
+        #[command(flatten)]
+        targets: Targets,
+        #[command(flatten)]
+        why: Why,
+        #[command(flatten)]
+        dry: DryRun,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// End the suspension of an agent; a revoked agent stays revoked
+    Restore {
+        /// The agent's id, `agt_…`
+        id: AgentId,
+        /// Why, at most 256 characters
+        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+        reason: Option<String>,
+        /// The incident that this belongs to, at most 128 characters
+        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
+        incident_id: Option<String>,
+        #[command(flatten)]
+        wait: Wait,
+    },
+}
+
+/// Whom a stop is aimed at: one agent, or all with these labels.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Targets {
+    /// The agent's id, `agt_…`
+    pub(crate) id: Option<AgentId>,
+    /// Every agent with these labels instead, such as env=staging
+    #[arg(long, value_parser = parse_selector)]
+    pub(crate) selector: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum AgentStatus {
+    Active,
+    Suspended,
+    Revoked,
+    Expired,
+}
+
+impl AgentStatus {
+    /// As the API writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Whom a stop reaches, and what it would do.
+
+use std::collections::HashMap;
+
+use kya_core::AgentId;
+
+use super::rows::{self, signed};
+use super::{Sql, agents, capabilities, fleet, principals, read, values};
+use crate::labels::Selector;
+use crate::store::{Agent, Preview, Reach, StatusAction, StoreError, Target, rules};
+use crate::time::UnixMicros;
+
+/// Counts agents that are neither revoked nor expired, and such tokens of theirs.
+macro_rules! count {
+    ($of_agents:literal) => {
+        concat!(
+            "SELECT
+             (SELECT count(*) FROM agents
+              WHERE agents.status <> 'revoked'
+                AND (agents.expires_s IS NULL OR agents.expires_s > $1)",
+            $of_agents,
+            ") AS agents,
+             (SELECT count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id
+              WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
+                AND agents.status <> 'revoked'
+                AND (agents.expires_s IS NULL OR agents.expires_s > $1)",
+            $of_agents,
+            ") AS tokens"
+        )
+    };
+}
+
+pub(super) async fn reach(
+    db: &mut impl Sql,
+    target: &Target,
+    now: UnixMicros,
+) -> Result<Reach, StoreError> {
+    let at = signed(now.seconds().0);
+    let row = match target {
+        Target::Fleet => db.one(count!(""), values![at]).await?,
+        Target::Principal(key) => {
+            let id = principals::by_key(db, key).await?.id.to_bytes().to_vec();
+            db.one(count!(" AND agents.principal_id = $2"), values![at, id]).await?
+        }
+        Target::Agent(id) | Target::Capability(id, _) => {
+            agents::by_id(db, *id).await?;
+            let id = id.to_bytes().to_vec();
+            db.one(count!(" AND agents.id = $2"), values![at, id]).await?
+        }
+        Target::Token(id) => {
+            let token = read::token(db, *id).await?;
+            let counts = token.revoked_at.is_none() && token.expires > now.seconds();
+            let holder = agents::by_id(db, token.agent_id).await?;
+            let counts = counts && is_live(&holder, now);
+            return Ok(Reach { agents: 0, tokens: u64::from(counts) });
+        }
+        Target::Agents(selector) => {
+            return Ok(selection(db, selector, now, |_| Ok(false)).await?.1);
+        }
+    };
+    Ok(Reach { agents: rows::count(&row, "agents")?, tokens: rows::count(&row, "tokens")? })
+}
+
+pub(super) async fn preview(
+    db: &mut impl Sql,
+    target: &Target,
+    action: StatusAction,
+    now: UnixMicros,
+) -> Result<Preview, StoreError> {
+    let changes = match target {
+        Target::Fleet => fleet::next(fleet::read(db).await?.decided.as_ref(), action)?.is_some(),
+        Target::Principal(key) => {
+            rules::next_of_principal(&principals::by_key(db, key).await?, action)?.is_some()
+        }
+        Target::Agent(id) => rules::next_status(&agents::by_id(db, *id).await?, action)?.is_some(),
+        Target::Capability(id, name) => capabilities::would_change(db, *id, name, action).await?,
+        Target::Token(id) => read::token(db, *id).await?.revoked_at.is_none(),
+        Target::Agents(selector) => {
+            let would = |agent: &Agent| match rules::next_status(agent, action) {
+                Err(StoreError::RevokedIsFinal(_)) => Ok(false),
+                other => other.map(|next| next.is_some()),
+            };
+            let (changes, reach) = selection(db, selector, now, would).await?;
+            return Ok(Preview { changes, reach });
+        }
+    };
+    Ok(Preview { changes, reach: reach(db, target, now).await? })
+}
+
+fn is_live(agent: &Agent, now: UnixMicros) -> bool {
+    agent.revoked_at.is_none() && !agent.is_expired(now)
+}
+
+/// Whether any agent with these labels is one of which `would` says so, and whom
+/// they are.
+async fn selection(
+    db: &mut impl Sql,
+    selector: &Selector,
+    now: UnixMicros,
+    would: impl Fn(&Agent) -> Result<bool, StoreError>,
+) -> Result<(bool, Reach), StoreError> {
+    let (mut changes, mut reach, mut after) = (false, Reach::default(), None);
+    loop {
+        let looked = agents::candidates(db, selector, after, now).await?;
+        let (Some(first), Some(last)) = (looked.first(), looked.last()) else { break };
+        let held = tokens_between(db, first.id, last.id, now).await?;
+        after = Some(last.id);
+        for agent in looked.iter().filter(|agent| selector.matches(&agent.labels)) {
+            changes = changes || would(agent)?;
+            if is_live(agent, now) {
+                let tokens = held.get(&agent.id).copied().unwrap_or_default();
+                reach.agents = reach.agents.saturating_add(1);
+                reach.tokens = reach.tokens.saturating_add(tokens);
+            }
+        }
+        if !agents::is_whole(&looked) {
+            break;
+        }
+    }
+    Ok((changes, reach))
+}
+
+/// The tokens that count of agents with an id from `first` to `last`.
+async fn tokens_between(
+    db: &mut impl Sql,
+    first: AgentId,
+    last: AgentId,
+    now: UnixMicros,
+) -> Result<HashMap<AgentId, u64>, StoreError> {
+    let query = "SELECT agent_id, count(*) AS tokens FROM tokens
+                 WHERE revoked_us IS NULL AND expires_s > $1 AND agent_id >= $2 AND agent_id <= $3
+                 GROUP BY agent_id";
+    let (first, last) = (first.to_bytes().to_vec(), last.to_bytes().to_vec());
+    let found = db.all(query, values![signed(now.seconds().0), first, last]).await?;
+    let entry = |row: &_| Ok((rows::agent_id(row, "agent_id")?, rows::count(row, "tokens")?));
+    found.iter().map(entry).collect()
+}
