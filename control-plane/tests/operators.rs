@@ -142,6 +142,45 @@ async fn a_key_that_has_expired_is_refused_and_listed_as_such() {
 }
 
 #[tokio::test]
+async fn every_wider_stop_says_whose_it_was() {
+    let plane = ControlPlane::start().await;
+    let boss = plane.api.add_operator("boss", "admin").await;
+    let oncall = boss.add_operator("oncall", "operator").await;
+    let agent = boss.register("payer").await;
+    boss.post("/v1/principals", json!({ "name": "alice" })).await.expect(201);
+    let why = json!({ "reason": "fire" });
+    let action = json!({ "action": "pay", "reason": "fire" });
+    let everyone = json!({ "selector": "!env", "reason": "fire" });
+    let actions = format!("/v1/agents/{agent}/capabilities");
+    let asked = [
+        (&oncall, "/v1/principals/alice/suspend".to_owned(), &why),
+        (&boss, "/v1/principals/alice/restore".to_owned(), &why),
+        (&oncall, "/v1/principals/alice/offboard".to_owned(), &why),
+        (&oncall, format!("{actions}/suspend"), &action),
+        (&boss, format!("{actions}/restore"), &action),
+        (&oncall, format!("{actions}/revoke"), &action),
+        (&oncall, "/v1/fleet/halt".to_owned(), &why),
+        (&boss, "/v1/fleet/resume".to_owned(), &why),
+        (&oncall, "/v1/agents/suspend".to_owned(), &everyone),
+        (&oncall, "/v1/agents/revoke".to_owned(), &everyone),
+    ];
+    let before = events(&boss).await.len();
+    for (operator, path, body) in asked {
+        operator.post(&path, body.clone()).await.expect(200);
+    }
+    let shown = boss.get(&format!("/v1/agents/{agent}")).await.expect(200);
+    assert_eq!(shown["status_actor"], "oncall");
+    let told: Vec<_> = events(&boss).await.split_off(before);
+    let told: Vec<_> = told.iter().map(|event| event["actor"].text()).collect();
+    // A selection has an event of its own beside that of each agent.
+    let expected = [
+        "oncall", "boss", "oncall", "oncall", "boss", "oncall", "oncall", "boss", "oncall",
+        "oncall", "oncall", "oncall",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn every_change_says_whose_it_was() {
     let plane = ControlPlane::start().await;
     let boss = plane.api.add_operator("boss", "admin").await;
