@@ -150,7 +150,13 @@ async fn a_change_waits_for_no_more_than_what_is_on_its_way() {
     proxy.say.send(want(manifest.image().0, all)).await.unwrap();
     let first = next_chunks(&mut proxy).await;
     let mut fetched = first.chunks.len();
+    let said = plane.metric("kya_deltas_sent_total").await;
     plane.api.revoke(&agent).await;
+    // It is committed; now it stands in its lane, too, before anything more is read.
+    support::eventually("the change to be said", async || {
+        plane.metric("kya_deltas_sent_total").await > said
+    })
+    .await;
     let sent_before = plane.metric("kya_chunks_sent_total").await;
     // 4.2 MB are 17 messages. One is being sent, one is in the transport's hands,
     // and one waits, which the change passes.
