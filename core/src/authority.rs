@@ -4,21 +4,26 @@
 //! grant stands for, and the tokens that changed since the base. All other tokens
 //! are in a table elsewhere, see [`TokenTable`](crate::TokenTable).
 
+mod levels;
+
 use std::collections::{BTreeMap, HashMap};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::action::ActionName;
+use crate::bearer::Held;
 use crate::change::{Agent, Change};
-use crate::decision::{DenyReason, Stop};
-use crate::ids::{AgentId, PolicyId, PrincipalId};
+use crate::grant::Grant;
+use crate::ids::{AgentId, CapabilityId, PolicyId, PrincipalId};
+use crate::jwt::{Actor, CapabilityVerifier};
 use crate::policy::{Policy, PolicyVersion};
-use crate::standing::{Denied, Standing, Status};
+use crate::standing::{Standing, Status};
 use crate::table::{Fingerprint, GrantIndex, TokenEntry};
-use crate::time::{UnixMillis, UnixSeconds};
+use crate::time::UnixSeconds;
 use crate::update::{Body, Position, Revision, VerifiedUpdate};
+
+pub use levels::MAX_DELEGATION;
 
 /// Revoked tokens that are remembered beyond the base that holds them, so that no
 /// later base can bring them back.
@@ -40,7 +45,10 @@ pub struct Authority {
     agents: HashMap<AgentId, Agent>,
     capabilities: HashMap<AgentId, BTreeMap<ActionName, Standing>>,
     policies: HashMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
-    grants: HashMap<GrantIndex, AgentId>,
+    grants: HashMap<GrantIndex, Arc<Grant>>,
+    issuer: Option<Arc<CapabilityVerifier>>,
+    /// Capability tokens that were taken back, and when they expire.
+    revoked_capabilities: BTreeMap<CapabilityId, UnixSeconds>,
     /// Tokens that changed since the base, and revoked ones from before.
     tokens: BTreeMap<Fingerprint, Changed>,
 }
@@ -199,103 +207,59 @@ impl Authority {
 
     /// Who holds a grant.
     pub fn holder(&self, grant: GrantIndex) -> Option<AgentId> {
-        self.grants.get(&grant).copied()
+        self.grants.get(&grant).map(|grant| grant.agent())
+    }
+
+    /// What a grant stands for.
+    pub fn grant(&self, grant: GrantIndex) -> Option<&Grant> {
+        self.grants.get(&grant).map(AsRef::as_ref)
+    }
+
+    /// Whose capability tokens count, if anybody's do.
+    pub fn issuer(&self) -> Option<&Arc<CapabilityVerifier>> {
+        self.issuer.as_ref()
+    }
+
+    /// The policies that limit an agent: its own first, then those of the agents that it
+    /// acts for. [`PolicyMissing`] where one names a policy, or acts for an agent, that is
+    /// not in the state.
+    pub fn policies(
+        &self,
+        agent: AgentId,
+    ) -> impl Iterator<Item = Result<(PolicyUsed, &Policy), PolicyMissing>> {
+        self.chain(agent).filter_map(|known| match known {
+            Ok((_, agent)) => self.policy_of(agent).transpose(),
+            Err(_) => Some(Err(PolicyMissing)),
+        })
+    }
+
+    /// Whether an agent, or one for whom it acts, has one of these policies.
+    pub fn is_under(&self, agent: AgentId, policies: impl Fn(PolicyId) -> bool) -> bool {
+        self.chain(agent).flatten().any(|(_, agent)| agent.policy.is_some_and(&policies))
+    }
+
+    /// The agents, beside the one who presents it, without whom this token counts for
+    /// nothing: those for whom that one acts, and those of whom the token says that
+    /// they acted.
+    pub fn behind(&self, agent: AgentId, token: Held<'_>) -> Box<[AgentId]> {
+        let above = self.chain(agent).skip(1).flatten().map(|(id, _)| id);
+        let named = token.actors().iter().filter_map(|actor| match actor {
+            Actor::Agent(id) => Some(*id),
+            Actor::Principal(_) => None,
+        });
+        above.chain(named).collect()
     }
 
     /// The policy of an agent, if it has one. [`PolicyMissing`] where it names one that
     /// is not in the state.
     pub fn policy(&self, agent: AgentId) -> Result<Option<(PolicyUsed, &Policy)>, PolicyMissing> {
-        let Some(id) = self.agents.get(&agent).and_then(|agent| agent.policy) else {
-            return Ok(None);
-        };
+        self.agents.get(&agent).map_or(Ok(None), |agent| self.policy_of(agent))
+    }
+
+    fn policy_of(&self, agent: &Agent) -> Result<Option<(PolicyUsed, &Policy)>, PolicyMissing> {
+        let Some(id) = agent.policy else { return Ok(None) };
         let (version, policy) = self.policies.get(&id).ok_or(PolicyMissing)?;
         Ok(Some((PolicyUsed { id, version: *version }, policy)))
-    }
-
-    /// Who acts by this token, or why nobody may. Strictest wins: the first level
-    /// that denies is the answer, from the fleet down to the token.
-    ///
-    /// Without an `action`, a capability that denies anything denies: it cannot
-    /// be shown that this is not what it denies.
-    pub fn check(
-        &self,
-        token: &TokenEntry,
-        action: Option<&str>,
-        now: UnixMillis,
-    ) -> Result<AgentId, Stop> {
-        match self.levels(token, action, Some(now), ControlFlow::Break) {
-            ControlFlow::Continue(agent_id) => Ok(agent_id),
-            ControlFlow::Break(stop) => Err(stop),
-        }
-    }
-
-    /// What ends a request by this token that was allowed before, if anything does:
-    /// the reason is that of the first level that denies, and it is aborted if any
-    /// level that denies says so. That somebody expires ends nothing.
-    pub fn stop(&self, token: &TokenEntry, action: Option<&str>) -> Option<Stop> {
-        let mut strictest: Option<Stop> = None;
-        let all = self.levels(token, action, None, |stop| {
-            let in_flight = strictest.map_or(stop.in_flight, |it| it.in_flight.max(stop.in_flight));
-            strictest = Some(Stop { in_flight, ..strictest.unwrap_or(stop) });
-            ControlFlow::Continue(())
-        });
-        match all {
-            ControlFlow::Continue(_) => strictest,
-            ControlFlow::Break(stop) => Some(stop),
-        }
-    }
-
-    /// Goes through the levels, from the fleet down to the token, and has `denied`
-    /// say whether to go on after each that denies. A token without a holder goes
-    /// nowhere.
-    fn levels(
-        &self,
-        token: &TokenEntry,
-        action: Option<&str>,
-        now: Option<UnixMillis>,
-        mut denied: impl FnMut(Stop) -> ControlFlow<Stop>,
-    ) -> ControlFlow<Stop, AgentId> {
-        use DenyReason as Why;
-        let revoked = Standing::new(Status::Revoked);
-        let held = self.holder(token.grant).and_then(|id| Some((id, self.agents.get(&id)?)));
-        let Some((agent_id, agent)) = held else {
-            return ControlFlow::Break(Stop::new(Why::AgentRevoked, None, &revoked));
-        };
-        let mut level = |[suspended, revoked]: [Why; 2], standing: &Standing| {
-            let reason = match standing.admits(token.issued) {
-                Ok(()) => return ControlFlow::Continue(()),
-                Err(Denied::Status(Status::Revoked)) => revoked,
-                Err(Denied::Status(_)) => suspended,
-                Err(Denied::Superseded) => Why::TokenSuperseded,
-            };
-            denied(Stop::new(reason, Some(agent_id), standing))
-        };
-        level([Why::FleetHalted; 2], &self.fleet)?;
-        if let Some(principal) = &agent.principal {
-            let standing = self.principals.get(principal).unwrap_or(&revoked);
-            level([Why::PrincipalSuspended, Why::PrincipalRevoked], standing)?;
-        }
-        level([Why::AgentSuspended, Why::AgentRevoked], &agent.standing)?;
-        if let (Some(now), Some(expires)) = (now, agent.expires)
-            && now.seconds() >= expires
-        {
-            level([Why::AgentExpired; 2], &revoked)?;
-        }
-        if let Some(capabilities) = self.capabilities.get(&agent_id) {
-            let stopped = [Why::CapabilityRevoked; 2];
-            match action {
-                Some(action) => {
-                    capabilities
-                        .get(action)
-                        .map_or(ControlFlow::Continue(()), |it| level(stopped, it))?;
-                }
-                None => capabilities.values().try_for_each(|standing| level(stopped, standing))?,
-            }
-        }
-        if token.revoked {
-            level([Why::TokenRevoked; 2], &revoked)?;
-        }
-        ControlFlow::Continue(agent_id)
     }
 
     fn take(&mut self, change: Change, at: Revision) {
@@ -317,9 +281,14 @@ impl Authority {
                 let known = self.capabilities.entry(id).or_default().entry(action).or_default();
                 *known = known.followed_by(standing);
             }
-            Change::Grant(index, id) => {
+            Change::Grant(index, grant) => {
                 // An index is never given to another.
-                self.grants.entry(index).or_insert(id);
+                self.grants.entry(index).or_insert(grant);
+            }
+            Change::Issuer(issuer) => self.issuer = issuer,
+            Change::RevokedCapability(id, expires) => {
+                let known = self.revoked_capabilities.entry(id).or_default();
+                *known = expires.max(*known);
             }
             Change::Token(fingerprint, entry) => {
                 let revoked = entry.revoked || self.token(fingerprint).is_some_and(|it| it.revoked);
@@ -352,6 +321,7 @@ impl Authority {
                 .collect(),
             capabilities: capabilities.collect(),
             tokens: self.tokens.clone(),
+            revoked_capabilities: self.revoked_capabilities.clone(),
             ..Self::default()
         };
         fresh.tokens.retain(|_, changed| changed.entry.revoked);

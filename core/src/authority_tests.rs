@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::decision::DenyReason;
 use crate::shorthand::{agent, agent_id, checked, delta, grant, opaque, token, verified};
 use crate::standing::InFlight;
+use crate::time::UnixMillis;
 use crate::wire::{self, Status as OnWire, change::Change as Wire};
 
 const NOW: UnixMillis = UnixMillis(600_000);
@@ -267,7 +269,7 @@ fn what_is_in_flight_is_ended_if_any_level_that_denies_says_so() {
         let records = [vec![active(1), Wire::Grant(grant(1)), Wire::Token(token(9, 1))], records];
         let authority = Authority::default().reloaded(at(1, 5), checked(records.concat())).unwrap();
         let token = authority.token(opaque(9).digest().fingerprint()).unwrap();
-        let stop = authority.stop(&token, None).unwrap();
+        let stop = authority.stop(&token, None, None).unwrap();
         assert_eq!((stop.reason, stop.in_flight == InFlight::Abort), (reason, ends), "{name}");
         assert_eq!(authority.check(&token, None, NOW).unwrap_err().reason, reason, "{name}");
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::action::ActionName;
-use crate::ids::{AgentId, Id, IdKind, PolicyId, PrincipalId};
+use crate::grant::Grant;
+use crate::ids::{AgentId, CapabilityId, Id, IdKind, PolicyId, PrincipalId};
+use crate::jwt::{CapabilityKeys, CapabilityVerifier};
+use crate::keys::PublicKey;
 use crate::policy::{Policy, PolicyDocument, PolicyVersion};
 use crate::standing::{InFlight, Standing, Status};
 use crate::table::{Fingerprint, GrantIndex, TokenEntry};
@@ -30,7 +33,11 @@ pub enum Change {
     /// The standing of one action of one agent.
     Capability(AgentId, ActionName, Standing),
     /// What a grant stands for.
-    Grant(GrantIndex, AgentId),
+    Grant(GrantIndex, Arc<Grant>),
+    /// Whose capability tokens count; nobody's, if there is none.
+    Issuer(Option<Arc<CapabilityVerifier>>),
+    /// A capability token does not count any more, and when it would not have anyway.
+    RevokedCapability(CapabilityId, UnixSeconds),
     /// What is known of a token.
     Token(Fingerprint, TokenEntry),
 }
@@ -46,6 +53,10 @@ pub struct Agent {
     pub expires: Option<UnixSeconds>,
     /// What says what it may do; nothing but standings, if there is none.
     pub policy: Option<PolicyId>,
+    /// The agent that it acts for: it may do no more than that one.
+    pub parent: Option<AgentId>,
+    /// When it was suspended so that work in flight may end.
+    pub suspended: Option<UnixSeconds>,
 }
 
 impl Change {
@@ -62,9 +73,14 @@ impl Change {
                 let standing = standing(agent.standing.as_ref())?;
                 let principal = optional_id(&agent.principal_id)?;
                 let policy = optional_id(&agent.policy_id)?;
-                let expires = seconds(agent.expires_unix_seconds)?;
-                let expires = (expires > UnixSeconds(0)).then_some(expires);
-                Self::Agent(id(&agent.id)?, Agent { standing, principal, expires, policy })
+                let parent = optional_id(&agent.parent_id)?;
+                let expires = optional_seconds(agent.expires_unix_seconds)?;
+                let suspended = optional_seconds(agent.suspended_unix_seconds)?;
+                let agent_id = id(&agent.id)?;
+                Self::Agent(
+                    agent_id,
+                    Agent { standing, principal, expires, policy, parent, suspended },
+                )
             }
             Wire::Policy(policy) => {
                 let version = PolicyVersion::new(policy.version)?;
@@ -80,7 +96,14 @@ impl Change {
                 let standing = standing(capability.standing.as_ref())?;
                 Self::Capability(id(&capability.agent_id)?, action, standing)
             }
-            Wire::Grant(grant) => Self::Grant(GrantIndex::new(grant.index)?, id(&grant.agent_id)?),
+            Wire::Grant(grant) => {
+                let limits = Grant::new(id(&grant.agent_id)?, &grant.services, &grant.actions)?;
+                Self::Grant(GrantIndex::new(grant.index)?, Arc::new(limits))
+            }
+            Wire::Issuer(issuer) => Self::Issuer(verifier(issuer)?),
+            Wire::RevokedCapability(token) => {
+                Self::RevokedCapability(id(&token.id)?, seconds(token.expires_unix_seconds)?)
+            }
             Wire::Token(token) => {
                 let entry = TokenEntry {
                     grant: GrantIndex::new(token.grant)?,
@@ -109,6 +132,24 @@ fn optional_id<K: IdKind>(bytes: &[u8]) -> Option<Option<Id<K>>> {
         [] => Some(None),
         bytes => id(bytes).map(Some),
     }
+}
+
+/// None, if it is 0.
+fn optional_seconds(at: u64) -> Option<Option<UnixSeconds>> {
+    seconds(at).map(|at| (at > UnixSeconds(0)).then_some(at))
+}
+
+/// Whoever verifies the tokens of this issuer; nobody, if it has no keys.
+fn verifier(issuer: &wire::Issuer) -> Option<Option<Arc<CapabilityVerifier>>> {
+    if issuer.keys.is_empty() {
+        return Some(None);
+    }
+    let keys = issuer.keys.iter().map(|key| {
+        <[u8; 32]>::try_from(key.as_slice()).ok().and_then(|key| PublicKey::from_bytes(key).ok())
+    });
+    let keys = CapabilityKeys::new(keys.collect::<Option<Vec<_>>>()?).ok()?;
+    let verifier = CapabilityVerifier::new(issuer.name.as_str(), keys).ok()?;
+    verifier.with_max_lifetime(issuer.max_lifetime_seconds).ok().map(|it| Some(Arc::new(it)))
 }
 
 fn seconds(at: u64) -> Option<UnixSeconds> {

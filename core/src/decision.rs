@@ -1,9 +1,11 @@
 //! The decision: the one function that says yes or no.
 
 use crate::action::ActionName;
-use crate::authority::{Authority, PolicyMissing, PolicyUsed};
+use crate::authority::{Authority, PolicyUsed};
+use crate::bearer::Bearer;
 use crate::credential::Credential;
 use crate::ids::AgentId;
+use crate::jwt::{self, CapabilityError, Presentation, VerifiedCache};
 use crate::policy::PolicyDenied;
 use crate::standing::{InFlight, Standing};
 use crate::table::{Fingerprint, TokenEntry};
@@ -14,7 +16,7 @@ use crate::update::Position;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// What the request presents.
-    pub credential: Credential,
+    pub credential: Credential<'a>,
     /// What it would do, where that is known.
     pub action: Option<&'a ActionName>,
     /// For which service it is, where that is known.
@@ -47,16 +49,14 @@ pub trait TokenTable {
 pub struct Unreadable;
 
 /// What is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// The request may go on, as this agent.
     Allow {
         /// Who acts.
         agent_id: AgentId,
         /// By which token.
-        fingerprint: Fingerprint,
-        /// What was known of it.
-        token: TokenEntry,
+        bearer: Bearer,
         /// By which policy, if the agent has one.
         policy: Option<PolicyUsed>,
         /// The state that said so.
@@ -124,6 +124,8 @@ deny_reasons! {
     PrincipalSuspended = "principal_suspended",
     /// The standing of whom the agent acts for is over for good.
     PrincipalRevoked = "principal_revoked",
+    /// Whom its holder acts for, beside a principal, may not act, or may not do this.
+    DelegatorStopped = "delegator_stopped",
     /// Its holder's standing is paused.
     AgentSuspended = "agent_suspended",
     /// Its holder's standing is over for good.
@@ -138,10 +140,16 @@ deny_reasons! {
     TokenRevoked = "token_revoked",
     /// The token's time is over.
     TokenExpired = "token_expired",
+    /// The token's time has not come.
+    TokenNotYet = "token_not_yet",
+    /// The token is not for this service, or nobody knows which service this is.
+    WrongAudience = "wrong_audience",
+    /// The token is not for this action.
+    InsufficientScope = "insufficient_scope",
     /// Its holder's policy does not permit this action, or is not in the state.
     ActionDenied = "action_denied",
-    /// Nobody knows what it would do, and its holder's policy permits only known
-    /// actions.
+    /// Nobody knows what it would do, and its holder's policy, or the token, permits
+    /// only known actions.
     ActionUnknown = "action_unknown",
     /// Its holder's policy is not for this service.
     ServiceDenied = "service_denied",
@@ -150,17 +158,20 @@ deny_reasons! {
 }
 
 /// Decides one request by the state `authority` and the `tokens` of its base.
+/// `capabilities` remembers which capability tokens were verified.
 ///
 /// Strictest wins: a token counts only if it was issued, after every not-before
 /// above it, if it is neither taken back nor expired, if fleet, principal, agent and
 /// capability are active, and if the agent is not expired. What was decided above the
 /// token is answered before what is wrong with the token, so that a kill shows as one.
-/// The holder's policy comes after that. A state that is stale still denies for all of
+/// Whoever acts for another agent is stopped with it, and may do no more than it.
+/// The holder's policy comes after that, with those of whom it acts for. A state that is stale still denies for all of
 /// these reasons; what it does not deny is `stale`, from an age on that the policy may
 /// make shorter for an action.
 pub fn decide(
     authority: &Authority,
     tokens: &mut impl TokenTable,
+    capabilities: &mut VerifiedCache,
     request: &Request<'_>,
     moment: &Moment,
 ) -> Decision {
@@ -170,46 +181,100 @@ pub fn decide(
     let deny = |reason, agent_id| Decision::Deny { reason, agent_id, position: Some(position) };
     let stale = moment.max_staleness.is_some_and(|limit| moment.state_age > limit);
 
-    let fingerprint = match request.credential {
-        Credential::Missing => return deny(DenyReason::TokenMissing, None),
-        Credential::Multiple => return deny(DenyReason::MultipleCredentials, None),
-        Credential::Malformed => return deny(DenyReason::TokenMalformed, None),
-        Credential::Opaque(digest) => digest.fingerprint(),
-    };
-    let found = match authority.token(fingerprint) {
-        Some(token) => Ok(Some(token)),
-        None => tokens.find(fingerprint),
-    };
-    let token = match found {
-        Ok(Some(token)) => token,
-        Ok(None) if stale => return deny(DenyReason::Stale, None),
-        Ok(None) => return deny(DenyReason::TokenUnknown, None),
-        Err(Unreadable) => return deny(DenyReason::Unsynced, None),
+    let bearer = match read(authority, tokens, capabilities, request.credential) {
+        Ok(bearer) => bearer,
+        // A newer state may know it.
+        Err(DenyReason::TokenUnknown) if stale => return deny(DenyReason::Stale, None),
+        Err(reason) => return deny(reason, None),
     };
     let action = request.action.map(ActionName::as_str);
-    let agent_id = match authority.check(&token, action, moment.now) {
+    let agent_id = match authority.check(bearer.held(), action, moment.now) {
         Ok(agent_id) => agent_id,
         Err(stop) => return deny(stop.reason, stop.agent_id),
     };
-    if moment.now.seconds() >= token.expires {
-        return deny(DenyReason::TokenExpired, Some(agent_id));
+    let deny = |reason| deny(reason, Some(agent_id));
+    if let Err(reason) = is_good_for(authority, &bearer, request, moment) {
+        return deny(reason);
     }
-    let mut limit = moment.max_staleness;
-    let policy = match authority.policy(agent_id) {
-        Ok(None) => None,
-        Ok(Some((used, policy))) => {
-            if let Err(denied) = policy.permits(request.action, request.service) {
-                return deny(denied.into(), Some(agent_id));
-            }
-            limit = limit.into_iter().chain(policy.max_staleness(request.action)).min();
-            Some(used)
+    let (mut used, mut limit) = (None, moment.max_staleness);
+    for policy in authority.policies(agent_id) {
+        let Ok((id, policy)) = policy else { return deny(DenyReason::ActionDenied) };
+        if let Err(denied) = policy.permits(request.action, request.service) {
+            return deny(denied.into());
         }
-        Err(PolicyMissing) => return deny(DenyReason::ActionDenied, Some(agent_id)),
-    };
-    if limit.is_some_and(|limit| moment.state_age > limit) {
-        return deny(DenyReason::Stale, Some(agent_id));
+        limit = limit.into_iter().chain(policy.max_staleness(request.action)).min();
+        used = used.or(Some(id));
     }
-    Decision::Allow { agent_id, fingerprint, token, policy, position }
+    if limit.is_some_and(|limit| moment.state_age > limit) {
+        return deny(DenyReason::Stale);
+    }
+    Decision::Allow { agent_id, bearer, policy: used, position }
+}
+
+/// The token that is presented, if it is one that is known or can be believed.
+fn read(
+    authority: &Authority,
+    tokens: &mut impl TokenTable,
+    capabilities: &mut VerifiedCache,
+    credential: Credential<'_>,
+) -> Result<Bearer, DenyReason> {
+    match credential {
+        Credential::Missing => Err(DenyReason::TokenMissing),
+        Credential::Multiple => Err(DenyReason::MultipleCredentials),
+        Credential::Malformed => Err(DenyReason::TokenMalformed),
+        Credential::Opaque(digest) => {
+            let fingerprint = digest.fingerprint();
+            let found = match authority.token(fingerprint) {
+                Some(token) => Ok(Some(token)),
+                None => tokens.find(fingerprint),
+            };
+            match found {
+                Ok(Some(token)) => Ok(Bearer::Opaque { fingerprint, token }),
+                Ok(None) => Err(DenyReason::TokenUnknown),
+                Err(Unreadable) => Err(DenyReason::Unsynced),
+            }
+        }
+        Credential::Capability(token) => match authority.issuer() {
+            // As if signed by a key that is not known.
+            None => Err(CapabilityError::UnknownKey.deny_reason()),
+            Some(issuer) => {
+                let verified = capabilities.of(issuer).verified(token);
+                verified.map(Bearer::Capability).map_err(CapabilityError::deny_reason)
+            }
+        },
+    }
+}
+
+/// Whether the token counts at this time, for this service and this action.
+fn is_good_for(
+    authority: &Authority,
+    bearer: &Bearer,
+    request: &Request<'_>,
+    moment: &Moment,
+) -> Result<(), DenyReason> {
+    let Request { action, service, .. } = *request;
+    let (for_service, for_action) = match bearer {
+        Bearer::Opaque { token, .. } => {
+            if moment.now.seconds() >= token.expires {
+                return Err(DenyReason::TokenExpired);
+            }
+            // Whoever has a holder has a grant.
+            let grant = authority.grant(token.grant).ok_or(DenyReason::Unsynced)?;
+            (grant.is_for_service(service), grant.is_for_action(action))
+        }
+        Bearer::Capability(capability) => {
+            let service = service.ok_or(DenyReason::WrongAudience)?;
+            let presented = Presentation { now: moment.now.seconds(), service, proof: None };
+            jwt::check(capability, &presented).map_err(CapabilityError::deny_reason)?;
+            (true, capability.claims().scope.allows(action))
+        }
+    };
+    match (for_service, for_action, action) {
+        (false, ..) => Err(DenyReason::WrongAudience),
+        (true, false, Some(_)) => Err(DenyReason::InsufficientScope),
+        (true, false, None) => Err(DenyReason::ActionUnknown),
+        (true, true, _) => Ok(()),
+    }
 }
 
 impl From<PolicyDenied> for DenyReason {

@@ -15,7 +15,7 @@ fn presenting(n: u8) -> Request<'static> {
     asking(Credential::Opaque(opaque(n).digest()))
 }
 
-fn asking(credential: Credential) -> Request<'static> {
+fn asking(credential: Credential<'static>) -> Request<'static> {
     Request { credential, action: None, service: None }
 }
 
@@ -37,7 +37,7 @@ impl State {
     }
 
     fn decide(&self, request: &Request<'_>, moment: Moment) -> Decision {
-        decide(&self.0, &mut &self.1, request, &moment)
+        decide(&self.0, &mut &self.1, &mut VerifiedCache::default(), request, &moment)
     }
 
     fn reason(&self, request: &Request<'_>, moment: Moment) -> Option<DenyReason> {
@@ -64,7 +64,12 @@ fn standing(status: wire::Status) -> Option<wire::Standing> {
 #[test]
 fn an_active_agent_with_a_live_token_is_allowed_by_name() {
     let decision = with_agent(wire::Status::Active).decide(&presenting(9), BEFORE_EXPIRY);
-    let Decision::Allow { agent_id: id, fingerprint, position, .. } = decision else { panic!() };
+    let Decision::Allow {
+        agent_id: id, bearer: Bearer::Opaque { fingerprint, .. }, position, ..
+    } = decision
+    else {
+        panic!()
+    };
     assert_eq!(id, agent_id(1));
     assert_eq!(fingerprint, opaque(9).digest().fingerprint());
     assert_eq!(position, Position { epoch: 1, revision: Revision(5) });
@@ -130,8 +135,8 @@ fn a_holder_expires_at_its_second_whatever_its_token_and_its_capabilities() {
     let revoked = wire::Agent { standing: standing(wire::Status::Revoked), ..expires(500) };
     assert_eq!(of(revoked).reason(&asks, at(500)), Some(DenyReason::AgentRevoked));
     // A request that was allowed may end.
-    let Decision::Allow { token, .. } = state.decide(&asks, at(499)) else { panic!() };
-    assert_eq!(state.0.stop(&token, Some("read")), None);
+    let Decision::Allow { bearer, .. } = state.decide(&asks, at(499)) else { panic!() };
+    assert_eq!(state.0.stop(bearer.held(), Some(&named("read")), None), None);
 }
 
 /// Agent 1 under the policy of this document, its grant and token 9.
@@ -326,7 +331,8 @@ fn a_table_that_cannot_be_read_denies() {
         }
     }
     let state = with_agent(wire::Status::Active);
-    let decision = decide(&state.0, &mut Torn, &presenting(9), &BEFORE_EXPIRY);
+    let decision =
+        decide(&state.0, &mut Torn, &mut VerifiedCache::default(), &presenting(9), &BEFORE_EXPIRY);
     assert!(matches!(decision, Decision::Deny { reason: DenyReason::Unsynced, .. }));
 }
 

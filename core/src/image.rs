@@ -12,7 +12,7 @@ use prost::Message;
 
 use crate::change::Change;
 use crate::decision::{TokenTable, Unreadable};
-use crate::ids::{AgentId, PolicyId, PrincipalId};
+use crate::ids::{AgentId, CapabilityId, PolicyId, PrincipalId};
 use crate::manifest::{ImageId, MAX_RECORD_BITS, Manifest, chunk_hash};
 use crate::table::{self, Fingerprint, GrantIndex, MAX_TOKEN_BITS, TokenEntry};
 use crate::time::UnixSeconds;
@@ -69,11 +69,13 @@ struct RecordChunk {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum RecordKey {
     Fleet,
+    Issuer,
     Principal(PrincipalId),
     Policy(PolicyId),
     Agent(AgentId),
     Capability(AgentId, String),
     Grant(AgentId, GrantIndex),
+    RevokedCapability(CapabilityId, UnixSeconds),
 }
 
 impl Image {
@@ -97,7 +99,9 @@ impl Image {
             Change::Capability(id, action, _) => {
                 RecordKey::Capability(id, action.as_str().to_owned())
             }
-            Change::Grant(index, id) => RecordKey::Grant(id, index),
+            Change::Grant(index, grant) => RecordKey::Grant(grant.agent(), index),
+            Change::Issuer(_) => RecordKey::Issuer,
+            Change::RevokedCapability(id, expires) => RecordKey::RevokedCapability(id, expires),
         };
         self.put_record(key, record.clone());
         Ok(())
@@ -223,9 +227,10 @@ impl RecordKey {
     /// id; those about the fleet are in the first.
     fn chunk(&self, bits: u32) -> usize {
         let id = match self {
-            Self::Fleet => return 0,
+            Self::Fleet | Self::Issuer => return 0,
             Self::Principal(id) => id.to_bytes(),
             Self::Policy(id) => id.to_bytes(),
+            Self::RevokedCapability(id, _) => id.to_bytes(),
             Self::Agent(id) | Self::Capability(id, _) | Self::Grant(id, _) => id.to_bytes(),
         };
         let [.., high, low] = id;

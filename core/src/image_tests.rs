@@ -80,7 +80,7 @@ fn all_records_are_in_some_chunk_and_all_of_an_agent_in_one() {
         id[14..].copy_from_slice(&u16::from(n).wrapping_mul(517).to_be_bytes());
         for index in 0..4 {
             let index = u32::from(n) * 4 + index;
-            let grant = wire::Grant { index, agent_id: id.clone() };
+            let grant = wire::Grant { index, agent_id: id.clone(), ..Default::default() };
             image.apply(&change(Wire::Grant(grant))).unwrap();
         }
         let agent = wire::Agent { id, ..agent(n, Status::Active) };
@@ -94,8 +94,9 @@ fn all_records_are_in_some_chunk_and_all_of_an_agent_in_one() {
         let here = records(published.chunk(index).unwrap()).unwrap();
         for change in &here {
             if let Change::Agent(id, _) = change {
-                let grants =
-                    here.iter().filter(|it| matches!(it, Change::Grant(_, to) if to == id));
+                let grants = here
+                    .iter()
+                    .filter(|it| matches!(it, Change::Grant(_, to) if to.agent() == *id));
                 assert_eq!(grants.count(), 4);
             }
         }

@@ -28,10 +28,12 @@
 
 pub mod action;
 mod authority;
+mod bearer;
 mod change;
 mod credential;
 mod decision;
 mod freshness;
+mod grant;
 pub mod headers;
 mod ids;
 mod image;
@@ -63,11 +65,13 @@ mod update;
 pub mod wire;
 
 pub use action::{ActionMap, ActionName};
-pub use authority::{ApplyError, Authority, PolicyMissing, PolicyUsed};
+pub use authority::{ApplyError, Authority, MAX_DELEGATION, PolicyMissing, PolicyUsed};
+pub use bearer::{Bearer, Held};
 pub use change::{Agent, Change, MAX_ACTION_BYTES, MAX_POLICY_BYTES};
 pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
 pub use freshness::{Anchor, Freshness, Monotonic};
+pub use grant::{Grant, MAX_GRANT_ACTIONS, MAX_GRANT_SERVICES, MAX_SERVICE_BYTES};
 pub use ids::{AgentId, CapabilityId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
 pub use image::{BadRecord, Image, PublishedImage};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};

@@ -192,7 +192,11 @@ mod tests {
     fn a_chunk_with_a_record_that_is_not_understood_is_not_read_at_all() {
         use wire::change::Change as Wire;
         let good = wire::Change {
-            change: Some(Wire::Grant(wire::Grant { index: 1, agent_id: vec![1; 16] })),
+            change: Some(Wire::Grant(wire::Grant {
+                index: 1,
+                agent_id: vec![1; 16],
+                ..Default::default()
+            })),
         };
         let encode = |records| wire::Records { records }.encode_to_vec();
         assert_eq!(records(&encode(vec![good.clone()])).map(|all| all.len()), Some(1));

@@ -17,7 +17,7 @@ pub(crate) fn agent(n: u8, status: wire::Status) -> wire::Agent {
 
 /// The one grant of agent `n`, which has its number.
 pub(crate) fn grant(n: u8) -> wire::Grant {
-    wire::Grant { index: n.into(), agent_id: vec![n; 16] }
+    wire::Grant { index: n.into(), agent_id: vec![n; 16], ..Default::default() }
 }
 
 pub(crate) fn opaque(n: u8) -> OpaqueToken {

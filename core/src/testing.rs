@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 
+use crate::jwt::VerifiedCache;
 use crate::wire::{
     self, Status, change::Change, control_message::Message as Control, proxy_message::Message,
     update::Body,
@@ -54,7 +55,11 @@ pub fn standing(n: u8, standing: wire::Standing) -> Change {
 
 /// The one grant of agent `n`, which has its number.
 pub fn grant(n: u8) -> Change {
-    Change::Grant(wire::Grant { index: n.into(), agent_id: agent_id(n).to_bytes().into() })
+    Change::Grant(wire::Grant {
+        index: n.into(),
+        agent_id: agent_id(n).to_bytes().into(),
+        ..Default::default()
+    })
 }
 
 /// Token `n`, held by agent `n` until second 1 000 000.
@@ -198,7 +203,7 @@ impl ControlPlane {
         let request = Request { credential, action: None, service: None };
         let now = UnixMillis(seconds * 1_000);
         let moment = Moment { now, state_age: 0, max_staleness: None };
-        decide(&authority, &mut &self.image, &request, &moment)
+        decide(&authority, &mut &self.image, &mut VerifiedCache::default(), &request, &moment)
     }
 
     /// A manifest of what it knows now.

@@ -177,7 +177,7 @@ fn a_token_its_digest_and_its_entry_are_these_bytes() {
 fn a_manifest_and_its_chunks_are_these_bytes() {
     let published = image([
         token(OpaqueToken::from_random([7; 32]).digest().0, false),
-        Record::Grant(wire::Grant { index: 1, agent_id: AGENT.into() }),
+        Record::Grant(wire::Grant { index: 1, agent_id: AGENT.into(), ..Default::default() }),
         agent(AGENT, wire::Status::Active),
     ]);
     let chunks: Vec<_> = (0..3).map(|index| published.chunk(index).map(|it| it.to_vec())).collect();

@@ -231,7 +231,8 @@ impl<H: Host> Vm<H> {
     fn handled(&mut self, context: ContextId, handled: Handled) -> Flow {
         match handled {
             Handled::Allowed(agent_id, subject) => {
-                if !self.live.begin(context, agent_id, subject) {
+                let others = self.worker.known().behind(agent_id, subject.bearer.held());
+                if !self.live.begin_for(context, agent_id, others, subject) {
                     self.plugin.metrics.untracked(&self.plugin.host);
                 }
                 Flow::Continue
@@ -290,7 +291,8 @@ impl<H: Host> Vm<H> {
         let moved = self.worker.sync(&self.plugin, Look::IfSignalled);
         if moved {
             // From here no other request can be ended: the next wake does, and says so.
-            cut::condemn(&mut self.live, &self.worker.take_news());
+            let news = self.worker.take_news();
+            cut::condemn(&mut self.live, self.worker.known(), &news);
         }
         let Some(me) = me else { return };
         if moved && self.live.condemned() > 0 {
@@ -303,7 +305,8 @@ impl<H: Host> Vm<H> {
 
     /// Carries out what has changed: on requests in flight, and on those that wait.
     fn enforce(&mut self) {
-        cut::condemn(&mut self.live, &self.worker.take_news());
+        let news = self.worker.take_news();
+        cut::condemn(&mut self.live, self.worker.known(), &news);
         let ended = cut::cut(&self.plugin, &mut self.worker, &mut self.live);
         self.cut = self.cut.saturating_add(ended);
         if !self.introspections.is_idle() {

@@ -271,7 +271,11 @@ impl Agent {
 
 /// A grant as the protocol carries it.
 pub(crate) fn grant_to_wire(index: GrantIndex, holder: AgentId) -> Change {
-    Change::Grant(wire::Grant { index: index.get(), agent_id: holder.to_bytes().to_vec() })
+    Change::Grant(wire::Grant {
+        index: index.get(),
+        agent_id: holder.to_bytes().to_vec(),
+        ..Default::default()
+    })
 }
 
 impl Token {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use kya_core::jwt::VerifiedCache;
 use kya_core::{
     ActionName, Agent, AgentId, Authority, Body, Change, Credential, Decision, DenyReason,
     Fingerprint, Manifest, Moment, OpaqueToken, Position, PrincipalId, Request, Standing,
@@ -34,14 +35,16 @@ impl Known {
     pub fn change(&mut self, change: Change) {
         match change {
             Change::Agent(id, agent) => drop(self.agents.insert(id, agent)),
-            Change::Grant(index, holder) => drop(self.grants.insert(index.get(), holder)),
+            Change::Grant(index, grant) => drop(self.grants.insert(index.get(), grant.agent())),
             Change::Token(fingerprint, token) => drop(self.tokens.insert(fingerprint.0, token)),
             Change::Fleet(standing) => self.fleet = Some(standing),
             Change::Principal(id, standing) => drop(self.principals.insert(id, standing)),
             Change::Capability(id, action, standing) => {
                 self.capabilities.insert((id, action), standing);
             }
-            other @ Change::Policy(..) => panic!("nobody decides that yet: {other:?}"),
+            other @ (Change::Policy(..) | Change::Issuer(_) | Change::RevokedCapability(..)) => {
+                panic!("nobody decides that yet: {other:?}")
+            }
         }
     }
 
@@ -107,7 +110,7 @@ impl State {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let now = UnixMillis(now.try_into().unwrap());
         let moment = Moment { now, state_age: 0, max_staleness: None };
-        decide(&self.authority, &mut { self }, &request, &moment)
+        decide(&self.authority, &mut { self }, &mut VerifiedCache::default(), &request, &moment)
     }
 
     /// Why a request with this token is denied, if it is.

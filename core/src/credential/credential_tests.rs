@@ -13,7 +13,7 @@ fn sources() -> [Source; 3] {
     ]
 }
 
-fn read(headers: Headers<'_>) -> Credential {
+fn read(headers: Headers<'_>) -> Credential<'_> {
     Credential::read(&sources(), headers.iter().map(|(name, value)| (name.as_bytes(), *value)))
 }
 
@@ -21,7 +21,7 @@ fn token() -> OpaqueToken {
     OpaqueToken::from_random([9; 32])
 }
 
-fn good() -> Credential {
+fn good() -> Credential<'static> {
     Credential::Opaque(token().digest())
 }
 

@@ -9,9 +9,12 @@ use source::Place;
 pub use source::Source;
 pub use websocket::subprotocols_without_credential;
 
+/// How a JWT begins: `{"` in base64url. No opaque token begins so.
+const CAPABILITY_START: &[u8] = b"eyJ";
+
 /// The credential of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Credential {
+pub enum Credential<'a> {
     /// None of the sources has anything.
     Missing,
     /// The sources have more than one thing, in one place or in several, were it
@@ -23,9 +26,11 @@ pub enum Credential {
     Malformed,
     /// A well-formed opaque token, by its digest.
     Opaque(TokenDigest),
+    /// What begins as a capability token does. Nothing of it was looked at.
+    Capability(&'a [u8]),
 }
 
-impl Credential {
+impl<'h> Credential<'h> {
     /// Reads the credential of a request from all of its headers, in any encoding
     /// that the client chose to send.
     ///
@@ -34,12 +39,12 @@ impl Credential {
     /// are sources, since a service might act on the one and the gate on the
     /// other. Of `sec-websocket-protocol` only the entries with the prefix count.
     /// A source's header that is there without a value counts too, as malformed.
-    pub fn read<'a>(
+    pub fn read(
         sources: &[Source],
-        headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        headers: impl IntoIterator<Item = (&'h [u8], &'h [u8])>,
     ) -> Self {
         // `Some(None)` is something that is no token in its source's form.
-        let mut found: Option<Option<&[u8]>> = None;
+        let mut found: Option<Option<&'h [u8]>> = None;
         for (name, value) in headers {
             let of_this_name =
                 |source: &&Source| name.eq_ignore_ascii_case(source.header_name().as_bytes());
@@ -62,10 +67,9 @@ impl Credential {
         }
         match found {
             None => Self::Missing,
-            Some(token) => match token.map(TokenDigest::of) {
-                Some(Ok(digest)) => Self::Opaque(digest),
-                Some(Err(_)) | None => Self::Malformed,
-            },
+            Some(None) => Self::Malformed,
+            Some(Some(token)) if token.starts_with(CAPABILITY_START) => Self::Capability(token),
+            Some(Some(token)) => TokenDigest::of(token).map_or(Self::Malformed, Self::Opaque),
         }
     }
 }

@@ -16,6 +16,8 @@
 //! holds more valid tokens than there are places can only make others be verified
 //! again.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 
 use super::error::CapabilityError;
@@ -33,9 +35,10 @@ const SIGNATURE_CHARACTERS: usize = 86;
 /// A verifier that remembers up to 4096 tokens that it has verified. The keys cannot
 /// be changed under what was verified by others: see
 /// [`replace`](Self::replace).
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct VerifiedCache {
-    verifier: CapabilityVerifier,
+    verifier: Option<Arc<CapabilityVerifier>>,
+    /// None, before the first token.
     sets: Vec<Set>,
 }
 
@@ -48,18 +51,29 @@ struct Set([Option<Box<Entry>>; WAYS]);
 struct Entry {
     message: Box<[u8]>,
     signature: [u8; 32],
-    capability: VerifiedCapability,
+    capability: Arc<VerifiedCapability>,
 }
 
 impl VerifiedCache {
     /// A cache with nothing in it.
-    pub fn new(verifier: CapabilityVerifier) -> Self {
-        Self { verifier, sets: std::iter::repeat_with(Set::default).take(SETS).collect() }
+    pub fn new(verifier: impl Into<Arc<CapabilityVerifier>>) -> Self {
+        Self { verifier: Some(verifier.into()), sets: Vec::new() }
+    }
+
+    /// The same, verifying by this verifier: what was verified by another is forgotten.
+    pub fn of(&mut self, verifier: &Arc<CapabilityVerifier>) -> &mut Self {
+        match &mut self.verifier {
+            Some(known) if Arc::ptr_eq(known, verifier) => {}
+            // The same keys and the same issuer, read again.
+            Some(known) if *known == *verifier => *known = Arc::clone(verifier),
+            _ => self.replace(Arc::clone(verifier)),
+        }
+        self
     }
 
     /// Verifies by these keys and this issuer from now on, and forgets what was
     /// verified before.
-    pub fn replace(&mut self, verifier: CapabilityVerifier) {
+    pub fn replace(&mut self, verifier: impl Into<Arc<CapabilityVerifier>>) {
         *self = Self::new(verifier);
     }
 
@@ -67,7 +81,11 @@ impl VerifiedCache {
     ///
     /// # Errors
     /// Those of [`CapabilityVerifier::verify`]. What is refused is not remembered.
-    pub fn verified(&mut self, token: &[u8]) -> Result<&VerifiedCapability, CapabilityError> {
+    pub fn verified(&mut self, token: &[u8]) -> Result<Arc<VerifiedCapability>, CapabilityError> {
+        let verifier = self.verifier.as_ref().ok_or(CapabilityError::UnknownKey)?;
+        if self.sets.is_empty() {
+            self.sets = std::iter::repeat_with(Set::default).take(SETS).collect();
+        }
         let before = token.len().saturating_sub(SIGNATURE_CHARACTERS);
         let (message, signature) =
             token.split_at_checked(before).ok_or(CapabilityError::NotCompact)?;
@@ -76,10 +94,10 @@ impl VerifiedCache {
         let index = usize::from(u16::from_le_bytes([first, second])) % SETS;
         let set = self.sets.get_mut(index).ok_or(CapabilityError::NotCompact)?;
         if !set.bring_forward(message, &signature) {
-            let capability = self.verifier.verify(token)?;
+            let capability = Arc::new(verifier.verify(token)?);
             set.put(Entry { message: message.into(), signature, capability });
         }
-        set.first().ok_or(CapabilityError::NotCompact)
+        set.first().cloned().ok_or(CapabilityError::NotCompact)
     }
 
     /// How many tokens are kept.
@@ -110,7 +128,7 @@ impl Set {
         }
     }
 
-    fn first(&self) -> Option<&VerifiedCapability> {
+    fn first(&self) -> Option<&Arc<VerifiedCapability>> {
         self.0.first()?.as_deref().map(|entry| &entry.capability)
     }
 }

@@ -145,6 +145,8 @@ impl CapabilityError {
         match self {
             Self::UnknownKey => DenyReason::TokenUnknown,
             Self::Expired => DenyReason::TokenExpired,
+            Self::NotYet => DenyReason::TokenNotYet,
+            Self::WrongAudience => DenyReason::WrongAudience,
             _ => DenyReason::TokenMalformed,
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::CapabilityError;
+use crate::action::ActionName;
 use crate::change::MAX_ACTION_BYTES;
 
 /// Names of actions with a space between each two, as they stand in a token: at
@@ -12,6 +13,9 @@ use crate::change::MAX_ACTION_BYTES;
 pub struct Scope(String);
 
 impl Scope {
+    /// Stands for all that the agent may do. No action has this name.
+    pub const EVERYTHING: &'static str = "*";
+
     /// Reads a scope as it is written.
     ///
     /// # Errors
@@ -44,9 +48,12 @@ impl Scope {
         self.0.split(' ')
     }
 
-    /// Whether this action is one of them, letter by letter.
-    pub fn allows(&self, action: &str) -> bool {
-        self.actions().any(|it| it == action)
+    /// Whether this action is one of them, letter by letter; `None` is one that is not
+    /// known. [`EVERYTHING`](Self::EVERYTHING) is all of them, and those that are not
+    /// known: what limits the token then is the policy of its agent.
+    pub fn allows(&self, action: Option<&ActionName>) -> bool {
+        let name = action.map(ActionName::as_str);
+        self.actions().any(|it| it == Self::EVERYTHING || Some(it) == name)
     }
 
     /// The scope as it is written.
@@ -99,11 +106,20 @@ mod tests {
     #[test]
     fn an_action_is_allowed_by_its_whole_name() {
         let scope = Scope::of(["payments.create", "payments.read"]).unwrap();
-        assert!(scope.allows("payments.create") && scope.allows("payments.read"));
-        for other in ["", "payments", "payments.", "Payments.read", "create", "*"] {
-            assert!(!scope.allows(other), "{other}");
+        let allows = |name: &str| scope.allows(Some(&name.parse().unwrap()));
+        assert!(allows("payments.create") && allows("payments.read"));
+        for other in ["payments", "payments.", "create"] {
+            assert!(!allows(other), "{other}");
         }
-        assert!(!scope.allows("payments.create payments.read"), "two names are no action");
+        assert!(!scope.allows(None), "what is not known may be anything");
+    }
+
+    #[test]
+    fn everything_is_every_action_known_or_not() {
+        let scope = Scope::of([Scope::EVERYTHING]).unwrap();
+        assert!(scope.allows(None) && scope.allows(Some(&"payments.read".parse().unwrap())));
+        let more = Scope::of(["pay*"]).unwrap();
+        assert!(!more.allows(None) && !more.allows(Some(&"payments".parse().unwrap())));
     }
 
     #[test]

@@ -117,6 +117,26 @@ impl Denial {
                 "The token was issued before all tokens of its holder were ended. Get a new one.",
             ),
             DenyReason::TokenExpired => (About::Token, "Token expired", "The token has expired."),
+            DenyReason::TokenNotYet => (
+                About::Token,
+                "Token not valid yet",
+                "The token begins to count later, by the clock of this proxy.",
+            ),
+            DenyReason::WrongAudience => (
+                About::Token,
+                "Token for another service",
+                "The token is not for this service. Get one that names it.",
+            ),
+            DenyReason::InsufficientScope => (
+                About::Holder,
+                "Action not in the token",
+                "The token is not for this action. Get one that names it.",
+            ),
+            DenyReason::DelegatorStopped => (
+                About::Holder,
+                "Delegation stopped",
+                "An agent, or somebody else, for whom this agent acts may not do this any more.",
+            ),
             DenyReason::FleetHalted => {
                 (About::Holder, "Everything is halted", "All agents are halted for now.")
             }

@@ -24,7 +24,7 @@ impl Headers {
     }
 
     /// What the request presents at these places.
-    pub fn credential(&self, sources: &[Source]) -> Credential {
+    pub fn credential(&self, sources: &[Source]) -> Credential<'_> {
         Credential::read(sources, self.iter())
     }
 

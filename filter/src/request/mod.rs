@@ -25,7 +25,7 @@ pub enum Flow {
 }
 
 /// What was done with a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Handled {
     /// It is to go on, as this agent's.
     Allowed(AgentId, Subject),
@@ -88,10 +88,10 @@ fn decided<H: Host>(
     };
     let decided = worker.decide(plugin, &request)?;
     match decided.decision {
-        Decision::Allow { agent_id, fingerprint, token, .. } => {
+        Decision::Allow { agent_id, bearer, .. } => {
             headers.forward(host, &config.token_sources, Some(agent_id))?;
             metrics.allowed(host);
-            Ok(Handled::Allowed(agent_id, Subject { fingerprint, token, action }))
+            Ok(Handled::Allowed(agent_id, Subject { bearer, action }))
         }
         Decision::Deny { reason, agent_id, position } => {
             if let (DenyReason::TokenUnknown, Unknown::Ask, Credential::Opaque(digest)) =

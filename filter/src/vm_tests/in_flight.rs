@@ -302,7 +302,11 @@ fn requests_beyond_the_bound_are_served_and_counted_and_the_others_cut() {
     let subject = world.vms[1].vm.live.get(live.1).unwrap();
     for number in 1..MAX_LIVE as u32 {
         let context = ContextId(1_000_000 + number);
-        assert!(world.vms[1].vm.live.begin(context, crate::testing::agent_id(9), subject.subject));
+        assert!(world.vms[1].vm.live.begin(
+            context,
+            crate::testing::agent_id(9),
+            subject.subject.clone()
+        ));
     }
     let beyond = begin(&mut world, 1, 1);
     assert_eq!(world.proxy.metric("kya.in_flight.untracked"), 1);
@@ -320,7 +324,7 @@ fn many_tokens_that_are_taken_back_at_once_are_one_pass() {
     let subject = world.vms[1].vm.live.get(live.1).unwrap().subject;
     for number in 0..20_000 {
         let context = ContextId(1_000_000 + number);
-        world.vms[1].vm.live.begin(context, crate::testing::agent_id(2), subject);
+        world.vms[1].vm.live.begin(context, crate::testing::agent_id(2), subject.clone());
     }
     let revoked =
         tokens.into_iter().map(|token| Wire::Token(wire::Token { revoked: true, ..token }));

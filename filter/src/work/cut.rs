@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kya_core::{AgentId, Change, Fingerprint, InFlight as Ending, TokenEntry, Unreadable};
+use kya_core::{
+    AgentId, Authority, Bearer, CapabilityId, Change, Fingerprint, InFlight as Ending, PolicyId,
+    Unreadable,
+};
 
 use super::in_flight::{Answer, Cut, InFlight};
 use super::{News, Worker};
@@ -12,12 +15,10 @@ use crate::plugin::Plugin;
 use crate::request::{self, Denial};
 
 /// By what a request was allowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     /// The token that it presented.
-    pub fingerprint: Fingerprint,
-    /// What was known of that token.
-    pub token: TokenEntry,
+    pub bearer: Bearer,
     /// What it does, where that is known.
     pub action: Option<ActionIndex>,
 }
@@ -26,8 +27,8 @@ pub struct Subject {
 pub type Live = InFlight<AgentId, Subject>;
 
 /// Condemns every live request that the news may concern.
-pub fn condemn(live: &mut Live, news: &News) {
-    for context in touched(live, news) {
+pub fn condemn(live: &mut Live, authority: &Authority, news: &News) {
+    for context in touched(live, authority, news) {
         live.condemn(context);
     }
 }
@@ -74,7 +75,7 @@ fn answer<H: Host>(
 }
 
 /// The live requests that the news may concern.
-fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
+fn touched(live: &Live, authority: &Authority, news: &News) -> BTreeSet<ContextId> {
     let all = || live.iter().map(|(context, _)| context).collect();
     let changes = match news {
         News::None => return BTreeSet::new(),
@@ -82,26 +83,52 @@ fn touched(live: &Live, news: &News) -> BTreeSet<ContextId> {
         News::Changes(changes) => changes,
     };
     let mut touched = BTreeSet::new();
-    let mut revoked = BTreeSet::new();
+    let mut changed = Changed::default();
     for change in changes {
         match change {
             Change::Fleet(_) | Change::Principal(..) => return all(),
             Change::Agent(id, _) | Change::Capability(id, ..) => {
                 touched.extend(live.of(*id).map(|(context, _)| context));
             }
+            Change::Policy(id, ..) => {
+                changed.policies.insert(*id);
+            }
             Change::Token(fingerprint, entry) => {
                 if entry.revoked {
-                    revoked.insert(*fingerprint);
+                    changed.tokens.insert(*fingerprint);
                 }
             }
-            // What a policy permits is decided when a request begins.
-            Change::Grant(..) | Change::Policy(..) => {}
+            Change::RevokedCapability(id, _) => {
+                changed.capabilities.insert(*id);
+            }
+            // Whose signatures count is asked when a request begins.
+            Change::Grant(..) | Change::Issuer(_) => {}
         }
     }
-    // One pass over what is in flight, however many tokens there are.
-    if !revoked.is_empty() {
-        let by_them = live.iter().filter(|(_, it)| revoked.contains(&it.subject.fingerprint));
-        touched.extend(by_them.map(|(context, _)| context));
+    // One pass over what is in flight, however much has changed.
+    if changed != Changed::default() {
+        let of_them = live.iter().filter(|(_, it)| changed.touches(authority, it.key, &it.subject));
+        touched.extend(of_them.map(|(context, _)| context));
     }
     touched
+}
+
+/// What has changed by which requests in flight are not found at once.
+#[derive(Default, PartialEq)]
+struct Changed {
+    policies: BTreeSet<PolicyId>,
+    tokens: BTreeSet<Fingerprint>,
+    capabilities: BTreeSet<CapabilityId>,
+}
+
+impl Changed {
+    fn touches(&self, authority: &Authority, agent: AgentId, subject: &Subject) -> bool {
+        let taken_back = match &subject.bearer {
+            Bearer::Opaque { fingerprint, .. } => self.tokens.contains(fingerprint),
+            Bearer::Capability(it) => self.capabilities.contains(&it.claims().id),
+        };
+        taken_back
+            || (!self.policies.is_empty()
+                && authority.is_under(agent, |policy| self.policies.contains(&policy)))
+    }
 }

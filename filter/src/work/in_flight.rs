@@ -23,10 +23,12 @@ pub enum Phase {
 }
 
 /// An allowed request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live<K, S> {
     /// Whose it is.
     pub key: K,
+    /// Who else can end it.
+    pub others: Box<[K]>,
     /// By what it was allowed.
     pub subject: S,
     /// How far it has come.
@@ -95,17 +97,24 @@ impl<K, S> Default for InFlight<K, S> {
     }
 }
 
-impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
-    /// A request was allowed. False if it is one too many to keep track of.
+impl<K: Copy + Ord, S: Clone> InFlight<K, S> {
+    /// A request was allowed, which nobody can end but whose it is.
     pub fn begin(&mut self, context: ContextId, key: K, subject: S) -> bool {
+        self.begin_for(context, key, Box::default(), subject)
+    }
+
+    /// A request was allowed, which `others` can end as well as whose it is. False if it
+    /// is one too many to keep track of.
+    pub fn begin_for(&mut self, context: ContextId, key: K, others: Box<[K]>, subject: S) -> bool {
         // The proxy uses a number again: what had it is over.
         self.end(context);
         if self.live.len() >= self.bound {
             self.untracked = self.untracked.saturating_add(1);
             return false;
         }
-        self.live.insert(context, Live { key, subject, phase: Phase::Waiting });
         self.by_key.insert((key, context));
+        self.by_key.extend(others.iter().map(|other| (*other, context)));
+        self.live.insert(context, Live { key, others, subject, phase: Phase::Waiting });
         true
     }
 
@@ -121,6 +130,9 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
     pub fn end(&mut self, context: ContextId) -> Option<Live<K, S>> {
         let live = self.live.remove(&context)?;
         self.by_key.remove(&(live.key, context));
+        for other in &live.others {
+            self.by_key.remove(&(*other, context));
+        }
         self.condemned.remove(&context);
         self.postponed.remove(&context);
         Some(live)
@@ -128,21 +140,21 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
 
     /// A request, if it is known.
     pub fn get(&self, context: ContextId) -> Option<Live<K, S>> {
-        self.live.get(&context).copied()
+        self.live.get(&context).cloned()
     }
 
-    /// The requests under a key, the oldest number first. This costs as much as
+    /// The requests that a key can end, the oldest number first. This costs as much as
     /// there are of them, whatever else is in flight.
-    pub fn of(&self, key: K) -> impl Iterator<Item = (ContextId, Live<K, S>)> {
+    pub fn of(&self, key: K) -> impl Iterator<Item = (ContextId, &Live<K, S>)> {
         let range = (key, ContextId(0))..=(key, ContextId(u32::MAX));
         self.by_key
             .range(range)
-            .filter_map(|(_, context)| Some((*context, *self.live.get(context)?)))
+            .filter_map(|(_, context)| Some((*context, self.live.get(context)?)))
     }
 
     /// Every request.
-    pub fn iter(&self) -> impl Iterator<Item = (ContextId, Live<K, S>)> {
-        self.live.iter().map(|(context, live)| (*context, *live))
+    pub fn iter(&self) -> impl Iterator<Item = (ContextId, &Live<K, S>)> {
+        self.live.iter().map(|(context, live)| (*context, live))
     }
 
     /// How many there are.
@@ -202,7 +214,7 @@ impl<K: Copy + Ord, S: Copy> InFlight<K, S> {
     /// Those to cut off in this callback: [`MAX_AT_ONCE`], or all that are left.
     pub fn due(&self) -> Vec<(ContextId, Live<K, S>)> {
         let due = self.condemned.iter().take(MAX_AT_ONCE);
-        due.filter_map(|context| Some((*context, *self.live.get(context)?))).collect()
+        due.filter_map(|context| Some((*context, self.live.get(context)?.clone()))).collect()
     }
 
     /// Cuts a request off, in a callback that is about no request: answers it if

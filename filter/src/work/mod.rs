@@ -14,8 +14,9 @@ pub mod slot;
 
 use std::time::Duration;
 
+use kya_core::jwt::VerifiedCache;
 use kya_core::{
-    ActionName, Authority, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
+    Authority, Bearer, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
     Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate, Verifier,
     decide,
 };
@@ -42,6 +43,8 @@ pub struct Worker {
     verifier: Verifier,
     authority: Authority,
     base: Option<Base>,
+    /// The capability tokens that it has verified.
+    capabilities: VerifiedCache,
     /// What it decides by while it knows of a newer state that it cannot read.
     nothing: Authority,
     freshness: Freshness,
@@ -77,7 +80,7 @@ pub enum Look {
 }
 
 /// A decision, and how old the state was that made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The decision.
     pub decision: Decision,
@@ -92,6 +95,7 @@ impl Worker {
             verifier,
             authority: Authority::default(),
             base: None,
+            capabilities: VerifiedCache::default(),
             nothing: Authority::default(),
             freshness: Freshness::default(),
             seen: None,
@@ -113,6 +117,11 @@ impl Worker {
     /// that could not be.
     pub fn authority(&self) -> &Authority {
         if self.blind || self.stuck_at.is_some() { &self.nothing } else { &self.authority }
+    }
+
+    /// The newest state that could be verified.
+    pub fn known(&self) -> &Authority {
+        &self.authority
     }
 
     /// The newest verified position.
@@ -178,7 +187,7 @@ impl Worker {
         let closed = (self.blind || self.stuck_at.is_some()) && !opened;
         let mut tokens = Tokens::of(self.base.as_mut(), plugin);
         let authority = if closed { &self.nothing } else { &self.authority };
-        decide(authority, &mut tokens, request, moment)
+        decide(authority, &mut tokens, &mut self.capabilities, request, moment)
     }
 
     /// What stops a request in flight, if anything does, by the newest verified
@@ -193,16 +202,21 @@ impl Worker {
         if self.position().is_none() {
             return Ok(None);
         }
-        let Subject { fingerprint, token, action } = *subject;
-        let action = action.and_then(|index| plugin.config.actions.name(index));
-        let action = action.map(ActionName::as_str);
+        let action = subject.action.and_then(|index| plugin.config.actions.name(index));
+        let service = plugin.config.service.as_deref();
+        let (fingerprint, token) = match &subject.bearer {
+            Bearer::Opaque { fingerprint, token } => (*fingerprint, *token),
+            Bearer::Capability(capability) => {
+                return Ok(self.authority.stop(capability.as_ref(), action, service));
+            }
+        };
         // The base may say what no delta did that came by here.
         let found = match self.authority.token(fingerprint) {
             Some(changed) => Ok(Some(changed)),
             None => Tokens::of(self.base.as_mut(), plugin).find(fingerprint),
         };
         let known = found.ok().flatten().unwrap_or(token);
-        let stop = self.authority.stop(&known, action);
+        let stop = self.authority.stop(&known, action, service);
         if stop.is_none() {
             found?;
         }
