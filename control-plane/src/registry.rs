@@ -1,6 +1,7 @@
 //! The registry: what people and tools can do to agents and tokens; and in
 //! `stops.rs`, to all that is above and beside these.
 
+mod delegation;
 mod stops;
 
 use std::future::Future;
@@ -11,10 +12,11 @@ use thiserror::Error;
 
 use crate::push::Push;
 use crate::store::{
-    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
+    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token, TokenLimits,
 };
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
+pub use delegation::{ManyTokens, Successor};
 pub use stops::{AgentDetails, Many};
 
 /// Changes the registry and has every change pushed.
@@ -36,9 +38,11 @@ pub enum RegistryError {
     Entropy(getrandom::Error),
     /// Some of many were changed, and then it failed.
     #[error(
-        "{changed} agents were changed, up to revision {revision}, and then: {source}; ask again, which goes on with the others"
+        "{changed} {what} were changed, up to revision {revision}, and then: {source}; ask again, which goes on with the others"
     )]
     Partly {
+        /// Agents, or tokens.
+        what: &'static str,
         /// How many.
         changed: u64,
         /// The last revision that changed any.
@@ -74,8 +78,8 @@ impl Registry {
         cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
-        let AgentDetails { owner, labels, expires } = details;
-        let new = NewAgent { id, name: name.into(), public_key, owner, labels, expires };
+        let AgentDetails { owner, parent, labels, expires } = details;
+        let new = NewAgent { id, name: name.into(), public_key, owner, parent, labels, expires };
         let store = Arc::clone(&self.store);
         self.durably(async move { store.register_agent(new, cause).await }).await
     }
@@ -95,12 +99,13 @@ impl Registry {
     pub async fn issue_token(
         &self,
         agent_id: AgentId,
+        limits: TokenLimits,
         ttl_seconds: u64,
         cause: Cause,
     ) -> Result<(OpaqueToken, Outcome<Token>), RegistryError> {
         let token = OpaqueToken::from_random(random()?);
         let id = TokenId::from_parts(self.clock.now().millis().0, random()?);
-        let new = NewToken { id, digest: token.digest(), agent_id, ttl_seconds };
+        let new = NewToken { id, digest: token.digest(), agent_id, limits, ttl_seconds };
         let store = Arc::clone(&self.store);
         let outcome = self.durably(async move { store.issue_token(new, cause).await }).await?;
         Ok((token, outcome))

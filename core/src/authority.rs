@@ -153,6 +153,17 @@ impl Authority {
         Ok(changes)
     }
 
+    /// Takes over what has been committed up to `position`, as whoever committed it does,
+    /// and needs no signature for. Its tokens are left to the table, which holds them all.
+    pub fn follow(&mut self, position: Position, changes: impl IntoIterator<Item = Change>) {
+        for change in changes {
+            if !matches!(change, Change::Token(..)) {
+                self.take(change, position.revision);
+            }
+        }
+        self.position = Some(position);
+    }
+
     /// A base at this position is at hand, with every token that changed up to
     /// it: they need not be kept here any more, except that they were revoked.
     pub fn rebase(&mut self, base: Position) {

@@ -107,6 +107,11 @@ impl Image {
         Ok(())
     }
 
+    /// Every record but those of tokens.
+    pub fn records(&self) -> impl Iterator<Item = &wire::Change> {
+        self.records.iter().flat_map(|chunk| chunk.records.values())
+    }
+
     /// How many tokens there are.
     pub fn token_count(&self) -> usize {
         self.token_count

@@ -5,12 +5,15 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use kya_core::jwt::VerifiedCache;
 use kya_core::{
-    Fingerprint, Image, ImageId, Position, PublishedImage, TokenTable, UnixSeconds, wire,
+    Authority, Change, Decision, Fingerprint, Image, ImageId, Moment, Position, PublishedImage,
+    TokenTable, UnixSeconds, wire,
 };
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::verify::Question;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::time::UnixMicros;
 
@@ -41,6 +44,11 @@ pub(super) struct Images {
 #[derive(Debug)]
 struct Current {
     image: Image,
+    /// The records of the image, as decisions need them; made when somebody first asks
+    /// for one.
+    authority: Option<Authority>,
+    /// Capability tokens that were verified for such decisions.
+    verified: VerifiedCache,
     position: Position,
     /// Whether it differs from what was last published.
     changed: bool,
@@ -67,7 +75,7 @@ impl Images {
         let tokens = image.token_count();
         let images = Arc::new(Self {
             noted: Mutex::default(),
-            current: Mutex::new(Current { image, position, changed: true, cursor: 0 }),
+            current: Mutex::new(Current::new(image, position)),
             published: Mutex::default(),
             keep,
             began,
@@ -90,7 +98,7 @@ impl Images {
         let take_over = move |images: &Self| {
             // Nobody publishes meanwhile: this is on behalf of who does.
             let mut current = images.up_to_date();
-            *current = Current { image, position, changed: true, cursor: 0 };
+            *current = Current::new(image, position);
             begin(position);
         };
         self.on_a_thread(take_over).await.ok_or_else(lost)
@@ -144,6 +152,19 @@ impl Images {
         (current.position, known)
     }
 
+    /// What the one decision function says by all that is published. Takes as long as it
+    /// takes to read every record, the first time.
+    pub(super) fn decide(&self, asked: &Question, moment: &Moment) -> Decision {
+        let mut current = self.up_to_date();
+        let Current { image, authority, verified, position, .. } = &mut *current;
+        let authority = authority.get_or_insert_with(|| {
+            let mut authority = Authority::default();
+            authority.follow(*position, image.records().filter_map(Change::from_wire));
+            authority
+        });
+        asked.decide(authority, &*image, verified, moment)
+    }
+
     /// Forgets tokens that expired long ago, a few at a time, for ever.
     pub(super) async fn maintain(self: &Arc<Self>) {
         let mut ticks = interval(Duration::from_secs(1));
@@ -181,6 +202,11 @@ impl Images {
         // Taken while `current` is held, so that they are applied in order.
         let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
         for update in noted {
+            let position = update.committed.position;
+            if let Some(authority) = &mut current.authority {
+                let read = update.delta.changes.iter().filter_map(Change::from_wire);
+                authority.follow(position, read);
+            }
             for change in &update.delta.changes {
                 if let Err(error) = current.image.apply(change) {
                     // Nothing is noted that was not read before.
@@ -188,13 +214,20 @@ impl Images {
                 }
             }
             current.changed = true;
-            current.position = update.committed.position;
+            current.position = position;
         }
         current
     }
 
     fn published(&self) -> MutexGuard<'_, VecDeque<Arc<Published>>> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn new(image: Image, position: Position) -> Self {
+        let (authority, verified) = Default::default();
+        Self { image, authority, verified, position, changed: true, cursor: 0 }
     }
 }
 

@@ -22,6 +22,8 @@ const COUNTING: Duration = Duration::from_secs(2);
 pub struct AgentDetails {
     /// On whose behalf it acts.
     pub owner: Option<PrincipalKey>,
+    /// The agent that it acts for.
+    pub parent: Option<AgentId>,
     /// How it can be found.
     pub labels: Labels,
     /// It is expired from this second on.
@@ -183,7 +185,7 @@ impl Many {
         match (error, self.committed) {
             (RegistryError::Store(source), Some(committed)) if self.changed > 0 => {
                 let revision = committed.position.revision;
-                RegistryError::Partly { changed: self.changed, revision, source }
+                RegistryError::Partly { what: "agents", changed: self.changed, revision, source }
             }
             (error, _) => error,
         }

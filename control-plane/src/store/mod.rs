@@ -13,7 +13,9 @@
 //! begins one; PostgreSQL, which several servers share, has [a rule](postgres).
 
 mod commits;
+mod delegation;
 mod key_log;
+mod limits;
 mod model;
 mod operators;
 pub mod postgres;
@@ -27,7 +29,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    ActionName, AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
     Revision, Status, TokenId, UnixSeconds, wire,
 };
 use thiserror::Error;
@@ -39,7 +41,9 @@ use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 
 pub use commits::Commits;
+pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
+pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
     Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
@@ -286,6 +290,44 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What a stop would do, or why it would be refused. Nothing is written.
     async fn preview(&self, target: Target, action: StatusAction) -> Result<Preview, StoreError>;
 
+    /// Registers an agent in the place of one that is revoked, or is by the same
+    /// revision. It is of the same owner, labels, parent and expiry, where no other are
+    /// given. That one keeps its record and its events, and has no second successor.
+    async fn replace_agent(
+        &self,
+        new: NewSuccessor,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError>;
+
+    /// Takes back all tokens of an agent that were issued until now, by one record.
+    /// Those that are issued later count.
+    async fn supersede_tokens(
+        &self,
+        agent: AgentId,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError>;
+
+    /// Revokes the selected tokens with an id after `after`, in one revision of at most
+    /// [`MAX_CHANGES`](kya_core::MAX_CHANGES). Each has an event of its own beside that
+    /// of the selection.
+    async fn revoke_tokens(
+        &self,
+        selection: TokenSelection,
+        after: Option<TokenId>,
+        cause: Cause,
+    ) -> Result<TokenBatch, StoreError>;
+
+    /// An agent and up to `limit` of all that act for it, those above first.
+    async fn descendants(&self, agent: AgentId, limit: u32) -> Result<Vec<Descendant>, StoreError>;
+
+    /// The grant of an agent that is for everything that it may do.
+    async fn unlimited_grant(&self, agent: AgentId) -> Result<GrantIndex, StoreError>;
+
+    /// Adds to the events that agents have expired, up to `limit` of those of whom it
+    /// is not there yet, and says of how many it did. It changes no authority: what is
+    /// expired is by its own time.
+    async fn note_expired(&self, limit: u32) -> Result<u64, StoreError>;
+
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);
 }
@@ -319,6 +361,9 @@ pub enum StoreError {
     /// A rule of principals, capabilities or expiry.
     #[error(transparent)]
     Stop(#[from] StopError),
+    /// A rule of those who act for another agent, or take its place.
+    #[error(transparent)]
+    Delegation(#[from] DelegationError),
     /// No such node registration.
     #[error("there is no node registration {0}")]
     NoSuchNode(NodeName),

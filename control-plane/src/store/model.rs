@@ -6,7 +6,7 @@ use kya_core::{
 };
 use wire::change::Change;
 
-use super::Owner;
+use super::{Owner, TokenLimits};
 use crate::labels::Labels;
 use crate::nodes::{NodeName, NodePattern};
 use crate::principals::PrincipalKey;
@@ -27,10 +27,18 @@ pub struct Agent {
     pub public_key: Option<PublicKey>,
     /// On whose behalf it acts, if on anybody's.
     pub owner: Option<Owner>,
+    /// The agent that it acts for, if for any.
+    pub parent: Option<AgentId>,
+    /// Whose place it took.
+    pub replaces: Option<AgentId>,
+    /// Who took its place.
+    pub replaced_by: Option<AgentId>,
     /// How it can be found.
     pub labels: Labels,
     /// It is expired from this second on; never, if there is none.
     pub expires: Option<UnixSeconds>,
+    /// Its tokens count only if they were issued after this second; 0 is no bound.
+    pub tokens_not_before: UnixSeconds,
     /// When it was registered.
     pub created_at: UnixMicros,
     /// When it was revoked, if it was.
@@ -58,7 +66,12 @@ pub struct Token {
     pub agent_id: AgentId,
     /// What it stands for.
     pub grant: GrantIndex,
-    /// When it was issued.
+    /// The only services and actions that it is for.
+    pub limits: TokenLimits,
+    /// True if all of its holder's tokens were taken back after it was issued.
+    pub superseded: bool,
+    /// When it was issued. After all tokens were taken back, the next one is not issued
+    /// within the same second, and says so: proxies know whole seconds.
     pub issued_at: UnixMicros,
     /// It is expired from this second on.
     pub expires: UnixSeconds,
@@ -77,8 +90,10 @@ pub struct NewAgent {
     pub name: String,
     /// Its own key, if it has one.
     pub public_key: Option<PublicKey>,
-    /// On whose behalf it is to act.
+    /// On whose behalf it is to act. That of the parent, where there is one.
     pub owner: Option<PrincipalKey>,
+    /// The agent that it is to act for.
+    pub parent: Option<AgentId>,
     /// How it can be found.
     pub labels: Labels,
     /// When it is to expire.
@@ -89,7 +104,8 @@ impl NewAgent {
     /// An agent of this name, and nothing else.
     pub fn named(id: AgentId, name: impl Into<String>) -> Self {
         let labels = Labels::default();
-        Self { id, name: name.into(), public_key: None, owner: None, labels, expires: None }
+        let (public_key, owner, parent, expires) = Default::default();
+        Self { id, name: name.into(), public_key, owner, parent, labels, expires }
     }
 }
 
@@ -102,6 +118,8 @@ pub struct NewToken {
     pub digest: TokenDigest,
     /// Who gets it.
     pub agent_id: AgentId,
+    /// What it is to be for.
+    pub limits: TokenLimits,
     /// How many seconds it counts, from now by the store's clock. Not from the
     /// time of the commit, which may be ahead of that clock.
     pub ttl_seconds: u64,
@@ -252,12 +270,20 @@ pub fn in_flight_from_name(name: &str) -> Option<InFlight> {
 impl Agent {
     /// The agent as the protocol carries it.
     pub fn to_wire(&self) -> Change {
-        let standing = Standing { in_flight: self.in_flight, ..Standing::new(self.status) };
+        let standing = Standing {
+            status: self.status,
+            not_before: UnixSeconds(last_second(self.tokens_not_before)),
+            in_flight: self.in_flight,
+        };
+        let drains = (self.status, self.in_flight) == (Status::Suspended, InFlight::Drain);
+        let suspended = drains.then(|| last_second(self.status_changed_at.seconds()));
         Change::Agent(wire::Agent {
             id: self.id.to_bytes().to_vec(),
             standing: Some(standing.into()),
             principal_id: self.owner.as_ref().map_or_else(Vec::new, Owner::bytes),
             expires_unix_seconds: self.expires.map_or(0, last_second),
+            parent_id: self.parent.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
+            suspended_unix_seconds: suspended.unwrap_or_default(),
             // Policies come later.
             ..wire::Agent::default()
         })
@@ -269,26 +295,33 @@ impl Agent {
     }
 }
 
-/// A grant as the protocol carries it.
-pub(crate) fn grant_to_wire(index: GrantIndex, holder: AgentId) -> Change {
-    Change::Grant(wire::Grant {
-        index: index.get(),
-        agent_id: holder.to_bytes().to_vec(),
-        ..Default::default()
-    })
-}
-
 impl Token {
     /// The token as the protocol carries it.
     pub fn to_wire(&self) -> Change {
-        Change::Token(wire::Token {
-            digest: self.digest.0.to_vec(),
-            grant: self.grant.get(),
-            issued_unix_seconds: last_second(self.issued_at.seconds()),
-            expires_unix_seconds: last_second(self.expires),
-            revoked: self.revoked_at.is_some(),
-        })
+        let times = (self.issued_at, self.expires);
+        token_to_wire(self.digest, self.grant, times, self.revoked_at.is_some())
     }
+
+    /// True if it was neither revoked nor superseded, and is not expired.
+    pub fn counts(&self, now: UnixMicros) -> bool {
+        self.revoked_at.is_none() && !self.superseded && self.expires > now.seconds()
+    }
+}
+
+/// A token as the protocol carries it.
+pub(super) fn token_to_wire(
+    digest: TokenDigest,
+    grant: GrantIndex,
+    (issued_at, expires): (UnixMicros, UnixSeconds),
+    revoked: bool,
+) -> Change {
+    Change::Token(wire::Token {
+        digest: digest.0.to_vec(),
+        grant: grant.get(),
+        issued_unix_seconds: last_second(issued_at.seconds()),
+        expires_unix_seconds: last_second(expires),
+        revoked,
+    })
 }
 
 impl NodeRegistration {

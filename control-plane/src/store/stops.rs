@@ -7,7 +7,7 @@ use kya_core::{
 use thiserror::Error;
 use wire::change::Change;
 
-use super::{Committed, MAX_STOPPED_CAPABILITIES};
+use super::{Committed, MAX_STOPPED_CAPABILITIES, TokenSelection};
 use crate::labels::Selector;
 use crate::principals::{PrincipalKey, PrincipalName};
 use crate::time::{UnixMicros, second_start};
@@ -106,6 +106,10 @@ pub enum Target {
     Token(TokenId),
     /// The agents with these labels.
     Agents(Selector),
+    /// All tokens of an agent that were issued until now.
+    TokensOf(AgentId),
+    /// These tokens.
+    Tokens(TokenSelection),
 }
 
 /// Whom a stop reaches: agents that are neither revoked nor expired, and their
@@ -136,6 +140,8 @@ pub struct AgentFilter {
     pub owner: Option<PrincipalKey>,
     /// Those with these labels.
     pub selector: Option<Selector>,
+    /// Those that act for this agent, and not for one below it.
+    pub parent: Option<AgentId>,
 }
 
 /// The status of an agent at some time. What is revoked is shown as that, and

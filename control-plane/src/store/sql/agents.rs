@@ -1,27 +1,29 @@
 //! Agents, one by one and by their labels.
 
-use kya_core::{AgentId, GrantIndex, InFlight, MAX_CHANGES, Revision, Status};
+use kya_core::wire::change::Change;
+use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, principals, read, values};
+use super::{Engine, Sql, delegation, principals, read, tokens, values};
 use crate::labels::Selector;
-use crate::store::model::grant_to_wire;
 use crate::store::{
-    Agent, AgentFilter, Batch, Cause, NewAgent, Outcome, Owner, ShownStatus, StatusAction,
-    StoreError, in_flight_name, rules, status_name,
+    Agent, AgentFilter, Batch, Cause, NewAgent, Outcome, ShownStatus, StatusAction, StoreError,
+    TokenLimits, in_flight_name, rules, status_name,
 };
 use crate::time::UnixMicros;
 
 /// Agents that are looked at together, where not all of them may be meant.
 const PAGE: u32 = 1_000;
 
-/// Selects agents, each with its owner.
+/// Selects agents, each with its owner and its successor.
 macro_rules! agents {
     ($rest:literal) => {
         concat!(
-            "SELECT agents.*, principals.name AS owner, principals.status AS owner_status
-             FROM agents LEFT JOIN principals ON principals.id = agents.principal_id ",
+            "SELECT agents.*, principals.name AS owner, principals.status AS owner_status,
+                    successor.id AS successor_id
+             FROM agents LEFT JOIN principals ON principals.id = agents.principal_id
+                         LEFT JOIN agents AS successor ON successor.replaces_id = agents.id ",
             $rest
         )
     };
@@ -46,6 +48,9 @@ pub(super) async fn list(
         Some(key) => Some(principals::by_key(db, key).await?.id.to_bytes().to_vec()),
         None => None,
     };
+    if let Some(parent) = filter.parent {
+        by_id(db, parent).await?;
+    }
     let Some(selector) = &filter.selector else {
         return page(db, (filter, &owner), after, limit, now).await;
     };
@@ -96,6 +101,7 @@ async fn page(
         Some(ShownStatus::Expired) => (None, 2),
     };
     let label = filter.selector.as_ref().and_then(Selector::label);
+    let parent = filter.parent.map(|id| id.to_bytes().to_vec());
     // An id is 16 bytes, so the empty blob comes before every one.
     let query = agents!(
         "WHERE agents.id > $1
@@ -109,7 +115,8 @@ async fn page(
            AND (CAST($7 AS TEXT) IS NULL OR EXISTS (
                 SELECT 1 FROM agent_labels
                 WHERE label_key = $7 AND label_value = $8 AND agent_id = agents.id))
-         ORDER BY agents.id LIMIT $9"
+           AND (CAST($9 AS BIGINT) = 1 OR agents.parent_id = $10)
+         ORDER BY agents.id LIMIT $11"
     );
     let found = db
         .all(
@@ -123,6 +130,8 @@ async fn page(
                 owner,
                 label.map(|(key, _)| key.as_str()),
                 label.map(|(_, value)| value.as_str()),
+                i64::from(parent.is_none()),
+                &parent,
                 limit,
             ],
         )
@@ -135,15 +144,22 @@ pub(super) async fn register(
     new: NewAgent,
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
-    let owner = match &new.owner {
-        Some(key) => {
-            let found = principals::by_key(write.db(), key).await?;
-            let owner = Owner { id: found.id, name: found.name, status: found.decided.status };
-            rules::may_delegate(&owner)?;
-            Some(owner)
-        }
-        None => None,
-    };
+    let (agent, changes) = add(&mut write, new, None, &cause).await?;
+    let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
+    Ok(Outcome { record: agent, changed: true, committed })
+}
+
+/// Writes a new agent, and the one whose place it takes, as part of a change.
+pub(super) async fn add(
+    write: &mut Write<impl Engine>,
+    new: NewAgent,
+    replaces: Option<AgentId>,
+    cause: &Cause,
+) -> Result<(Agent, Vec<Change>), StoreError> {
+    let (owner, expires) = delegation::below_parent(write, &new).await?;
+    if let Some(owner) = &owner {
+        rules::may_delegate(owner)?;
+    }
     let (at, _) = write.time();
     let agent = Agent {
         id: new.id,
@@ -152,8 +168,12 @@ pub(super) async fn register(
         in_flight: InFlight::Abort,
         public_key: new.public_key,
         owner,
+        parent: new.parent,
+        replaces,
+        replaced_by: None,
         labels: new.labels,
-        expires: new.expires,
+        expires,
+        tokens_not_before: UnixSeconds(0),
         created_at: at,
         revoked_at: None,
         status_changed_at: at,
@@ -162,13 +182,13 @@ pub(super) async fn register(
         incident_id: None,
         revision: write.position().revision,
     };
-    let id = || agent.id.to_bytes().to_vec();
+    let bytes = |id: AgentId| id.to_bytes().to_vec();
     let insert = "INSERT INTO agents
          (id, name, status, public_key, created_us, status_changed_us, status_actor, revision,
-          principal_id, labels, expires_s)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+          principal_id, labels, expires_s, parent_id, replaces_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     let values = values![
-        id(),
+        bytes(agent.id),
         &agent.name,
         status_name(agent.status),
         agent.public_key.map(|key| key.to_string()),
@@ -179,20 +199,19 @@ pub(super) async fn register(
         &agent.owner.as_ref().map(|owner| owner.id.to_bytes().to_vec()),
         agent.labels.to_string(),
         agent.expires.map(|expires| signed(expires.0)),
+        &agent.parent.map(bytes),
+        &agent.replaces.map(bytes),
     ];
     write.db().execute(insert, values).await?;
     for (key, value) in agent.labels.iter() {
         let insert = "INSERT INTO agent_labels VALUES ($1, $2, $3)";
-        write.db().execute(insert, values![key.as_str(), value.as_str(), id()]).await?;
+        let values = values![key.as_str(), value.as_str(), bytes(agent.id)];
+        write.db().execute(insert, values).await?;
     }
-    let insert = "INSERT INTO grants (agent_id) VALUES ($1) RETURNING grant_index";
-    let granted = write.db().one(insert, values![id()]).await?;
-    let granted = granted.int("grant_index")?;
-    let grant = u32::try_from(granted).ok().and_then(GrantIndex::new);
-    let grant = grant.ok_or_else(|| StoreError::Corrupt(format!("a grant of index {granted}")))?;
-    let changes = vec![agent.to_wire(), grant_to_wire(grant, agent.id)];
-    let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
-    Ok(Outcome { record: agent, changed: true, committed })
+    let limits = TokenLimits::default();
+    let grant = tokens::add_grant(write.db(), agent.id, &limits).await?;
+    let changes = vec![agent.to_wire(), limits.to_wire(grant, agent.id)];
+    Ok((agent, changes))
 }
 
 pub(super) async fn decide(
@@ -213,7 +232,7 @@ pub(super) async fn decide(
 }
 
 /// Writes what was decided, as part of a change.
-async fn set_status(
+pub(super) async fn set_status(
     write: &mut Write<impl Engine>,
     before: Agent,
     (status, in_flight): (Status, InFlight),

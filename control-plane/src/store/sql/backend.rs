@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::{
-    ActionName, AgentId, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
     Revision, Status, TokenId, UnixSeconds,
 };
 use sqlx::Transaction;
@@ -13,18 +13,19 @@ use sqlx::pool::PoolConnection;
 
 use super::write::Write;
 use super::{
-    Engine, agents, capabilities, fleet, keys, nodes, operators, principals, reach, read, records,
-    write,
+    Engine, agents, capabilities, delegation, fleet, keys, nodes, operators, principals, reach,
+    read, records, tokens,
 };
 use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Event, Fleet, FleetAction,
-    KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewToken, NodeOutcome,
+    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Descendant, Event, Fleet, FleetAction,
+    KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewSuccessor, NewToken, NodeOutcome,
     NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, Preview, Principal, Reach,
-    StatusAction, Store, StoreError, StoredUpdate, Target, Token,
+    StatusAction, Store, StoreError, StoredUpdate, Target, Token, TokenBatch,
+    TokenSelection,
 };
 use crate::time::Clock;
 
@@ -125,7 +126,7 @@ impl<B: Backend> Store for B {
     }
 
     async fn issue_token(&self, new: NewToken, cause: Cause) -> Result<Outcome<Token>, StoreError> {
-        write!(self, |write| write::issue_token(write, new, cause))
+        write!(self, |write| tokens::issue(write, new, cause))
     }
 
     async fn revoke_token(
@@ -133,7 +134,7 @@ impl<B: Backend> Store for B {
         token: TokenId,
         cause: Cause,
     ) -> Result<Outcome<Token>, StoreError> {
-        write!(self, |write| write::revoke_token(write, token, cause))
+        write!(self, |write| tokens::revoke(write, token, cause))
     }
 
     async fn agent(&self, id: AgentId) -> Result<Agent, StoreError> {
@@ -156,7 +157,7 @@ impl<B: Backend> Store for B {
         after: Option<TokenId>,
         limit: u32,
     ) -> Result<Vec<Token>, StoreError> {
-        read!(self, |db| read::tokens(db, holder, after, limit))
+        read!(self, |db| tokens::list(db, holder, after, limit))
     }
 
     async fn records(&self, horizon: UnixSeconds, pages: Pages) -> Result<Position, StoreError> {
@@ -344,6 +345,48 @@ impl<B: Backend> Store for B {
         let now = self.clock().now();
         let mut transaction = self.snapshot().await?;
         reach::preview(&mut *transaction, &target, action, now).await
+    }
+
+    async fn replace_agent(
+        &self,
+        new: NewSuccessor,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write!(self, |write| delegation::replace(write, new, cause))
+    }
+
+    async fn supersede_tokens(
+        &self,
+        agent: AgentId,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write!(self, |write| delegation::supersede(write, agent, cause))
+    }
+
+    async fn revoke_tokens(
+        &self,
+        selection: TokenSelection,
+        after: Option<TokenId>,
+        cause: Cause,
+    ) -> Result<TokenBatch, StoreError> {
+        write!(self, |write| tokens::revoke_all(write, selection, after, cause))
+    }
+
+    async fn descendants(&self, agent: AgentId, limit: u32) -> Result<Vec<Descendant>, StoreError> {
+        read!(self, |db| delegation::descendants(db, agent, limit))
+    }
+
+    async fn unlimited_grant(&self, agent: AgentId) -> Result<GrantIndex, StoreError> {
+        read!(self, |db| tokens::unlimited(db, agent))
+    }
+
+    async fn note_expired(&self, limit: u32) -> Result<u64, StoreError> {
+        let now = self.clock().now();
+        // Writers are kept out only where there is something to write.
+        if !read!(self, |db| delegation::any_to_note(db, now))? {
+            return Ok(0);
+        }
+        write!(self, |write| delegation::note_expired(write, limit))
     }
 
     async fn close(&self) {

@@ -6,6 +6,7 @@
 mod agents;
 mod backend;
 mod capabilities;
+mod delegation;
 mod fleet;
 mod keys;
 mod nodes;
@@ -15,6 +16,7 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod tokens;
 mod write;
 
 use std::future::Future;

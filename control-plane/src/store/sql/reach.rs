@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use kya_core::AgentId;
 
 use super::rows::{self, signed};
-use super::{Sql, agents, capabilities, fleet, principals, read, values};
+use super::{Sql, agents, capabilities, fleet, principals, tokens, values};
 use crate::labels::Selector;
-use crate::store::{Agent, Preview, Reach, StatusAction, StoreError, Target, rules};
+use crate::store::{
+    Agent, Preview, Reach, StatusAction, StoreError, Target, TokenSelection, rules,
+};
 use crate::time::UnixMicros;
 
 /// Counts agents that are neither revoked nor expired, and such tokens of theirs.
@@ -22,6 +24,8 @@ macro_rules! count {
             ") AS agents,
              (SELECT count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id
               WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
+                AND (agents.tokens_not_before_s = 0
+                     OR tokens.issued_us / 1000000 > agents.tokens_not_before_s)
                 AND agents.status <> 'revoked'
                 AND (agents.expires_s IS NULL OR agents.expires_s > $1)",
             $of_agents,
@@ -45,17 +49,33 @@ pub(super) async fn reach(
         Target::Agent(id) | Target::Capability(id, _) => {
             agents::by_id(db, *id).await?;
             let id = id.to_bytes().to_vec();
-            db.one(count!(" AND agents.id = $2"), values![at, id]).await?
+            // Whoever acts for it is stopped with it.
+            let query = count!(
+                " AND agents.id IN (
+                 WITH RECURSIVE below (id, depth) AS (
+                     SELECT id, CAST(0 AS BIGINT) FROM agents WHERE id = $2
+                     UNION ALL
+                     SELECT agents.id, below.depth + 1
+                     FROM agents JOIN below ON agents.parent_id = below.id WHERE below.depth < 16)
+                 SELECT id FROM below)"
+            );
+            db.one(query, values![at, id]).await?
         }
         Target::Token(id) => {
-            let token = read::token(db, *id).await?;
-            let counts = token.revoked_at.is_none() && token.expires > now.seconds();
+            let token = tokens::by_id(db, *id).await?;
             let holder = agents::by_id(db, token.agent_id).await?;
-            let counts = counts && is_live(&holder, now);
+            let counts = token.counts(now) && is_live(&holder, now);
             return Ok(Reach { agents: 0, tokens: u64::from(counts) });
         }
         Target::Agents(selector) => {
             return Ok(selection(db, selector, now, |_| Ok(false)).await?.1);
+        }
+        Target::TokensOf(id) => {
+            let selection = TokenSelection { agent: Some(*id), ..TokenSelection::default() };
+            return Ok(Reach { agents: 0, tokens: tokens::count(db, &selection, now).await? });
+        }
+        Target::Tokens(selection) => {
+            return Ok(Reach { agents: 0, tokens: tokens::count(db, selection, now).await? });
         }
     };
     Ok(Reach { agents: rows::count(&row, "agents")?, tokens: rows::count(&row, "tokens")? })
@@ -74,7 +94,12 @@ pub(super) async fn preview(
         }
         Target::Agent(id) => rules::next_status(&agents::by_id(db, *id).await?, action)?.is_some(),
         Target::Capability(id, name) => capabilities::would_change(db, *id, name, action).await?,
-        Target::Token(id) => read::token(db, *id).await?.revoked_at.is_none(),
+        Target::Token(id) => tokens::by_id(db, *id).await?.revoked_at.is_none(),
+        Target::TokensOf(id) => agents::by_id(db, *id).await?.revoked_at.is_none(),
+        Target::Tokens(selection) => {
+            let tokens = tokens::count(db, selection, now).await?;
+            return Ok(Preview { changes: tokens > 0, reach: Reach { agents: 0, tokens } });
+        }
         Target::Agents(selector) => {
             let would = |agent: &Agent| match rules::next_status(agent, action) {
                 Err(StoreError::RevokedIsFinal(_)) => Ok(false),
@@ -127,8 +152,12 @@ async fn tokens_between(
     last: AgentId,
     now: UnixMicros,
 ) -> Result<HashMap<AgentId, u64>, StoreError> {
-    let query = "SELECT agent_id, count(*) AS tokens FROM tokens
-                 WHERE revoked_us IS NULL AND expires_s > $1 AND agent_id >= $2 AND agent_id <= $3
+    let query = "SELECT agent_id, count(*) AS tokens
+                 FROM tokens JOIN agents ON agents.id = tokens.agent_id
+                 WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
+                   AND agent_id >= $2 AND agent_id <= $3
+                   AND (agents.tokens_not_before_s = 0
+                        OR tokens.issued_us / 1000000 > agents.tokens_not_before_s)
                  GROUP BY agent_id";
     let (first, last) = (first.to_bytes().to_vec(), last.to_bytes().to_vec());
     let found = db.all(query, values![signed(now.seconds().0), first, last]).await?;

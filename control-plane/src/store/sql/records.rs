@@ -10,7 +10,6 @@ use wire::change::Change;
 use super::agents::agents;
 use super::rows::{self, signed};
 use super::{Columns, Sql, values};
-use crate::store::model::grant_to_wire;
 use crate::store::stops::fleet_to_wire;
 use crate::store::{Pages, RECORDS_A_PAGE, StoreError};
 
@@ -32,11 +31,14 @@ pub(super) async fn send(
     let agents = db.stream(agents!(""), values![]);
     send_all(agents, pages, |row| Ok(rows::agent(row)?.to_wire())).await?;
     let grants = db.stream("SELECT * FROM grants", values![]);
-    let grant = |row: &_| rows::grant(row).map(|(index, holder)| grant_to_wire(index, holder));
+    let grant = |row: &_| {
+        let (index, holder) = rows::grant(row)?;
+        Ok(rows::limits(row)?.to_wire(index, holder))
+    };
     send_all(grants, pages, grant).await?;
     let tokens = "SELECT * FROM tokens WHERE expires_s > $1";
     let tokens = db.stream(tokens, values![signed(horizon.0)]);
-    send_all(tokens, pages, |row| Ok(rows::token(row)?.to_wire())).await
+    send_all(tokens, pages, rows::wire_token).await
 }
 
 async fn send_all<R: Columns>(

@@ -7,10 +7,12 @@ use kya_core::{
 use prost::Message;
 
 use super::Columns;
+use crate::labels::Labels;
 use crate::nodes::{NodeName, NodePattern};
+use crate::store::model::token_to_wire;
 use crate::store::{
     Agent, Capability, Cause, Committed, Decided, Event, NodeRegistration, Owner, Principal,
-    StoreError, StoredUpdate, Token, in_flight_from_name, status_from_name,
+    StoreError, StoredUpdate, Token, TokenLimits, in_flight_from_name, status_from_name,
 };
 use crate::time::UnixMicros;
 
@@ -28,8 +30,12 @@ pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
             .transpose()
             .map_err(|error| corrupt("public_key", error))?,
         owner: owner(row)?,
-        labels: row.text("labels")?.parse().map_err(|error| corrupt("labels", error))?,
+        parent: optional_agent(row, "parent_id")?,
+        replaces: optional_agent(row, "replaces_id")?,
+        replaced_by: optional_agent(row, "successor_id")?,
+        labels: labels(row)?,
         expires: optional(row, "expires_s")?.map(UnixSeconds),
+        tokens_not_before: UnixSeconds(unsigned(row, "tokens_not_before_s")?),
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
@@ -88,14 +94,19 @@ pub(super) fn count(row: &impl Columns, column: &str) -> Result<u64, StoreError>
     unsigned(row, column)
 }
 
+/// Needs, beside its own columns, those of its grant, and its holder's
+/// `tokens_not_before_s`.
 pub(super) fn token(row: &impl Columns) -> Result<Token, StoreError> {
     let digest = row.bytes("digest")?;
+    let (issued_at, not_before) = (micros(row, "issued_us")?, unsigned(row, "tokens_not_before_s")?);
     Ok(Token {
         id: TokenId::from_slice(row.bytes("id")?).map_err(|error| corrupt("id", error))?,
         digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
         agent_id: agent_id(row, "agent_id")?,
         grant: grant(row)?.0,
-        issued_at: micros(row, "issued_us")?,
+        limits: limits(row)?,
+        superseded: (1..).contains(&not_before) && issued_at.seconds().0 <= not_before,
+        issued_at,
         expires: UnixSeconds(unsigned(row, "expires_s")?),
         revoked_at: optional_micros(row, "revoked_us")?,
         revision: Revision(unsigned(row, "revision")?),
@@ -118,11 +129,30 @@ pub(super) fn node(row: &impl Columns) -> Result<NodeRegistration, StoreError> {
     })
 }
 
+/// A token as the protocol carries it, from its own columns alone.
+pub(super) fn wire_token(row: &impl Columns) -> Result<wire::change::Change, StoreError> {
+    let digest = row.bytes("digest")?;
+    let digest = TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?;
+    let times = (micros(row, "issued_us")?, UnixSeconds(unsigned(row, "expires_s")?));
+    let revoked = optional_micros(row, "revoked_us")?.is_some();
+    Ok(token_to_wire(digest, grant(row)?.0, times, revoked))
+}
+
 /// Needs `grant_index` and `agent_id`.
 pub(super) fn grant(row: &impl Columns) -> Result<(GrantIndex, AgentId), StoreError> {
     let index = unsigned(row, "grant_index")?;
     let known = u32::try_from(index).ok().and_then(GrantIndex::new);
     Ok((known.ok_or_else(|| corrupt("grant_index", index))?, agent_id(row, "agent_id")?))
+}
+
+pub(super) fn labels(row: &impl Columns) -> Result<Labels, StoreError> {
+    row.text("labels")?.parse().map_err(|error| corrupt("labels", error))
+}
+
+/// Needs `services` and `actions`.
+pub(super) fn limits(row: &impl Columns) -> Result<TokenLimits, StoreError> {
+    let limits = TokenLimits::from_stored(row.text("services")?, row.text("actions")?);
+    limits.ok_or_else(|| corrupt("services", "not the limits of a grant"))
 }
 
 /// Needs `epoch`, `revision` and the column named `at`.
@@ -161,6 +191,11 @@ pub(super) fn cause(row: &impl Columns) -> Result<Cause, StoreError> {
 
 pub(super) fn agent_id(row: &impl Columns, column: &str) -> Result<AgentId, StoreError> {
     AgentId::from_slice(row.bytes(column)?).map_err(|error| corrupt(column, error))
+}
+
+fn optional_agent(row: &impl Columns, column: &str) -> Result<Option<AgentId>, StoreError> {
+    let id = row.optional_bytes(column)?.map(AgentId::from_slice).transpose();
+    id.map_err(|error| corrupt(column, error))
 }
 
 pub(super) fn micros(row: &impl Columns, column: &str) -> Result<UnixMicros, StoreError> {

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use kya_core::{InFlight, Position, Revision, Status, TokenId, UnixSeconds, wire};
+use kya_core::{InFlight, Position, Revision, Status, wire};
 use prost::Message;
 use sqlx::Transaction;
 use wire::change::Change;
 
 use super::rows::signed;
-use super::{Engine, Sql, agents, read, values};
-use crate::store::{Cause, Committed, Decided, NewToken, Outcome, StoreError, Token, rules};
+use super::{Engine, Sql, read, values};
+use crate::store::{Cause, Committed, Decided, Outcome, StoreError};
 use crate::throttle::Throttle;
 use crate::time::{Clock, UnixMicros};
 
@@ -110,9 +110,19 @@ impl<E: Engine> Write<E> {
         subject: String,
         cause: Cause,
     ) -> Result<(), StoreError> {
-        let at = Committed { position: self.head, at: self.committed.at };
-        self.event(at, action, subject, cause).await?;
+        self.also_aside(action, subject, cause).await?;
         self.finish().await
+    }
+
+    /// Writes one more event of a change that changes no authority.
+    pub(super) async fn also_aside(
+        &mut self,
+        action: &str,
+        subject: String,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
+        let at = Committed { position: self.head, at: self.committed.at };
+        self.event(at, action, subject, cause).await
     }
 
     /// What this write decides about a principal, a capability or the fleet.
@@ -211,73 +221,6 @@ impl<E: Engine> Write<E> {
 fn columns(committed: Committed) -> (i64, i64, i64) {
     let Position { epoch, revision: Revision(revision) } = committed.position;
     (signed(epoch), signed(revision), signed(committed.at.0))
-}
-
-pub(super) async fn issue_token(
-    mut write: Write<impl Engine>,
-    new: NewToken,
-    cause: Cause,
-) -> Result<Outcome<Token>, StoreError> {
-    let agent = agents::by_id(write.db(), new.agent_id).await?;
-    rules::may_hold_a_new_token(&agent, write.now)?;
-    let grant = read::grant(write.db(), new.agent_id).await?;
-    let Committed { position, at } = write.committed;
-    let token = Token {
-        id: new.id,
-        digest: new.digest,
-        agent_id: new.agent_id,
-        grant,
-        issued_at: at,
-        // From the clock that the proxies' clocks agree with, and not from `at`:
-        // one commit in a wrong future must not make every later token outlive
-        // what was asked for.
-        expires: UnixSeconds(write.now.seconds().0.saturating_add(new.ttl_seconds)),
-        revoked_at: None,
-        revision: position.revision,
-    };
-    write
-        .db()
-        .execute(
-            "INSERT INTO tokens (id, digest, agent_id, grant_index, issued_us, expires_s, revision)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            values![
-                token.id.to_bytes().to_vec(),
-                token.digest.0.to_vec(),
-                token.agent_id.to_bytes().to_vec(),
-                grant.get(),
-                signed(at.0),
-                signed(token.expires.0),
-                signed(position.revision.0)
-            ],
-        )
-        .await?;
-    let changes = vec![token.to_wire()];
-    let committed = write.commit(changes, "token.issued", token.id.to_string(), cause).await?;
-    Ok(Outcome { record: token, changed: true, committed })
-}
-
-pub(super) async fn revoke_token(
-    mut write: Write<impl Engine>,
-    id: TokenId,
-    cause: Cause,
-) -> Result<Outcome<Token>, StoreError> {
-    let before = read::token(write.db(), id).await?;
-    if before.revoked_at.is_some() {
-        let revision = before.revision;
-        return write.unchanged(before, revision).await;
-    }
-    let Committed { position, at } = write.committed;
-    let token = Token { revoked_at: Some(at), revision: position.revision, ..before };
-    write
-        .db()
-        .execute(
-            "UPDATE tokens SET revoked_us = $1, revision = $2 WHERE id = $3",
-            values![signed(at.0), signed(position.revision.0), id.to_bytes().to_vec()],
-        )
-        .await?;
-    let changes = vec![token.to_wire()];
-    let committed = write.commit(changes, "token.revoked", id.to_string(), cause).await?;
-    Ok(Outcome { record: token, changed: true, committed })
 }
 
 #[cfg(test)]

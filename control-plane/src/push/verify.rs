@@ -1,0 +1,108 @@
+//! Decisions by the control plane's own state, for services that have no proxy.
+
+use std::fmt;
+use std::time::Duration;
+
+use kya_core::jwt::VerifiedCache;
+use kya_core::{
+    ActionName, Authority, Credential, Decision, Fingerprint, GrantIndex, Image, Moment, Request,
+    TokenDigest, TokenEntry, TokenTable, UnixSeconds, Unreadable, decide,
+};
+use tonic::Status;
+
+use super::Push;
+
+/// What is presented, for a decision.
+pub(crate) enum Presented {
+    /// A token, or what was to be one.
+    Token(String),
+    /// No token: as if by one that was just issued, of this grant.
+    Grant(GrantIndex),
+}
+
+/// What is asked. `Debug` does not show the token.
+pub(crate) struct Question {
+    pub(crate) presented: Presented,
+    pub(crate) action: Option<ActionName>,
+    pub(crate) service: Option<String>,
+}
+
+/// What is answered, and how long ago the state that says so was surely that of the
+/// store.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) decision: Decision,
+    pub(crate) state_age: Duration,
+}
+
+impl Push {
+    /// Decides by everything that was committed before it was asked: whoever was told
+    /// that something is revoked is told here that it is denied.
+    pub(crate) async fn verify(&self, question: Question) -> Result<Verified, Status> {
+        let began = std::time::Instant::now();
+        self.confirm().await?;
+        let confirmed = self.confirmed().map_or(began, |it| it.began);
+        let (clock, at) = (std::sync::Arc::clone(&self.clock), confirmed);
+        let decide = move |images: &super::images::Images| {
+            let state_age = at.elapsed();
+            let moment = Moment {
+                now: clock.now().millis(),
+                state_age: u64::try_from(state_age.as_millis()).unwrap_or(u64::MAX),
+                max_staleness: None,
+            };
+            Verified { decision: images.decide(&question, &moment), state_age }
+        };
+        let decided = self.images.on_a_thread(decide).await;
+        decided.ok_or_else(|| Status::unavailable("the control plane is shutting down"))
+    }
+}
+
+impl Question {
+    /// What the one decision function says.
+    pub(super) fn decide(
+        &self,
+        authority: &Authority,
+        image: &Image,
+        verified: &mut VerifiedCache,
+        moment: &Moment,
+    ) -> Decision {
+        let (credential, fresh) = match &self.presented {
+            Presented::Token(token) => (Credential::of_bearer(token.as_bytes()), None),
+            Presented::Grant(grant) => {
+                let (issued, expires) = (UnixSeconds(u32::MAX.into()), UnixSeconds(u64::MAX));
+                let token = TokenEntry { grant: *grant, issued, expires, revoked: false };
+                // Of no token: there is none whose SHA-256 is known to be this.
+                let digest = TokenDigest([0; 32]);
+                (Credential::Opaque(digest), Some((digest.fingerprint(), token)))
+            }
+        };
+        let mut tokens = Tokens { image, fresh };
+        let (action, service) = (self.action.as_ref(), self.service.as_deref());
+        decide(authority, &mut tokens, verified, &Request { credential, action, service }, moment)
+    }
+}
+
+/// The tokens of the image, and one that is as if it were there.
+struct Tokens<'a> {
+    image: &'a Image,
+    fresh: Option<(Fingerprint, TokenEntry)>,
+}
+
+impl TokenTable for Tokens<'_> {
+    fn find(&mut self, fingerprint: Fingerprint) -> Result<Option<TokenEntry>, Unreadable> {
+        match self.fresh {
+            Some((known, token)) if known == fingerprint => Ok(Some(token)),
+            _ => (&mut &*self.image).find(fingerprint),
+        }
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { action, service, .. } = self;
+        f.debug_struct("Question")
+            .field("action", action)
+            .field("service", service)
+            .finish_non_exhaustive()
+    }
+}
