@@ -232,9 +232,7 @@ impl Authority {
     fn is_taken_back(&self, held: Held<'_>) -> bool {
         match held {
             Held::Opaque(token) => token.revoked,
-            Held::Capability(capability) => {
-                self.revoked_capabilities.contains_key(&capability.claims().id)
-            }
+            Held::Capability(capability) => self.taken_back.contains(capability.claims().id),
         }
     }
 }
