@@ -1,6 +1,8 @@
 //! The registry: what people and tools can do to agents and tokens; and in
-//! `stops.rs`, to all that is above and beside these.
+//! `stops.rs`, to all that is above and beside these; in `policies.rs`, to what agents
+//! may do.
 
+mod policies;
 mod stops;
 
 use std::future::Future;
@@ -74,8 +76,8 @@ impl Registry {
         cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
-        let AgentDetails { owner, labels, expires } = details;
-        let new = NewAgent { id, name: name.into(), public_key, owner, labels, expires };
+        let AgentDetails { owner, labels, expires, policy } = details;
+        let new = NewAgent { id, name: name.into(), public_key, owner, labels, expires, policy };
         let store = Arc::clone(&self.store);
         self.durably(async move { store.register_agent(new, cause).await }).await
     }

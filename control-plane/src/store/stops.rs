@@ -1,5 +1,6 @@
 //! What can be stopped besides one agent and one token, and whom a stop reaches.
 
+use kya_core::policy::PolicyReference;
 use kya_core::{
     ActionName, AgentId, Id, IdKind, InFlight, PrincipalId, Revision, Standing, Status, TokenId,
     UnixSeconds, wire,
@@ -104,6 +105,8 @@ pub enum Target {
     Capability(AgentId, ActionName),
     /// A token.
     Token(TokenId),
+    /// A policy, and so the agents under it.
+    Policy(PolicyReference),
     /// The agents with these labels.
     Agents(Selector),
 }
@@ -136,6 +139,8 @@ pub struct AgentFilter {
     pub owner: Option<PrincipalKey>,
     /// Those with these labels.
     pub selector: Option<Selector>,
+    /// Those under this policy.
+    pub policy: Option<PolicyReference>,
 }
 
 /// The status of an agent at some time. What is revoked is shown as that, and

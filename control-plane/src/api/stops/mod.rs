@@ -27,7 +27,7 @@ use records::{
     Capabilities, CapabilityChange, DryRun, Fleet, FleetChange, Principal, PrincipalChange,
     Principals, SelectionChange,
 };
-pub(super) use records::{Stopped, stopped};
+pub(super) use records::{Reach, Stopped, stopped};
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<Json<T>, Problem>;

@@ -35,7 +35,7 @@ pub(in crate::api) struct DryRun {
 
 /// Agents that are neither revoked nor expired, and their tokens that are neither.
 #[derive(Serialize)]
-struct Reach {
+pub(in crate::api) struct Reach {
     agents: u64,
     tokens: u64,
 }

@@ -4,7 +4,7 @@ use kya_core::{AgentId, GrantIndex, InFlight, MAX_CHANGES, Revision, Status};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, principals, read, values};
+use super::{Columns, Engine, Sql, policies, principals, read, values};
 use crate::labels::Selector;
 use crate::store::model::grant_to_wire;
 use crate::store::{
@@ -20,8 +20,10 @@ const PAGE: u32 = 1_000;
 macro_rules! agents {
     ($rest:literal) => {
         concat!(
-            "SELECT agents.*, principals.name AS owner, principals.status AS owner_status
-             FROM agents LEFT JOIN principals ON principals.id = agents.principal_id ",
+            "SELECT agents.*, principals.name AS owner, principals.status AS owner_status,
+                    policies.name AS policy_name
+             FROM agents LEFT JOIN principals ON principals.id = agents.principal_id
+                         LEFT JOIN policies ON policies.id = agents.policy_id ",
             $rest
         )
     };
@@ -46,13 +48,18 @@ pub(super) async fn list(
         Some(key) => Some(principals::by_key(db, key).await?.id.to_bytes().to_vec()),
         None => None,
     };
+    let policy = match &filter.policy {
+        Some(reference) => Some(policies::of_agent(db, reference).await?.id.to_bytes().to_vec()),
+        None => None,
+    };
+    let of = Of { filter, owner, policy };
     let Some(selector) = &filter.selector else {
-        return page(db, (filter, &owner), after, limit, now).await;
+        return page(db, &of, after, limit, now).await;
     };
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut found, mut after) = (Vec::new(), after);
     while found.len() < wanted {
-        let looked = page(db, (filter, &owner), after, PAGE, now).await?;
+        let looked = page(db, &of, after, PAGE, now).await?;
         after = looked.last().map(|agent| agent.id);
         let whole = is_whole(&looked);
         found.extend(looked.into_iter().filter(|agent| selector.matches(&agent.labels)));
@@ -78,12 +85,20 @@ pub(super) async fn candidates(
     now: UnixMicros,
 ) -> Result<Vec<Agent>, StoreError> {
     let filter = AgentFilter { selector: Some(selector.clone()), ..AgentFilter::default() };
-    page(db, (&filter, &None), after, PAGE, now).await
+    let of = Of { filter: &filter, owner: None, policy: None };
+    page(db, &of, after, PAGE, now).await
+}
+
+/// Which agents: the filter, with the ids of what it names.
+struct Of<'a> {
+    filter: &'a AgentFilter,
+    owner: Option<Vec<u8>>,
+    policy: Option<Vec<u8>>,
 }
 
 async fn page(
     db: &mut impl Sql,
-    (filter, owner): (&AgentFilter, &Option<Vec<u8>>),
+    Of { filter, owner, policy }: &Of<'_>,
     after: Option<AgentId>,
     limit: u32,
     now: UnixMicros,
@@ -109,6 +124,7 @@ async fn page(
            AND (CAST($7 AS TEXT) IS NULL OR EXISTS (
                 SELECT 1 FROM agent_labels
                 WHERE label_key = $7 AND label_value = $8 AND agent_id = agents.id))
+           AND (CAST($10 AS BIGINT) = 1 OR agents.policy_id = $11)
          ORDER BY agents.id LIMIT $9"
     );
     let found = db
@@ -124,6 +140,8 @@ async fn page(
                 label.map(|(key, _)| key.as_str()),
                 label.map(|(_, value)| value.as_str()),
                 limit,
+                i64::from(policy.is_none()),
+                policy,
             ],
         )
         .await?;
@@ -144,6 +162,10 @@ pub(super) async fn register(
         }
         None => None,
     };
+    let policy = match &new.policy {
+        Some(reference) => Some(policies::of_agent(write.db(), reference).await?),
+        None => None,
+    };
     let (at, _) = write.time();
     let agent = Agent {
         id: new.id,
@@ -154,6 +176,8 @@ pub(super) async fn register(
         owner,
         labels: new.labels,
         expires: new.expires,
+        policy,
+        policy_revision: None,
         created_at: at,
         revoked_at: None,
         status_changed_at: at,
@@ -165,8 +189,8 @@ pub(super) async fn register(
     let id = || agent.id.to_bytes().to_vec();
     let insert = "INSERT INTO agents
          (id, name, status, public_key, created_us, status_changed_us, status_actor, revision,
-          principal_id, labels, expires_s)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+          principal_id, labels, expires_s, policy_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     let values = values![
         id(),
         &agent.name,
@@ -179,6 +203,7 @@ pub(super) async fn register(
         &agent.owner.as_ref().map(|owner| owner.id.to_bytes().to_vec()),
         agent.labels.to_string(),
         agent.expires.map(|expires| signed(expires.0)),
+        &agent.policy.as_ref().map(|policy| policy.id.to_bytes().to_vec()),
     ];
     write.db().execute(insert, values).await?;
     for (key, value) in agent.labels.iter() {

@@ -10,6 +10,7 @@ mod fleet;
 mod keys;
 mod nodes;
 mod operators;
+mod policies;
 mod principals;
 mod reach;
 mod read;

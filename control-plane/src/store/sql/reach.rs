@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kya_core::AgentId;
 
 use super::rows::{self, signed};
-use super::{Sql, agents, capabilities, fleet, principals, read, values};
+use super::{Sql, agents, capabilities, fleet, policies, principals, read, values};
 use crate::labels::Selector;
 use crate::store::{Agent, Preview, Reach, StatusAction, StoreError, Target, rules};
 use crate::time::UnixMicros;
@@ -42,6 +42,10 @@ pub(super) async fn reach(
             let id = principals::by_key(db, key).await?.id.to_bytes().to_vec();
             db.one(count!(" AND agents.principal_id = $2"), values![at, id]).await?
         }
+        Target::Policy(reference) => {
+            let id = policies::of_agent(db, reference).await?.id.to_bytes().to_vec();
+            db.one(count!(" AND agents.policy_id = $2"), values![at, id]).await?
+        }
         Target::Agent(id) | Target::Capability(id, _) => {
             agents::by_id(db, *id).await?;
             let id = id.to_bytes().to_vec();
@@ -75,6 +79,12 @@ pub(super) async fn preview(
         Target::Agent(id) => rules::next_status(&agents::by_id(db, *id).await?, action)?.is_some(),
         Target::Capability(id, name) => capabilities::would_change(db, *id, name, action).await?,
         Target::Token(id) => read::token(db, *id).await?.revoked_at.is_none(),
+        Target::Policy(reference) => match action {
+            StatusAction::Revoke(in_flight) | StatusAction::Suspend(in_flight) => {
+                policies::would_revoke(db, reference, in_flight).await?
+            }
+            StatusAction::Restore => false,
+        },
         Target::Agents(selector) => {
             let would = |agent: &Agent| match rules::next_status(agent, action) {
                 Err(StoreError::RevokedIsFinal(_)) => Ok(false),
