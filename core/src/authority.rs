@@ -255,6 +255,7 @@ impl Authority {
             Actor::Agent(id) => Some(*id),
             Actor::Principal(_) => None,
         });
+        let named = named.flat_map(|id| self.chain(id).flatten().map(|(id, _)| id));
         above.chain(named).collect()
     }
 

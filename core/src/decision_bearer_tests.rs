@@ -267,6 +267,21 @@ fn every_one_of_whom_a_token_says_that_they_acted_must_stand() {
     }
 }
 
+#[test]
+fn whoever_acted_counts_only_with_those_for_whom_they_act() {
+    let by = Claims { actors: vec![Actor::Agent(agent_id(2))], ..claims() };
+    let of = |above| with([Change::Agent(below(3, 2)), Change::Agent(agent(3, above))]);
+    let state = of(Status::Active);
+    assert_eq!(state.why(&by, "pay", at(500)), None);
+    let behind = state.0.behind(agent_id(1), (&*verified(&by)).into());
+    assert_eq!(behind.to_vec(), [agent_id(2), agent_id(3)]);
+    let state = of(Status::Revoked);
+    assert_eq!(state.why(&by, "pay", at(500)), Some(DenyReason::DelegatorStopped));
+    assert_eq!(state.ends(&by), Some((DenyReason::DelegatorStopped, InFlight::Abort)));
+    let endless = with([Change::Agent(below(2, 3)), Change::Agent(below(3, 2))]);
+    assert_eq!(endless.why(&by, "pay", at(500)), Some(DenyReason::DelegatorStopped));
+}
+
 fn verified(claims: &Claims) -> std::sync::Arc<crate::jwt::VerifiedCapability> {
     let token = mint(&signer(), claims).unwrap();
     let state = with([]);

@@ -168,6 +168,6 @@ pub(crate) struct Of {
 #[derive(Debug, Args)]
 pub(crate) struct File {
     /// The file that it is written in; `-` is standard input
-    #[arg(short, long = "file", value_name = "FILE")]
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
     pub(crate) path: PathBuf,
 }

@@ -96,7 +96,7 @@ mod tests {
             ("- name\n", ""),
             ("", ""),
             ("name: [[[[[[[[[[[[p]]]]]]]]]]]]\n", ""),
-            ("name: p\nallow: null\n", "allow"),
+            ("name: p\nallow: null\n", "line 2"),
             ("name: !!binary cA==\nallow: !tag [x]\n", ""),
         ] {
             let refused = yaml(text).unwrap_err();
