@@ -57,9 +57,10 @@ fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// A server that answers one request, which the line is method and path of.
 fn answering(line: &str, status: u16, answer: &Value) -> Fake {
     let fake = Fake::start();
-    fake.on(line, status, answer);
+    fake.on(line.split('?').next().unwrap(), status, answer);
     fake.on(ACKS, 200, &acknowledgements(&[]));
     fake
 }
@@ -75,6 +76,7 @@ fn a_policy_is_applied_as_it_is_written() {
     let ended = kya(&fake.url, &[&["policy", "apply", "-f", &path][..], &why].concat());
     let lines = format!("Applied: checkout version 3\n{ACKNOWLEDGED}");
     assert_eq!((ended.code, ended.out), (0, lines), "{}", ended.err);
+    assert_eq!(fake.seen()[0].line, line);
     assert_eq!(fake.seen()[0].body, serde_json::from_str::<Value>(json).unwrap());
 
     let yaml = file(&folder, "checkout.yaml", "name: checkout\nallow: [create_charge]\n");
@@ -82,8 +84,9 @@ fn a_policy_is_applied_as_it_is_written() {
     let fake = answering("POST /v1/policies", 200, &again);
     let out = kya(&fake.url, &["policy", "apply", "-f", &yaml, "--if-version", "3"]).out;
     assert!(out.contains("(it says that already; nothing changed)"), "{out}");
+    let fake = answering("POST /v1/policies", 200, &again);
     let out = kya(&fake.url, &["-o", "json", "policy", "apply", "-f", &yaml]).out;
-    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["policy"]["version"], 3);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["change"]["policy"]["version"], 3);
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn what_would_change_is_shown_and_believed_only_of_a_dry_run() {
     for command in [&["apply", "--dry-run", "-f"][..], &["diff", "-f"]] {
         let fake = answering(line, 200, &preview);
         let ended = kya(&fake.url, &[&["policy"][..], command, &[&path]].concat());
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!((ended.code, &*fake.seen()[0].line), (0, line), "{}", ended.err);
         assert!(ended.out.starts_with(&expected), "{}", ended.out);
         assert!(ended.out.contains("payer") && ended.out.ends_with("nothing was written\n"));
     }
@@ -158,8 +161,10 @@ fn every_example_is_a_policy() {
 
 #[test]
 fn a_policy_is_shown_listed_and_compared() {
-    let fake = answering("GET /v1/policies/checkout?version=2", 200, &policy(2, "applied", None));
+    let line = "GET /v1/policies/checkout?version=2";
+    let fake = answering(line, 200, &policy(2, "applied", None));
     let out = kya(&fake.url, &["policy", "get", "checkout", "--version", "2"]).out;
+    assert_eq!(fake.seen()[0].line, line);
     assert!(
         out.contains("Version        2 of 2\n") && out.contains("By             anna"),
         "{out}"
@@ -172,14 +177,18 @@ fn a_policy_is_shown_listed_and_compared() {
     let versions = json!({ "versions": [policy(4, "rolled_back", Some(1))], "next": 4 });
     let line = "GET /v1/policies/checkout/versions?before=5&limit=1";
     let history = ["policy", "history", "checkout", "--before", "5", "--limit", "1"];
-    let ended = kya(&answering(line, 200, &versions).url, &history);
+    let fake = answering(line, 200, &versions);
+    let ended = kya(&fake.url, &history);
+    assert_eq!(fake.seen()[0].line, line);
     assert!(ended.out.contains("4         rolled_back to 1"), "{}", ended.out);
     assert_eq!(ended.err, "There are more: --before 4\n");
     let mut diff = difference();
     let pairs = json!({ "policy_id": POLICY, "name": "checkout", "from": 1, "to": 2 });
     diff.as_object_mut().unwrap().extend(pairs.as_object().unwrap().clone());
-    let fake = answering("GET /v1/policies/checkout/diff?from=1&to=2", 200, &diff);
+    let line = "GET /v1/policies/checkout/diff?from=1&to=2";
+    let fake = answering(line, 200, &diff);
     let out = kya(&fake.url, &["policy", "diff", "checkout", "--from", "1", "--to", "2"]).out;
+    assert_eq!(fake.seen()[0].line, line);
     assert_eq!(out, format!("checkout version 1 to 2\n{DIFFERS}"));
 }
 

@@ -249,3 +249,25 @@ async fn what_is_no_policy_is_refused_with_its_place_and_changes_nothing() {
     }
     api.get("/v1/policies/checkout?version=2").await.expect(404);
 }
+
+#[tokio::test]
+async fn whoever_stops_one_action_is_told_which_others_the_policy_leaves() {
+    let plane = ControlPlane::start().await;
+    let api = &plane.api;
+    let policy = "name: p\nallow: [create_charge, issue_refund, void, 'read_*']\ndeny: [void]\nservices: [shop]\n";
+    apply(api, "", policy).await.expect(201);
+    let body = json!({ "name": "payer", "policy": "p" });
+    let agent = api.post("/v1/agents", body).await.expect(201)["agent_id"].text();
+    let path = |action: &str| format!("/v1/agents/{agent}/capabilities/{action}");
+    let refund = json!({ "action": "issue_refund", "reason": "anomalous_refund_pattern" });
+    let change = api.post(&path("revoke"), refund.clone()).await.expect(200);
+    assert_eq!(change["active"], json!(["create_charge"]));
+    let charge = json!({ "action": "create_charge", "reason": "r" });
+    let change = api.post(&path("suspend"), charge.clone()).await.expect(200);
+    assert_eq!(change["active"], json!([]));
+    let change = api.post(&path("revoke"), refund.clone()).await.expect(200);
+    assert_eq!((&change["changed"], &change["active"]), (&json!(false), &json!([])));
+    api.post(&path("restore"), charge).await.expect(200);
+    let change = api.post(&path("revoke"), refund).await.expect(200);
+    assert_eq!(change["active"], json!(["create_charge"]));
+}

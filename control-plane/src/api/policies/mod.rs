@@ -25,6 +25,7 @@ use crate::registry::Why;
 use crate::store::{self, AgentFilter, Expected, StatusAction, Target};
 use bodies::{ApplyPolicy, AssignPolicy, Compare, ListPolicies, ListVersions, RollBack, Show};
 pub(super) use bodies::{PolicyBody, Precondition};
+pub(super) use records::checked;
 use records::{Comparison, Policies, Policy, PolicyChange, Preview, Previewed, Reviewed, Versions};
 
 type Shared = State<Arc<Api>>;

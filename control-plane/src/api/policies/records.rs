@@ -117,7 +117,7 @@ pub(in crate::api) struct Reviewed {
 }
 
 /// The policy as it decides.
-pub(super) fn checked(policy: &store::Policy) -> Result<kya_core::Policy, Problem> {
+pub(in crate::api) fn checked(policy: &store::Policy) -> Result<kya_core::Policy, Problem> {
     document(policy)?.check().map_err(|error| damaged(policy, error))
 }
 
