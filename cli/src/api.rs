@@ -5,6 +5,7 @@
 //! Statuses and times stay text, because they are only shown.
 
 mod operators;
+mod policies;
 mod stops;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
+pub(crate) use policies::*;
 pub(crate) use stops::*;
 
 /// `POST /v1/agents`.
@@ -27,6 +29,8 @@ pub(crate) struct NewAgent<'a> {
     pub(crate) owner: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<&'a str>,
 }
@@ -81,6 +85,9 @@ pub(crate) struct Agent {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) expires_at: Option<String>,
     pub(crate) policy_id: Option<String>,
+    /// The name of that policy; a server from before policies does not say.
+    #[serde(default)]
+    pub(crate) policy: Option<String>,
     pub(crate) created_at: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) status_changed_at: String,

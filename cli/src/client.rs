@@ -1,12 +1,13 @@
 //! Typed calls of the control plane's HTTP API.
 
+mod policies;
 mod stops;
 
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode};
 use kya_core::{AgentId, OperatorKey};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+pub(crate) use policies::Written;
 pub(crate) use stops::Place;
 
 use crate::api::{
@@ -214,16 +216,33 @@ impl Client {
         body: Option<Vec<u8>>,
         timeout: Duration,
     ) -> Result<Answer<T>, Error> {
+        let body = body.map(|body| (body, "application/json"));
+        self.call_with(method, url, body, None, timeout).await
+    }
+
+    /// `condition` is a header by which the server is to look before it writes.
+    async fn call_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<(Vec<u8>, &'static str)>,
+        condition: Option<(HeaderName, String)>,
+        timeout: Duration,
+    ) -> Result<Answer<T>, Error> {
         let changes = method != Method::GET;
         let mut request = Request::builder()
             .method(method)
             .header(AUTHORIZATION, &self.key)
             .header(USER_AGENT, concat!("kya/", env!("CARGO_PKG_VERSION")));
-        if body.is_some() {
-            request = request.header(CONTENT_TYPE, "application/json");
+        if let Some((_, media_type)) = &body {
+            request = request.header(CONTENT_TYPE, *media_type);
         }
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
+        let body = body.map(|(body, _)| body).unwrap_or_default();
         let request = request
-            .body(Full::new(Bytes::from(body.unwrap_or_default())))
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| Error::Usage(error.to_string()))?;
         match transport::ask(self.tls.as_ref(), &url, request, timeout).await {
             Ok((status, body)) => self.understand(status, &body),

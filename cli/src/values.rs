@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kya_core::policy::PolicyReference;
 use kya_core::{ActionName, NodeCredential, OperatorKey, PrincipalId};
 use url::Url;
 
@@ -119,6 +120,10 @@ pub(crate) fn parse_principal(text: &str) -> Result<String, String> {
         true => text.parse::<PrincipalId>().map(|id| id.to_string()).map_err(|e| e.to_string()),
         false => parse_principal_name(text),
     }
+}
+
+pub(crate) fn parse_policy(text: &str) -> Result<String, String> {
+    text.parse::<PolicyReference>().map(|it| it.to_string()).map_err(|error| error.to_string())
 }
 
 /// The name of an action.

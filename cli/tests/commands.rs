@@ -261,6 +261,7 @@ Owner               -
 Labels              -
 Expires at          -
 Policy id           -
+Policy              -
 Created at          2026-02-05T14:00:00.000Z
 Revoked at          2026-02-05T14:47:23.891Z
 Status changed at   2026-02-05T14:47:23.891Z

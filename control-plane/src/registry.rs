@@ -1,7 +1,9 @@
 //! The registry: what people and tools can do to agents and tokens; and in
-//! `stops.rs`, to all that is above and beside these.
+//! `stops.rs`, to all that is above and beside these; in `policies.rs`, to what agents
+//! may do.
 
 mod delegation;
+mod policies;
 mod stops;
 
 use std::future::Future;
@@ -78,8 +80,9 @@ impl Registry {
         cause: Cause,
     ) -> Result<Outcome<Agent>, RegistryError> {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
-        let AgentDetails { owner, parent, labels, expires } = details;
-        let new = NewAgent { id, name: name.into(), public_key, owner, parent, labels, expires };
+        let AgentDetails { owner, parent, labels, expires, policy } = details;
+        let name = name.into();
+        let new = NewAgent { id, name, public_key, owner, parent, labels, expires, policy };
         let store = Arc::clone(&self.store);
         self.durably(async move { store.register_agent(new, cause).await }).await
     }

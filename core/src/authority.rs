@@ -5,6 +5,7 @@
 //! are in a table elsewhere, see [`TokenTable`](crate::TokenTable).
 
 mod levels;
+mod taken_back;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::action::ActionName;
 use crate::bearer::Held;
 use crate::change::{Agent, Change};
 use crate::grant::Grant;
-use crate::ids::{AgentId, CapabilityId, PolicyId, PrincipalId};
+use crate::ids::{AgentId, PolicyId, PrincipalId};
 use crate::jwt::{Actor, CapabilityVerifier};
 use crate::policy::{Policy, PolicyVersion};
 use crate::standing::{Standing, Status};
@@ -24,6 +25,7 @@ use crate::time::UnixSeconds;
 use crate::update::{Body, Position, Revision, VerifiedUpdate};
 
 pub use levels::MAX_DELEGATION;
+use taken_back::TakenBack;
 
 /// Revoked tokens that are remembered beyond the base that holds them, so that no
 /// later base can bring them back.
@@ -47,8 +49,7 @@ pub struct Authority {
     policies: HashMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
     grants: HashMap<GrantIndex, Arc<Grant>>,
     issuer: Option<Arc<CapabilityVerifier>>,
-    /// Capability tokens that were taken back, and when they expire.
-    revoked_capabilities: BTreeMap<CapabilityId, UnixSeconds>,
+    taken_back: TakenBack,
     /// Tokens that changed since the base, and revoked ones from before.
     tokens: BTreeMap<Fingerprint, Changed>,
 }
@@ -182,7 +183,8 @@ impl Authority {
 
     /// Forgets tokens that expired before `horizon`, looking at no more than
     /// `limit` after `cursor`. Returns where to go on. One that changed after the
-    /// base is kept: the base may say that it expires later, or was not revoked.
+    /// base is kept: the base may say that it expires later, or was not revoked. Of
+    /// capability tokens that were taken back, it forgets up to `limit`.
     pub fn forget_expired(
         &mut self,
         horizon: UnixSeconds,
@@ -190,6 +192,7 @@ impl Authority {
         limit: usize,
     ) -> Option<Fingerprint> {
         use std::ops::Bound::{Excluded, Unbounded};
+        self.taken_back.forget_expired(horizon, limit);
         let from = cursor.map_or(Unbounded, Excluded);
         let looked: Vec<_> = self
             .tokens
@@ -214,6 +217,11 @@ impl Authority {
     /// How many tokens are kept here and not in a table.
     pub fn token_count(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// How many capability tokens are remembered as taken back.
+    pub fn taken_back_count(&self) -> usize {
+        self.taken_back.len()
     }
 
     /// Who holds a grant.
@@ -258,6 +266,7 @@ impl Authority {
             Actor::Agent(id) => Some(*id),
             Actor::Principal(_) => None,
         });
+        let named = named.flat_map(|id| self.chain(id).flatten().map(|(id, _)| id));
         above.chain(named).collect()
     }
 
@@ -297,10 +306,7 @@ impl Authority {
                 self.grants.entry(index).or_insert(grant);
             }
             Change::Issuer(issuer) => self.issuer = issuer,
-            Change::RevokedCapability(id, expires) => {
-                let known = self.revoked_capabilities.entry(id).or_default();
-                *known = expires.max(*known);
-            }
+            Change::RevokedCapability(id, expires) => self.taken_back.insert(id, expires),
             Change::Token(fingerprint, entry) => {
                 let revoked = entry.revoked || self.token(fingerprint).is_some_and(|it| it.revoked);
                 let entry = TokenEntry { revoked, ..entry };
@@ -332,7 +338,7 @@ impl Authority {
                 .collect(),
             capabilities: capabilities.collect(),
             tokens: self.tokens.clone(),
-            revoked_capabilities: self.revoked_capabilities.clone(),
+            taken_back: self.taken_back.clone(),
             ..Self::default()
         };
         fresh.tokens.retain(|_, changed| changed.entry.revoked);

@@ -296,3 +296,7 @@ impl Stop {
 #[cfg(test)]
 #[path = "decision_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "decision_bearer_tests.rs"]
+mod bearer_tests;

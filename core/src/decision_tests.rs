@@ -6,12 +6,12 @@ use crate::shorthand::{agent, agent_id, changes, checked, delta, grant, opaque, 
 use crate::update::Revision;
 use crate::wire::{self, change::Change};
 
-const BEFORE_EXPIRY: Moment =
+pub(super) const BEFORE_EXPIRY: Moment =
     Moment { now: UnixMillis(999_999), state_age: 0, max_staleness: Some(60_000) };
 const AT_EXPIRY: Moment = Moment { now: UnixMillis(1_000_000), ..BEFORE_EXPIRY };
 const STALE: Moment = Moment { state_age: 60_001, ..BEFORE_EXPIRY };
 
-fn presenting(n: u8) -> Request<'static> {
+pub(super) fn presenting(n: u8) -> Request<'static> {
     asking(Credential::Opaque(opaque(n).digest()))
 }
 
@@ -19,15 +19,15 @@ fn asking(credential: Credential<'static>) -> Request<'static> {
     Request { credential, action: None, service: None }
 }
 
-fn named(action: &str) -> ActionName {
+pub(super) fn named(action: &str) -> ActionName {
     action.parse().unwrap()
 }
 
 /// The state at revision 5 and the table of its base.
-struct State(Authority, Image);
+pub(super) struct State(pub(super) Authority, pub(super) Image);
 
 impl State {
-    fn new(records: impl IntoIterator<Item = Change>) -> Self {
+    pub(super) fn new(records: impl IntoIterator<Item = Change>) -> Self {
         let records: Vec<_> = records.into_iter().collect();
         let mut image = Image::new();
         changes(records.clone()).iter().for_each(|record| image.apply(record).unwrap());
@@ -36,11 +36,11 @@ impl State {
         Self(Authority::default().reloaded(position, checked(small)).unwrap(), image)
     }
 
-    fn decide(&self, request: &Request<'_>, moment: Moment) -> Decision {
+    pub(super) fn decide(&self, request: &Request<'_>, moment: Moment) -> Decision {
         decide(&self.0, &mut &self.1, &mut VerifiedCache::default(), request, &moment)
     }
 
-    fn reason(&self, request: &Request<'_>, moment: Moment) -> Option<DenyReason> {
+    pub(super) fn reason(&self, request: &Request<'_>, moment: Moment) -> Option<DenyReason> {
         match self.decide(request, moment) {
             Decision::Allow { .. } => None,
             Decision::Deny { reason, .. } => Some(reason),

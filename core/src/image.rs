@@ -117,8 +117,9 @@ impl Image {
         self.token_count
     }
 
-    /// Takes out the tokens that expired before `horizon`, looking at no more
-    /// than `limit` chunks from the one at `cursor` on. Returns where to go on.
+    /// Takes out the tokens that expired before `horizon`, and what says of such
+    /// that they were taken back, looking at no more than `limit` chunks from the one
+    /// at `cursor` on. Returns where to go on.
     pub fn forget_expired(&mut self, horizon: UnixSeconds, cursor: usize, limit: usize) -> usize {
         for chunk in self.tokens.iter_mut().skip(cursor).take(limit) {
             let expired = |(_, token): (_, TokenEntry)| token.expires < horizon;
@@ -128,8 +129,15 @@ impl Image {
                 chunk.hash = None;
             }
         }
+        // Behind the chunks of tokens come those of records.
         let next = cursor.saturating_add(limit);
-        if next >= self.tokens.len() { 0 } else { next }
+        let (first, end) = (self.tokens.len().max(cursor), next.saturating_sub(self.tokens.len()));
+        let first = first.saturating_sub(self.tokens.len());
+        for chunk in self.records.iter_mut().take(end).skip(first) {
+            let gone = chunk.forget_expired(horizon);
+            self.record_weight = self.record_weight.saturating_sub(gone);
+        }
+        if next >= self.tokens.len().saturating_add(self.records.len()) { 0 } else { next }
     }
 
     /// The image as it is now.
@@ -216,6 +224,18 @@ fn weight(record: &wire::Change) -> usize {
 }
 
 impl RecordChunk {
+    /// Forgets which expired tokens were taken back. Returns the weight of what is gone.
+    fn forget_expired(&mut self, horizon: UnixSeconds) -> usize {
+        let first = RecordKey::RevokedCapability(CapabilityId::from_bytes([0; 16]), UnixSeconds(0));
+        let expired = |key: &RecordKey| matches!(key, RecordKey::RevokedCapability(_, expires) if *expires < horizon);
+        let keys = self.records.range(first..).map(|(key, _)| key);
+        let gone: Vec<_> = keys.filter(|key| expired(key)).cloned().collect();
+        if !gone.is_empty() {
+            self.published = None;
+        }
+        gone.iter().filter_map(|key| self.records.remove(key)).map(|it| weight(&it)).sum()
+    }
+
     fn publish(&mut self) -> (Arc<Vec<u8>>, [u8; 32]) {
         let make = || {
             let records = self.records.values().cloned().collect();

@@ -5,11 +5,12 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use kya_core::jwt::VerifiedCache;
 use kya_core::wire::{self, update::Body};
 use kya_core::{
-    ActionName, Authority, Credential, Decision, DenyReason, Fingerprint, Image, Moment, Position,
-    PublishedImage, Request, Revision, Signer, TokenEntry, TokenTable, UnixMillis, UnixSeconds,
-    Unreadable, VerifiedUpdate, Verifier, decide, records, sign_update, table,
+    ActionName, Authority, Bearer, Credential, Decision, DenyReason, Fingerprint, Image, Moment,
+    Position, PublishedImage, Request, Revision, Signer, TokenEntry, TokenTable, UnixMillis,
+    UnixSeconds, Unreadable, VerifiedUpdate, Verifier, decide, records, sign_update, table,
 };
 use kya_fuzz::All;
 use kya_fuzz::changes::{FEW, GRANTS, Issued, Said, Step, action, agent_id, digest};
@@ -194,7 +195,8 @@ fuzz_target!(|input: Input| {
         let expect = |who: &str, model: &Model, memory, decision: Decision| {
             let expected = model.decide(memory, token, what, second);
             let agrees = match (&expected, &decision) {
-                (Ok((agent, it)), Decision::Allow { agent_id: id, token, position: at, .. }) => {
+                (Ok((agent, it)), Decision::Allow { agent_id: id, bearer, position: at, .. }) => {
+                    let Bearer::Opaque { token, .. } = bearer else { panic!("{bearer:?}") };
                     *id == agent_id(*agent)
                         && *at == position(revision)
                         && token.grant.get() == u32::from(it.grant % GRANTS)
@@ -208,16 +210,18 @@ fuzz_target!(|input: Input| {
             };
             assert!(agrees, "{who}: {decision:?}, and not {expected:?}");
         };
+        let none = &mut VerifiedCache::default();
         for (who, follower) in [("along", &along), ("rebasing", &rebasing)] {
             let decision =
-                decide(&follower.authority, &mut Base(&follower.base), &request, &moment);
+                decide(&follower.authority, &mut Base(&follower.base), none, &request, &moment);
             expect(who, &model, Memory::All, decision);
         }
-        let decision = decide(&fresh.authority, &mut Base(&fresh.base), &request, &moment);
+        let decision = decide(&fresh.authority, &mut Base(&fresh.base), none, &request, &moment);
         expect("fresh", &model, Memory::Last, decision);
-        let decision = decide(&fresh.authority, &mut &image, &request, &moment);
+        let decision = decide(&fresh.authority, &mut &image, none, &request, &moment);
         expect("the image", &model, Memory::Last, decision);
-        let decision = decide(&cut_off.authority, &mut Base(&cut_off.base), &request, &moment);
+        let decision =
+            decide(&cut_off.authority, &mut Base(&cut_off.base), none, &request, &moment);
         expect("cut off", &seen, Memory::All, decision);
     }
 });

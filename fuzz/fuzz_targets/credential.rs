@@ -149,6 +149,7 @@ fuzz_target!(|input: Input| {
         .collect();
     let expected = match all.as_slice() {
         [] => Credential::Missing,
+        [Some(token)] if token.starts_with(b"eyJ") => Credential::Capability(token),
         [Some(token)] => match TokenDigest::of(token) {
             Ok(digest) => Credential::Opaque(digest),
             Err(_) => Credential::Malformed,

@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     for (record, change) in sent.records.iter().zip(&each) {
         assert_eq!(image.apply(record).is_ok(), change.is_some());
         if let Some(Change::Capability(_, action, _)) = change {
-            assert!((1..=MAX_ACTION_BYTES).contains(&action.len()));
+            assert!((1..=MAX_ACTION_BYTES).contains(&action.as_str().len()));
         }
     }
     let published = image.publish();

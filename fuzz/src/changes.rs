@@ -93,8 +93,7 @@ impl Step {
                 id: agent_id(n).to_bytes().into(),
                 standing: said.wire(),
                 principal_id: principal.map_or(vec![], |n| principal_id(n).to_bytes().into()),
-                expires_unix_seconds: 0,
-                policy_id: vec![],
+                ..Default::default()
             }),
             Self::Capability(n, what, said) => Wire::Capability(wire::Capability {
                 agent_id: agent_id(n).to_bytes().into(),
@@ -104,6 +103,7 @@ impl Step {
             Self::Grant(n) => Wire::Grant(wire::Grant {
                 index: (n % GRANTS).into(),
                 agent_id: agent_id(holder(n)).to_bytes().into(),
+                ..Default::default()
             }),
             Self::Token(it) => Wire::Token(wire::Token {
                 digest: digest(it.token).0.into(),

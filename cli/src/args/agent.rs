@@ -5,13 +5,15 @@ use kya_core::{AgentId, PublicKey};
 
 use super::{DryRun, Page, Wait, Why};
 use crate::pubkey;
-use crate::values::{parse_expiry, parse_label, parse_principal, parse_selector, parse_text};
+use crate::values::{
+    parse_expiry, parse_label, parse_policy, parse_principal, parse_selector, parse_text,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentCommand {
     /// Add an agent to the registry; it is active at once
     #[command(after_help = "\
-Owner, labels and expiry stay as they are registered.
+Owner, labels and expiry stay as they are registered; the policy can be changed (`kya policy assign`).
 
 Example:
   openssl genpkey -algorithm ed25519 -out agent.key
@@ -31,6 +33,10 @@ Example:
         /// A label to find it by, `key=value`; up to 32 times
         #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
         labels: Vec<(String, String)>,
+        /// The policy that says what it may do (`kya policy apply`); without one it may do
+        /// everything that nothing else denies
+        #[arg(long, value_name = "NAME|ID", value_parser = parse_policy)]
+        policy: Option<String>,
         /// When it expires, within ten years: 2027-01-31T12:00:00Z
         #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
         expires_at: Option<String>,
@@ -52,6 +58,9 @@ Example:
         /// Only those of this principal
         #[arg(long, value_name = "NAME|ID", value_parser = parse_principal)]
         owner: Option<String>,
+        /// Only those under this policy
+        #[arg(long, value_name = "NAME|ID", value_parser = parse_policy)]
+        policy: Option<String>,
         #[command(flatten)]
         page: Page<AgentId>,
     },

@@ -4,6 +4,7 @@ mod agent;
 mod key;
 mod node;
 mod operator;
+mod policy;
 mod stops;
 
 use std::ffi::OsString;
@@ -15,10 +16,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use kya_core::{AgentId, TokenId};
 use url::Url;
 
-pub(crate) use self::agent::{AgentCommand, AgentStatus, Targets};
+pub(crate) use self::agent::{AgentCommand, Targets};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
+pub(crate) use self::policy::PolicyCommand;
 pub(crate) use self::stops::{
     CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
@@ -32,6 +34,7 @@ Examples:
   kya token issue --agent AGENT_ID --ttl 8h
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
   kya agent suspend --selector env=staging --reason noise --dry-run   # whom would it reach?
+  kya policy apply -f checkout.yaml --dry-run   # what would change, and for whom?
   kya principal offboard alice@example.com --reason she_left
   kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
@@ -115,6 +118,9 @@ pub(crate) enum Command {
     /// Add people and teams, and stop all that act for one of them
     #[command(subcommand)]
     Principal(PrincipalCommand),
+    /// Say what agents may do, version by version
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Stop one action of an agent, and leave the others
     #[command(subcommand)]
     Capability(CapabilityCommand),

@@ -14,6 +14,7 @@ pub(crate) enum Place<'a> {
     Agents,
     Token(kya_core::TokenId),
     Principal(&'a str),
+    Policy(&'a str),
     Capabilities(AgentId),
     Fleet,
 }
@@ -30,7 +31,7 @@ impl Client {
         let id = match place {
             Place::Agent(id) | Place::Capabilities(id) => id.to_string(),
             Place::Token(id) => id.to_string(),
-            Place::Principal(key) => key.to_owned(),
+            Place::Principal(key) | Place::Policy(key) => key.to_owned(),
             Place::Agents | Place::Fleet => String::new(),
         };
         match place {
@@ -38,6 +39,7 @@ impl Client {
             Place::Agents => self.post(&["agents", action], stop).await,
             Place::Token(_) => self.post(&["tokens", &id, action], stop).await,
             Place::Principal(_) => self.post(&["principals", &id, action], stop).await,
+            Place::Policy(_) => self.post(&["policies", &id, action], stop).await,
             Place::Capabilities(_) => {
                 self.post(&["agents", &id, "capabilities", action], stop).await
             }

@@ -8,8 +8,8 @@ use kya_core::AgentId;
 use super::{dry, print_page, selection};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Agent, AgentChange, Agents, NewAgent, Stop, Why};
-use crate::args::{AgentCommand, AgentStatus, Page, Targets};
-use crate::client::{Answer, Client, Place};
+use crate::args::{AgentCommand, Targets};
+use crate::client::{Answer, Client, Place, Query};
 use crate::error::Error;
 use crate::output::{Output, or_dash, record, table};
 
@@ -69,18 +69,27 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        AgentCommand::Register { name, pubkey, owner, labels, expires_at } => {
+        AgentCommand::Register { name, pubkey, owner, labels, policy, expires_at } => {
             let agent = NewAgent {
                 name: &name,
                 public_key: pubkey,
                 owner: owner.as_deref(),
                 labels: each_once(labels)?,
+                policy: policy.as_deref(),
                 expires_at: expires_at.as_deref(),
             };
             print_agent(output, client.register(&agent).await?)
         }
-        AgentCommand::List { status, selector, owner, page } => {
-            list(client, output, (status, selector, owner), &page).await
+        AgentCommand::List { status, selector, owner, policy, page } => {
+            let query = [
+                ("status", status.map(|status| status.as_str().to_owned())),
+                ("selector", selector),
+                ("owner", owner),
+                ("policy", policy),
+                ("after", page.after.map(|id| id.to_string())),
+                ("limit", Some(page.limit.to_string())),
+            ];
+            list(client, output, &query).await
         }
         AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
         AgentCommand::Revoke { targets, why, dry, wait } => {
@@ -143,20 +152,8 @@ async fn stop_them(
     }
 }
 
-async fn list(
-    client: &Client,
-    output: &mut Output<'_>,
-    (status, selector, owner): (Option<AgentStatus>, Option<String>, Option<String>),
-    page: &Page<AgentId>,
-) -> Result<(), Error> {
-    let query = [
-        ("status", status.map(|status| status.as_str().to_owned())),
-        ("selector", selector),
-        ("owner", owner),
-        ("after", page.after.map(|id| id.to_string())),
-        ("limit", Some(page.limit.to_string())),
-    ];
-    let Answer { value: Agents { agents, next }, json } = client.agents(&query).await?;
+async fn list(client: &Client, output: &mut Output<'_>, query: &Query<'_>) -> Result<(), Error> {
+    let Answer { value: Agents { agents, next }, json } = client.agents(query).await?;
     if output.is_json() {
         return output.document(&json);
     }
@@ -216,6 +213,7 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         ("Labels", labels),
         ("Expires at", or_dash(agent.expires_at)),
         ("Policy id", or_dash(agent.policy_id)),
+        ("Policy", or_dash(agent.policy)),
         ("Created at", agent.created_at),
         ("Revoked at", or_dash(agent.revoked_at)),
         ("Status changed at", agent.status_changed_at),

@@ -8,6 +8,7 @@ mod halt;
 mod key;
 mod node;
 mod operator;
+mod policy;
 mod principal;
 mod selection;
 mod token;
@@ -23,6 +24,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
     match cli.command {
         Command::Agent(command) => agent::run(command, &client, output).await,
         Command::Principal(command) => principal::run(command, &client, output).await,
+        Command::Policy(command) => policy::run(command, &client, output).await,
         Command::Capability(command) => capability::run(command, &client, output).await,
         Command::Halt(command) => halt::halt(command, &client, output).await,
         Command::Resume(command) => halt::resume(command, &client, output).await,

@@ -11,7 +11,7 @@ use kya_core::wire::{IntrospectRequest, PullRequest};
 use prost::Message;
 
 use super::Api;
-use super::extract::{body_bytes, content_type_is};
+use super::extract::{MAX_BODY_BYTES, body_bytes, content_type_is};
 use super::problem::{Code, Problem};
 use crate::push::Refusal;
 
@@ -50,7 +50,7 @@ impl<T: Message + Default, S: Send + Sync> FromRequest<S> for Protobuf<T> {
             let needed = format!("the body needs the header `content-type: {MEDIA_TYPE}`");
             return Err(Problem::invalid(needed).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
-        let bytes = body_bytes(request, state).await?;
+        let bytes = body_bytes(request, state, MAX_BODY_BYTES).await?;
         let broken = |error| Problem::invalid(format!("the body is not such a message: {error}"));
         T::decode(bytes).map(Self).map_err(broken)
     }

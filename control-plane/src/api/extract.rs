@@ -27,7 +27,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let is_json = content_type_is(request.headers(), "application/json");
-        let bytes = body_bytes(request, state).await?;
+        let bytes = body_bytes(request, state, MAX_BODY_BYTES).await?;
         if bytes.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -41,16 +41,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The body, up to the limit.
+/// The body, up to the limit of its route.
 pub(super) async fn body_bytes<S: Send + Sync>(
     request: Request,
     state: &S,
+    limit: usize,
 ) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            Code::PayloadTooLarge,
-            format!("a body has at most {MAX_BODY_BYTES} bytes"),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::PayloadTooLarge, format!("a body has at most {limit} bytes here"))
+        }
         _ => Problem::invalid("the body ended early"),
     })
 }

@@ -31,10 +31,11 @@ pub(super) async fn register_agent(
 ) -> Result<impl IntoResponse, Problem> {
     let now = api.clock.now();
     let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
-    let details = AgentDetails { owner: wanted.owner, labels: wanted.labels, expires };
+    let RegisterAgent { name, public_key, owner, labels, policy, .. } = wanted;
+    let policy = policy.map(|reference| reference.0);
+    let details = AgentDetails { owner, labels, expires, policy };
     let cause = operator.because(Why::default());
-    let outcome =
-        api.registry.register_agent(wanted.name, wanted.public_key, details, cause).await?;
+    let outcome = api.registry.register_agent(name, public_key, details, cause).await?;
     let location: [(HeaderName, String); 1] =
         [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
     Ok((StatusCode::CREATED, location, Json(Agent::new(outcome.record, now))))
@@ -44,8 +45,9 @@ pub(super) async fn list_agents(
     State(api): Shared,
     Params(wanted): Params<ListAgents>,
 ) -> Result<Json<Agents>, Problem> {
-    let ListAgents { status, owner, selector, after, limit } = wanted;
-    let filter = AgentFilter { status: status.map(|name| name.0), owner, selector };
+    let ListAgents { status, owner, selector, policy, after, limit } = wanted;
+    let policy = policy.map(|reference| reference.0);
+    let filter = AgentFilter { status: status.map(|name| name.0), owner, selector, policy };
     let found = api.store.agents(filter, after, limit.0.saturating_add(1)).await?;
     let (page, next) = page(found, limit.0, |agent| agent.id);
     let now = api.clock.now();

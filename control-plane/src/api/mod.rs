@@ -12,6 +12,7 @@ mod keys;
 mod layers;
 mod nodes;
 mod operators;
+mod policies;
 mod problem;
 mod records;
 mod requests;
@@ -25,6 +26,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use kya_core::policy::MAX_DOCUMENT_BYTES;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -73,6 +75,7 @@ fn for_operators() -> Routes {
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
         .within(WAITING_REQUEST_TIMEOUT);
     stopping()
+        .merge(about_policies())
         .post("/agents", Permission::RegisterAgents, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -97,6 +100,21 @@ fn for_operators() -> Routes {
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)
+}
+
+/// Those of policies.
+fn about_policies() -> Routes {
+    let (read, write) = (Permission::ReadRegistry, Permission::WritePolicies);
+    Routes::new()
+        .post("/policies", write, policies::apply)
+        .with_bodies_of(MAX_DOCUMENT_BYTES)
+        .get("/policies", read, policies::list)
+        .get("/policies/{policy}", read, policies::show)
+        .get("/policies/{policy}/versions", read, policies::versions)
+        .get("/policies/{policy}/diff", read, policies::compare)
+        .post("/policies/{policy}/rollback", write, policies::roll_back)
+        .post("/policies/{policy}/revoke", Permission::StopAgents, policies::revoke)
+        .post("/agents/{agent_id}/policy", write, policies::assign)
 }
 
 /// Those of capabilities, principals and the fleet.

@@ -11,7 +11,7 @@ use crate::bearer::BearerError;
 use crate::nodes::AccessError;
 use crate::operators::{AuthError, Permission, Role, seconds};
 use crate::registry::RegistryError;
-use crate::store::{StopError, StoreError};
+use crate::store::{PolicyError, StopError, StoreError};
 
 /// The kinds of problem. Each has one code; most have one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub(super) enum Code {
     NotFound,
     MethodNotAllowed,
     Conflict,
+    PreconditionFailed,
     PayloadTooLarge,
     InvalidRequest,
     TooManyRequests,
@@ -101,6 +102,7 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
@@ -116,6 +118,7 @@ impl Code {
             Self::NotFound => ("not_found", "There is no such thing"),
             Self::MethodNotAllowed => ("method_not_allowed", "This cannot be done here"),
             Self::Conflict => ("conflict", "The state of the registry forbids it"),
+            Self::PreconditionFailed => ("precondition_failed", "It has changed meanwhile"),
             Self::PayloadTooLarge => ("payload_too_large", "The body is too large"),
             Self::InvalidRequest => ("invalid_request", "The request is not valid"),
             Self::TooManyRequests => ("too_many_requests", "Too many requests"),
@@ -174,10 +177,16 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchToken(_)
             | StoreError::NoSuchNode(_)
             | StoreError::NoSuchOperator(_)
-            | StoreError::Stop(StopError::NoSuchPrincipal(_)) => {
-                Self::new(Code::NotFound, error.to_string())
+            | StoreError::Stop(StopError::NoSuchPrincipal(_))
+            | StoreError::Policy(
+                PolicyError::NoSuchPolicy(_) | PolicyError::NoSuchVersion { .. },
+            ) => Self::new(Code::NotFound, error.to_string()),
+            StoreError::Policy(PolicyError::NotAsExpected { .. } | PolicyError::NotThereYet(_)) => {
+                Self::new(Code::PreconditionFailed, error.to_string())
             }
+            StoreError::Policy(PolicyError::TooLarge(_)) => Self::unprocessable(error.to_string()),
             StoreError::RevokedIsFinal(_)
+            | StoreError::Policy(_)
             | StoreError::Stop(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)

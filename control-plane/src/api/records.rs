@@ -1,6 +1,6 @@
 //! Records as JSON. Times are RFC 3339 with three decimals.
 
-use kya_core::{AgentId, PrincipalId, PublicKey, Status, TokenId};
+use kya_core::{AgentId, PolicyId, PolicyName, PrincipalId, PublicKey, Status, TokenId};
 use serde::Serialize;
 
 use crate::labels::Labels;
@@ -22,8 +22,9 @@ pub(super) struct Agent {
     owner_status: Option<&'static str>,
     labels: Labels,
     expires_at: Option<String>,
-    /// Policies come later.
-    policy_id: Option<String>,
+    policy_id: Option<PolicyId>,
+    /// The name of that policy.
+    policy: Option<PolicyName>,
     created_at: String,
     revoked_at: Option<String>,
     status_changed_at: String,
@@ -48,14 +49,15 @@ impl Agent {
             owner: owner.map(|owner| owner.name),
             labels: agent.labels,
             expires_at: agent.expires.map(|expires| second_start(expires).to_rfc3339()),
-            policy_id: None,
+            policy_id: agent.policy.as_ref().map(|policy| policy.id),
+            policy: agent.policy.map(|policy| policy.name),
             created_at: agent.created_at.to_rfc3339(),
             revoked_at: agent.revoked_at.map(UnixMicros::to_rfc3339),
             status_changed_at: agent.status_changed_at.to_rfc3339(),
             status_actor: agent.status_actor,
             status_reason: agent.status_reason,
             incident_id: agent.incident_id,
-            revision: agent.revision.0,
+            revision: agent.policy_revision.max(Some(agent.revision)).map_or(0, |it| it.0),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What requests carry. Whatever is not named here is refused.
 
+use kya_core::policy::{PolicyReference, PolicyReferenceError};
 use kya_core::{AgentId, InFlight, PublicKey, Status, TokenId};
 use serde::Deserialize;
 
@@ -99,6 +100,19 @@ impl TryFrom<String> for InFlightName {
     }
 }
 
+/// A policy, by its id or by its name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct PolicyKey(pub(super) PolicyReference);
+
+impl TryFrom<String> for PolicyKey {
+    type Error = PolicyReferenceError;
+
+    fn try_from(text: String) -> Result<Self, PolicyReferenceError> {
+        text.parse().map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterAgent {
@@ -108,6 +122,7 @@ pub(super) struct RegisterAgent {
     #[serde(default)]
     pub(super) labels: Labels,
     pub(super) expires_at: Option<Instant>,
+    pub(super) policy: Option<PolicyKey>,
 }
 
 /// Stops an agent.
@@ -160,6 +175,7 @@ pub(super) struct ListAgents {
     pub(super) status: Option<ShownStatusName>,
     pub(super) owner: Option<PrincipalKey>,
     pub(super) selector: Option<Selector>,
+    pub(super) policy: Option<PolicyKey>,
     pub(super) after: Option<AgentId>,
     #[serde(default)]
     pub(super) limit: Limit,

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, OriginalUri, Request, State};
+use axum::extract::{
+    ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, OriginalUri, Request, State,
+};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, header};
@@ -79,6 +81,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub(super) fn within(self, limit: Duration) -> Self {
         let router = self.router.layer(from_fn_with_state(limit, layers::time_out));
         Self { router, ..self }
+    }
+
+    /// Those so far take bodies of up to so many bytes.
+    pub(super) fn with_bodies_of(self, bytes: usize) -> Self {
+        Self { router: self.router.layer(DefaultBodyLimit::max(bytes)), ..self }
     }
 
     pub(super) fn merge(mut self, other: Self) -> Self {

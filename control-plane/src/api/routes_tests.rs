@@ -36,6 +36,14 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("POST", "/agents/{agent_id}/capabilities/revoke", STOP, 422),
     ("POST", "/agents/{agent_id}/capabilities/suspend", STOP, 422),
     ("POST", "/agents/{agent_id}/capabilities/restore", ONLY, 422),
+    ("POST", "/agents/{agent_id}/policy", ONLY, 422),
+    ("POST", "/policies", ONLY, 400),
+    ("GET", "/policies", ALL, 200),
+    ("GET", "/policies/{policy}", ALL, 404),
+    ("GET", "/policies/{policy}/versions", ALL, 404),
+    ("GET", "/policies/{policy}/diff", ALL, 404),
+    ("POST", "/policies/{policy}/rollback", ONLY, 422),
+    ("POST", "/policies/{policy}/revoke", STOP, 422),
     ("POST", "/principals", ONLY, 422),
     ("GET", "/principals", ALL, 200),
     ("GET", "/principals/{principal}", ALL, 404),
@@ -82,6 +90,7 @@ fn filled(path: &str) -> String {
         .replace("{token_id}", &format!("tok_{ulid}"))
         .replace("{name}", "nobody")
         .replace("{principal}", "nobody")
+        .replace("{policy}", "nobody")
         .replace("{revision}", "7")
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum Permission {
     /// Ask who one is.
     ReadSelf,
-    /// Read agents, their actions, principals, the fleet, tokens (never the tokens
+    /// Read agents, their actions, principals, policies, the fleet, tokens (never the tokens
     /// themselves) and acknowledgements.
     ReadRegistry,
     /// Read which proxies there are and whether they are armed.
@@ -22,7 +22,8 @@ pub enum Permission {
     ReadEvents,
     /// Read which operators there are.
     ReadOperators,
-    /// Revoke and suspend agents, actions of them and principals, and halt everyone.
+    /// Revoke and suspend agents, actions of them and principals, revoke policies, and
+    /// halt everyone.
     StopAgents,
     /// Revoke tokens.
     RevokeTokens,
@@ -30,6 +31,8 @@ pub enum Permission {
     RevokeNodes,
     /// Register agents and add principals.
     RegisterAgents,
+    /// Apply policies and roll them back, and put agents under them.
+    WritePolicies,
     /// Restore what is suspended: agents, actions of them and principals; end a halt.
     RestoreAgents,
     /// Issue tokens.
@@ -59,7 +62,7 @@ pub enum Role {
 use Permission::{
     ChallengeNodes, IssueTokens, ManageOperators, ReadEvents, ReadKeys, ReadNodes, ReadOperators,
     ReadRegistry, ReadSelf, RegisterAgents, RegisterNodes, RestoreAgents, RevokeNodes,
-    RevokeTokens, RotateKeys, StopAgents,
+    RevokeTokens, RotateKeys, StopAgents, WritePolicies,
 };
 use Role::{Admin, Auditor, Operator, Viewer};
 
@@ -71,13 +74,13 @@ const fn holders(permission: Permission) -> &'static [Role] {
         }
         ReadEvents | ReadOperators => &[Auditor, Admin],
         StopAgents | RevokeTokens | RevokeNodes => &[Operator, Admin],
-        RegisterAgents | RestoreAgents | IssueTokens | RegisterNodes | RotateKeys
-        | ManageOperators => &[Admin],
+        RegisterAgents | WritePolicies | RestoreAgents | IssueTokens | RegisterNodes
+        | RotateKeys | ManageOperators => &[Admin],
     }
 }
 
 impl Permission {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         ReadSelf,
         ReadRegistry,
         ReadNodes,
@@ -89,6 +92,7 @@ impl Permission {
         RevokeTokens,
         RevokeNodes,
         RegisterAgents,
+        WritePolicies,
         RestoreAgents,
         IssueTokens,
         RegisterNodes,
@@ -110,6 +114,7 @@ impl Permission {
             RevokeTokens => "tokens.revoke",
             RevokeNodes => "nodes.revoke",
             RegisterAgents => "agents.register",
+            WritePolicies => "policies.write",
             RestoreAgents => "agents.restore",
             IssueTokens => "tokens.issue",
             RegisterNodes => "nodes.register",
@@ -129,6 +134,7 @@ impl Permission {
         matches!(
             self,
             RegisterAgents
+                | WritePolicies
                 | RestoreAgents
                 | IssueTokens
                 | RegisterNodes
@@ -183,6 +189,7 @@ mod tests {
         let stops = ["agents.stop", "tokens.revoke", "nodes.revoke"];
         let starts = [
             "agents.register",
+            "policies.write",
             "agents.restore",
             "tokens.issue",
             "nodes.register",

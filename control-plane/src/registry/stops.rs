@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kya_core::policy::PolicyReference;
 use kya_core::{ActionName, AgentId, PrincipalId, UnixSeconds};
 use tokio::time::timeout;
 
@@ -28,6 +29,8 @@ pub struct AgentDetails {
     pub labels: Labels,
     /// It is expired from this second on.
     pub expires: Option<UnixSeconds>,
+    /// What says what it may do.
+    pub policy: Option<PolicyReference>,
 }
 
 /// What became of a decision about many agents.

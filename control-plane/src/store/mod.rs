@@ -18,6 +18,7 @@ mod key_log;
 mod limits;
 mod model;
 mod operators;
+pub mod policies;
 pub mod postgres;
 mod rules;
 mod sql;
@@ -28,9 +29,10 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
-    Revision, Status, TokenId, UnixSeconds, wire,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, PolicyId,
+    PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenId, UnixSeconds, wire,
 };
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -50,6 +52,9 @@ pub use model::{
     status_from_name, status_name,
 };
 pub use operators::{NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator};
+pub use policies::{
+    Expected, MAX_POLICIES, Policy, PolicyChange, PolicyError, PolicyOf, PolicyStep,
+};
 pub use postgres::{DatabaseUrl, PostgresStore};
 pub use rules::MAX_STOPPED_CAPABILITIES;
 pub use sqlite::{BackupError, SqliteStore, back_up, restore};
@@ -281,6 +286,46 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// There are no more than twice [`MAX_STOPPED_CAPABILITIES`].
     async fn capabilities(&self, agent: AgentId) -> Result<Vec<Capability>, StoreError>;
 
+    /// Changes a policy, by a version that is written in one transaction with what is
+    /// pushed. What it says already changes nothing.
+    async fn change_policy(
+        &self,
+        change: PolicyChange,
+        expected: Option<Expected>,
+        cause: Cause,
+    ) -> Result<Outcome<Policy>, StoreError>;
+
+    /// Puts an agent that is not revoked under this policy, or under none.
+    async fn assign_policy(
+        &self,
+        agent: AgentId,
+        policy: Option<PolicyReference>,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError>;
+
+    /// A policy in this version, or in the one that counts.
+    async fn policy(
+        &self,
+        policy: PolicyReference,
+        version: Option<PolicyVersion>,
+    ) -> Result<Policy, StoreError>;
+
+    /// Up to `limit` policies with an id after `after`, ordered by id, each in the
+    /// version that counts.
+    async fn policies(
+        &self,
+        after: Option<PolicyId>,
+        limit: u32,
+    ) -> Result<Vec<Policy>, StoreError>;
+
+    /// Up to `limit` versions of a policy before `before`, the newest first.
+    async fn policy_versions(
+        &self,
+        policy: PolicyReference,
+        before: Option<PolicyVersion>,
+        limit: u32,
+    ) -> Result<Vec<Policy>, StoreError>;
+
     /// What was decided about everyone.
     async fn fleet(&self) -> Result<Fleet, StoreError>;
 
@@ -358,6 +403,9 @@ pub enum StoreError {
         /// What was decided about it.
         status: Status,
     },
+    /// A rule of policies.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// A rule of principals, capabilities or expiry.
     #[error(transparent)]
     Stop(#[from] StopError),

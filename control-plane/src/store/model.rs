@@ -1,12 +1,13 @@
 //! The records of the registry.
 
+use kya_core::policy::PolicyReference;
 use kya_core::{
     AgentId, GrantIndex, InFlight, NodeCredentialDigest, Position, PublicKey, Revision, Standing,
     Status, TokenDigest, TokenId, UnixSeconds, wire,
 };
 use wire::change::Change;
 
-use super::{Owner, TokenLimits};
+use super::{Owner, PolicyOf, TokenLimits};
 use crate::labels::Labels;
 use crate::nodes::{NodeName, NodePattern};
 use crate::principals::PrincipalKey;
@@ -39,6 +40,10 @@ pub struct Agent {
     pub expires: Option<UnixSeconds>,
     /// Its tokens count only if they were issued after this second; 0 is no bound.
     pub tokens_not_before: UnixSeconds,
+    /// What says what it may do, if anything does.
+    pub policy: Option<PolicyOf>,
+    /// Revision at which it was put under that policy, if not when it was registered.
+    pub policy_revision: Option<Revision>,
     /// When it was registered.
     pub created_at: UnixMicros,
     /// When it was revoked, if it was.
@@ -51,7 +56,7 @@ pub struct Agent {
     pub status_reason: Option<String>,
     /// The incident that the last change belongs to.
     pub incident_id: Option<String>,
-    /// Revision of its last change.
+    /// Revision at which its status last changed.
     pub revision: Revision,
 }
 
@@ -98,14 +103,23 @@ pub struct NewAgent {
     pub labels: Labels,
     /// When it is to expire.
     pub expires: Option<UnixSeconds>,
+    /// What is to say what it may do.
+    pub policy: Option<PolicyReference>,
 }
 
 impl NewAgent {
     /// An agent of this name, and nothing else.
     pub fn named(id: AgentId, name: impl Into<String>) -> Self {
-        let labels = Labels::default();
-        let (public_key, owner, parent, expires) = Default::default();
-        Self { id, name: name.into(), public_key, owner, parent, labels, expires }
+        Self {
+            id,
+            name: name.into(),
+            public_key: None,
+            owner: None,
+            parent: None,
+            labels: Labels::default(),
+            expires: None,
+            policy: None,
+        }
     }
 }
 
@@ -284,7 +298,7 @@ impl Agent {
             expires_unix_seconds: self.expires.map_or(0, last_second),
             parent_id: self.parent.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
             suspended_unix_seconds: suspended.unwrap_or_default(),
-            // Policies come later.
+            policy_id: self.policy.as_ref().map_or_else(Vec::new, |it| it.id.to_bytes().to_vec()),
             ..wire::Agent::default()
         })
     }

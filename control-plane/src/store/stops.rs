@@ -1,5 +1,6 @@
 //! What can be stopped besides one agent and one token, and whom a stop reaches.
 
+use kya_core::policy::PolicyReference;
 use kya_core::{
     ActionName, AgentId, Id, IdKind, InFlight, PrincipalId, Revision, Standing, Status, TokenId,
     UnixSeconds, wire,
@@ -104,6 +105,8 @@ pub enum Target {
     Capability(AgentId, ActionName),
     /// A token.
     Token(TokenId),
+    /// A policy, and so the agents under it.
+    Policy(PolicyReference),
     /// The agents with these labels.
     Agents(Selector),
     /// All tokens of an agent that were issued until now.
@@ -142,6 +145,8 @@ pub struct AgentFilter {
     pub selector: Option<Selector>,
     /// Those that act for this agent, and not for one below it.
     pub parent: Option<AgentId>,
+    /// Those under this policy.
+    pub policy: Option<PolicyReference>,
 }
 
 /// The status of an agent at some time. What is revoked is shown as that, and

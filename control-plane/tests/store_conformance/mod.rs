@@ -5,6 +5,7 @@
 mod keys;
 mod nodes;
 mod operators;
+mod policies;
 mod selections;
 mod stops;
 
@@ -27,6 +28,7 @@ use crate::support::state::Known;
 pub use keys::*;
 pub use nodes::*;
 pub use operators::*;
+pub use policies::*;
 pub use selections::*;
 pub use stops::*;
 
@@ -97,6 +99,12 @@ macro_rules! conformance {
             a_selection_that_is_stopped_already_changes_nothing,
             a_selection_of_more_than_a_delta_holds_goes_on_in_the_next_revision,
             a_preview_says_what_a_stop_would_do_and_writes_nothing,
+            a_policy_has_versions_that_count_up_and_stay,
+            a_policy_is_changed_only_as_its_writer_has_seen_it,
+            a_policy_is_rolled_back_by_a_new_version,
+            a_revoked_policy_permits_nothing_until_it_is_rolled_back,
+            an_agent_is_put_under_a_policy_that_there_is,
+            a_policy_travels_before_the_agents_that_are_under_it,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

@@ -2,14 +2,15 @@
 //! without its limits.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use kya_core::jwt::VerifiedCache;
 use kya_core::{
     ActionName, Agent, AgentId, Authority, Body, Change, Credential, Decision, DenyReason,
-    Fingerprint, Manifest, Moment, OpaqueToken, Position, PrincipalId, Request, Standing,
-    TokenEntry, TokenTable, UnixMillis, Unreadable, VerifiedUpdate, chunk_hash, decide, records,
-    table, wire,
+    Fingerprint, Manifest, Moment, OpaqueToken, Policy, PolicyId, PolicyVersion, Position,
+    PrincipalId, Request, Standing, TokenEntry, TokenTable, UnixMillis, Unreadable, VerifiedUpdate,
+    chunk_hash, decide, records, table, wire,
 };
 
 /// What a proxy knows, in a form that can be compared.
@@ -21,6 +22,7 @@ pub struct Known {
     pub fleet: Option<Standing>,
     pub principals: BTreeMap<PrincipalId, Standing>,
     pub capabilities: BTreeMap<(AgentId, ActionName), Standing>,
+    pub policies: BTreeMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
 }
 
 /// All that a proxy has.
@@ -42,7 +44,10 @@ impl Known {
             Change::Capability(id, action, standing) => {
                 self.capabilities.insert((id, action), standing);
             }
-            other @ (Change::Policy(..) | Change::Issuer(_) | Change::RevokedCapability(..)) => {
+            Change::Policy(id, version, policy) => {
+                self.policies.insert(id, (version, policy));
+            }
+            other @ (Change::Issuer(_) | Change::RevokedCapability(..)) => {
                 panic!("nobody decides that yet: {other:?}")
             }
         }

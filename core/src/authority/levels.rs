@@ -169,16 +169,14 @@ impl Authority {
         now: Option<UnixMillis>,
     ) -> impl Iterator<Item = InFlight> {
         let issued = held.issued();
-        let above = agent.parent.is_some().then(|| self.chain(agent_id).skip(1));
-        let above = above.into_iter().flatten().map(move |it| match it {
+        let stops = move |known: Result<Known<'_>, Broken>| match known {
             Ok(known) => self.stopped(known, issued, action, now),
             Err(Broken) => Some(InFlight::Abort),
-        });
+        };
+        let above = agent.parent.is_some().then(|| self.chain(agent_id).skip(1));
+        let above = above.into_iter().flatten().map(stops);
         let named = held.actors().iter().map(move |actor| match actor {
-            Actor::Agent(id) => match self.agents.get(id) {
-                Some(agent) => self.stopped((*id, agent), issued, action, now),
-                None => Some(InFlight::Abort),
-            },
+            Actor::Agent(id) => self.chain(*id).filter_map(stops).max(),
             Actor::Principal(id) => self.principal_stopped(*id, issued),
         });
         above.chain(named).flatten()
@@ -232,9 +230,7 @@ impl Authority {
     fn is_taken_back(&self, held: Held<'_>) -> bool {
         match held {
             Held::Opaque(token) => token.revoked,
-            Held::Capability(capability) => {
-                self.revoked_capabilities.contains_key(&capability.claims().id)
-            }
+            Held::Capability(capability) => self.taken_back.contains(capability.claims().id),
         }
     }
 }

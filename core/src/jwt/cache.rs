@@ -84,7 +84,7 @@ impl VerifiedCache {
     pub fn verified(&mut self, token: &[u8]) -> Result<Arc<VerifiedCapability>, CapabilityError> {
         let verifier = self.verifier.as_ref().ok_or(CapabilityError::UnknownKey)?;
         if self.sets.is_empty() {
-            self.sets = std::iter::repeat_with(Set::default).take(SETS).collect();
+            self.sets = empty_sets();
         }
         let before = token.len().saturating_sub(SIGNATURE_CHARACTERS);
         let (message, signature) =
@@ -109,6 +109,10 @@ impl VerifiedCache {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+fn empty_sets() -> Vec<Set> {
+    std::iter::repeat_with(Set::default).take(SETS).collect()
 }
 
 impl Set {

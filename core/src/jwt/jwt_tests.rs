@@ -787,15 +787,15 @@ fn what_is_forged_or_for_another_place_or_time_is_never_merely_unknown() {
         CapabilityError::BadSignature,
         CapabilityError::WrongIssuer,
         CapabilityError::UnknownConfirmation,
-        CapabilityError::WrongAudience,
         CapabilityError::NoProof,
         CapabilityError::WrongProof,
-        CapabilityError::NotYet,
     ] {
         assert_eq!(error.deny_reason(), DenyReason::TokenMalformed, "{}", error.cause());
     }
     assert_eq!(CapabilityError::UnknownKey.deny_reason(), DenyReason::TokenUnknown);
     assert_eq!(CapabilityError::Expired.deny_reason(), DenyReason::TokenExpired);
+    assert_eq!(CapabilityError::NotYet.deny_reason(), DenyReason::TokenNotYet);
+    assert_eq!(CapabilityError::WrongAudience.deny_reason(), DenyReason::WrongAudience);
 }
 
 prop_compose! {

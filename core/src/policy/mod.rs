@@ -10,6 +10,8 @@ mod diff;
 mod document;
 mod name;
 mod pattern;
+#[cfg(feature = "yaml")]
+mod read;
 mod set;
 mod span;
 mod within;
@@ -24,6 +26,8 @@ pub use diff::{FieldChange, PolicyDiff, Verdict, diff};
 pub use document::{AutoSuspendDocument, PolicyDocument};
 pub use name::{PolicyName, PolicyNameError, PolicyReference, PolicyReferenceError, PolicyVersion};
 pub use pattern::{Pattern, PatternError};
+#[cfg(feature = "yaml")]
+pub use read::{PolicyFormat, PolicyTextError, read};
 pub use span::{Span, SpanError};
 pub use within::{Excess, excess, is_within};
 

@@ -20,6 +20,8 @@ fn the_token_is_401_its_holder_is_403_and_the_gate_is_503() {
             | "action_denied"
             | "action_unknown"
             | "service_denied"
+            | "insufficient_scope"
+            | "delegator_stopped"
             | "capability_revoked" => 403,
             _ => 401,
         };

@@ -9,25 +9,27 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::IntoResponse;
+use kya_core::policy::PolicyReference;
 use kya_core::{AgentId, InFlight, Status, UnixSeconds};
 
 use super::Api;
 use super::extract::{Body, Params, Segment};
 use super::handlers::page;
+use super::policies;
 use super::problem::Problem;
 use super::requests::{Restore, Stop};
 use super::routes::By;
 use crate::operators::Operator;
 use crate::principals::PrincipalKey;
 use crate::registry::Why;
-use crate::store::{Cause, FleetAction, StatusAction, Target};
+use crate::store::{self, Cause, FleetAction, Outcome, StatusAction, Target};
 use crate::time::{Instant, UnixMicros, second_start};
 use bodies::{AddPrincipal, ListPrincipals, RestoreCapability, StopCapability, StopSelected};
 use records::{
     Capabilities, CapabilityChange, DryRun, Fleet, FleetChange, Principal, PrincipalChange,
     Principals, SelectionChange,
 };
-pub(super) use records::{Stopped, stopped};
+pub(super) use records::{Reach, Stopped, stopped};
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<Json<T>, Problem>;
@@ -182,8 +184,7 @@ pub(super) async fn restore_capability(
     let (name, why) = restore.parts();
     let cause = operator.because(why);
     let outcome = api.registry.decide_capability(id, name, StatusAction::Restore, cause).await?;
-    let others = api.store.capabilities(id).await?;
-    Ok(stopped(Json(CapabilityChange::new(outcome, &others))))
+    others(&api, outcome).await
 }
 
 async fn stop_capability(
@@ -198,8 +199,23 @@ async fn stop_capability(
         return dry_run(api, Target::Capability(id, name), action).await;
     }
     let outcome = api.registry.decide_capability(id, name, action, operator.because(why)).await?;
-    let others = api.store.capabilities(id).await?;
-    Ok(stopped(Json(CapabilityChange::new(outcome, &others))))
+    others(api, outcome).await
+}
+
+/// The change, with the other actions that the agent goes on with: those that its policy
+/// names and permits, and those about which something was decided.
+async fn others(
+    api: &Api,
+    outcome: Outcome<store::Capability>,
+) -> Answer<Stopped<CapabilityChange>> {
+    let id = outcome.record.agent_id;
+    let known = api.store.capabilities(id).await?;
+    let policy = match api.store.agent(id).await?.policy {
+        Some(policy) => Some(api.store.policy(PolicyReference::Id(policy.id), None).await?),
+        None => None,
+    };
+    let policy = policy.as_ref().map(policies::checked).transpose()?;
+    Ok(stopped(Json(CapabilityChange::new(outcome, &known, policy.as_ref()))))
 }
 
 // ---- Everyone -----------------------------------------------------------------

@@ -1,6 +1,9 @@
 //! What is answered, as JSON. Times are RFC 3339 with three decimals.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
+use kya_core::policy::PolicyDenied;
 use kya_core::{ActionName, AgentId, PrincipalId, Status};
 use serde::Serialize;
 
@@ -35,7 +38,7 @@ pub(in crate::api) struct DryRun {
 
 /// Agents that are neither revoked nor expired, and their tokens that are neither.
 #[derive(Serialize)]
-struct Reach {
+pub(in crate::api) struct Reach {
     agents: u64,
     tokens: u64,
 }
@@ -98,7 +101,8 @@ pub(in crate::api) struct CapabilityChange {
     changed: bool,
     #[serde(flatten)]
     committed: CommittedAt,
-    /// Of the other actions that are known of the agent, those that are active.
+    /// Other actions that the agent goes on with: those that its policy names and
+    /// permits, and those that were restored. Sorted.
     active: Vec<ActionName>,
 }
 
@@ -197,13 +201,31 @@ impl From<Vec<store::Capability>> for Capabilities {
 }
 
 impl CapabilityChange {
-    /// `known` are all of the agent, after the change.
-    pub(super) fn new(outcome: Outcome<store::Capability>, known: &[store::Capability]) -> Self {
-        let active = known.iter().filter(|other| {
-            other.action != outcome.record.action && other.decided.status == Status::Active
-        });
+    /// `known` are all of the agent about which something was decided, after the change.
+    /// The policy is that of the agent, if it has one.
+    pub(super) fn new(
+        outcome: Outcome<store::Capability>,
+        known: &[store::Capability],
+        policy: Option<&kya_core::Policy>,
+    ) -> Self {
+        let permits = |action: &ActionName| {
+            // For some service or other.
+            let denied = policy.map(|policy| policy.permits(Some(action), None));
+            !matches!(denied, Some(Err(PolicyDenied::Action | PolicyDenied::Unmapped)))
+        };
+        let (active, stopped): (Vec<_>, Vec<_>) =
+            known.iter().partition(|it| it.decided.status == Status::Active);
+        let named = policy.into_iter().flat_map(|policy| policy.to_document().allow);
+        let named = named.filter_map(|pattern| pattern.parse::<ActionName>().ok());
+        let all: BTreeSet<_> =
+            active.into_iter().map(|it| it.action.clone()).chain(named).collect();
+        let goes_on = |action: &ActionName| {
+            *action != outcome.record.action
+                && permits(action)
+                && !stopped.iter().any(|it| it.action == *action)
+        };
         Self {
-            active: active.map(|other| other.action.clone()).collect(),
+            active: all.into_iter().filter(goes_on).collect(),
             capability: outcome.record.into(),
             changed: outcome.changed,
             committed: outcome.committed.into(),

@@ -5,7 +5,7 @@ use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, delegation, principals, read, tokens, values};
+use super::{Engine, Sql, delegation, policies, principals, read, tokens, values};
 use crate::labels::Selector;
 use crate::store::{
     Agent, AgentFilter, Batch, Cause, NewAgent, Outcome, ShownStatus, StatusAction, StoreError,
@@ -21,9 +21,10 @@ macro_rules! agents {
     ($rest:literal) => {
         concat!(
             "SELECT agents.*, principals.name AS owner, principals.status AS owner_status,
-                    successor.id AS successor_id
+                    successor.id AS successor_id, policies.name AS policy_name
              FROM agents LEFT JOIN principals ON principals.id = agents.principal_id
-                         LEFT JOIN agents AS successor ON successor.replaces_id = agents.id ",
+                         LEFT JOIN agents AS successor ON successor.replaces_id = agents.id
+                         LEFT JOIN policies ON policies.id = agents.policy_id ",
             $rest
         )
     };
@@ -51,13 +52,18 @@ pub(super) async fn list(
     if let Some(parent) = filter.parent {
         by_id(db, parent).await?;
     }
+    let policy = match &filter.policy {
+        Some(reference) => Some(policies::of_agent(db, reference).await?.id.to_bytes().to_vec()),
+        None => None,
+    };
+    let of = Of { filter, owner, policy };
     let Some(selector) = &filter.selector else {
-        return page(db, (filter, &owner), after, limit, now).await;
+        return page(db, &of, after, limit, now).await;
     };
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut found, mut after) = (Vec::new(), after);
     while found.len() < wanted {
-        let looked = page(db, (filter, &owner), after, PAGE, now).await?;
+        let looked = page(db, &of, after, PAGE, now).await?;
         after = looked.last().map(|agent| agent.id);
         let whole = is_whole(&looked);
         found.extend(looked.into_iter().filter(|agent| selector.matches(&agent.labels)));
@@ -83,12 +89,20 @@ pub(super) async fn candidates(
     now: UnixMicros,
 ) -> Result<Vec<Agent>, StoreError> {
     let filter = AgentFilter { selector: Some(selector.clone()), ..AgentFilter::default() };
-    page(db, (&filter, &None), after, PAGE, now).await
+    let of = Of { filter: &filter, owner: None, policy: None };
+    page(db, &of, after, PAGE, now).await
+}
+
+/// Which agents: the filter, with the ids of what it names.
+struct Of<'a> {
+    filter: &'a AgentFilter,
+    owner: Option<Vec<u8>>,
+    policy: Option<Vec<u8>>,
 }
 
 async fn page(
     db: &mut impl Sql,
-    (filter, owner): (&AgentFilter, &Option<Vec<u8>>),
+    Of { filter, owner, policy }: &Of<'_>,
     after: Option<AgentId>,
     limit: u32,
     now: UnixMicros,
@@ -116,7 +130,8 @@ async fn page(
                 SELECT 1 FROM agent_labels
                 WHERE label_key = $7 AND label_value = $8 AND agent_id = agents.id))
            AND (CAST($9 AS BIGINT) = 1 OR agents.parent_id = $10)
-         ORDER BY agents.id LIMIT $11"
+           AND (CAST($11 AS BIGINT) = 1 OR agents.policy_id = $12)
+         ORDER BY agents.id LIMIT $13"
     );
     let found = db
         .all(
@@ -133,6 +148,8 @@ async fn page(
                 i64::from(parent.is_none()),
                 &parent,
                 limit,
+                i64::from(policy.is_none()),
+                policy,
             ],
         )
         .await?;
@@ -160,6 +177,10 @@ pub(super) async fn add(
     if let Some(owner) = &owner {
         rules::may_delegate(owner)?;
     }
+    let policy = match &new.policy {
+        Some(reference) => Some(policies::of_agent(write.db(), reference).await?),
+        None => None,
+    };
     let (at, _) = write.time();
     let agent = Agent {
         id: new.id,
@@ -174,6 +195,8 @@ pub(super) async fn add(
         labels: new.labels,
         expires,
         tokens_not_before: UnixSeconds(0),
+        policy,
+        policy_revision: None,
         created_at: at,
         revoked_at: None,
         status_changed_at: at,
@@ -185,8 +208,8 @@ pub(super) async fn add(
     let bytes = |id: AgentId| id.to_bytes().to_vec();
     let insert = "INSERT INTO agents
          (id, name, status, public_key, created_us, status_changed_us, status_actor, revision,
-          principal_id, labels, expires_s, parent_id, replaces_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+          principal_id, labels, expires_s, parent_id, replaces_id, policy_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
     let values = values![
         bytes(agent.id),
         &agent.name,
@@ -201,6 +224,7 @@ pub(super) async fn add(
         agent.expires.map(|expires| signed(expires.0)),
         &agent.parent.map(bytes),
         &agent.replaces.map(bytes),
+        &agent.policy.as_ref().map(|policy| policy.id.to_bytes().to_vec()),
     ];
     write.db().execute(insert, values).await?;
     for (key, value) in agent.labels.iter() {

@@ -4,28 +4,29 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, Position, PrincipalId, PublicKey,
-    Revision, Status, TokenId, UnixSeconds,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, PolicyId,
+    PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenId, UnixSeconds,
 };
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use super::write::Write;
 use super::{
-    Engine, agents, capabilities, delegation, fleet, keys, nodes, operators, principals, reach,
-    read, records, tokens,
+    Engine, agents, capabilities, delegation, fleet, keys, nodes, operators, policies, principals,
+    reach, read, records, tokens,
 };
 use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Descendant, Event, Fleet, FleetAction,
-    KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewSuccessor, NewToken, NodeOutcome,
-    NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, Preview, Principal, Reach,
-    StatusAction, Store, StoreError, StoredUpdate, Target, Token, TokenBatch,
-    TokenSelection,
+    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Descendant, Event, Expected,
+    Fleet, FleetAction, KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal,
+    NewSuccessor, NewToken, NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord,
+    Outcome, Pages, Policy, PolicyChange, Preview, Principal, Reach, StatusAction, Store,
+    StoreError, StoredUpdate, Target, Token, TokenBatch, TokenSelection,
 };
 use crate::time::Clock;
 
@@ -329,6 +330,49 @@ impl<B: Backend> Store for B {
 
     async fn capabilities(&self, agent: AgentId) -> Result<Vec<Capability>, StoreError> {
         read!(self, |db| capabilities::of_agent(db, agent))
+    }
+
+    async fn change_policy(
+        &self,
+        change: PolicyChange,
+        expected: Option<Expected>,
+        cause: Cause,
+    ) -> Result<Outcome<Policy>, StoreError> {
+        write!(self, |write| policies::change(write, change, expected, cause))
+    }
+
+    async fn assign_policy(
+        &self,
+        agent: AgentId,
+        policy: Option<PolicyReference>,
+        cause: Cause,
+    ) -> Result<Outcome<Agent>, StoreError> {
+        write!(self, |write| policies::assign(write, agent, policy, cause))
+    }
+
+    async fn policy(
+        &self,
+        policy: PolicyReference,
+        version: Option<PolicyVersion>,
+    ) -> Result<Policy, StoreError> {
+        read!(self, |db| policies::by_reference(db, &policy, version))
+    }
+
+    async fn policies(
+        &self,
+        after: Option<PolicyId>,
+        limit: u32,
+    ) -> Result<Vec<Policy>, StoreError> {
+        read!(self, |db| policies::list(db, after, limit))
+    }
+
+    async fn policy_versions(
+        &self,
+        policy: PolicyReference,
+        before: Option<PolicyVersion>,
+        limit: u32,
+    ) -> Result<Vec<Policy>, StoreError> {
+        read!(self, |db| policies::history(db, &policy, before, limit))
     }
 
     async fn fleet(&self) -> Result<Fleet, StoreError> {

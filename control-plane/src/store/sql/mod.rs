@@ -11,6 +11,7 @@ mod fleet;
 mod keys;
 mod nodes;
 mod operators;
+mod policies;
 mod principals;
 mod reach;
 mod read;

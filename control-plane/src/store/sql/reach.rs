@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use kya_core::AgentId;
 
 use super::rows::{self, signed};
-use super::{Sql, agents, capabilities, fleet, principals, tokens, values};
+use super::{Sql, agents, capabilities, fleet, policies, principals, tokens, values};
 use crate::labels::Selector;
 use crate::store::{
     Agent, Preview, Reach, StatusAction, StoreError, Target, TokenSelection, rules,
@@ -45,6 +45,10 @@ pub(super) async fn reach(
         Target::Principal(key) => {
             let id = principals::by_key(db, key).await?.id.to_bytes().to_vec();
             db.one(count!(" AND agents.principal_id = $2"), values![at, id]).await?
+        }
+        Target::Policy(reference) => {
+            let id = policies::of_agent(db, reference).await?.id.to_bytes().to_vec();
+            db.one(count!(" AND agents.policy_id = $2"), values![at, id]).await?
         }
         Target::Agent(id) | Target::Capability(id, _) => {
             agents::by_id(db, *id).await?;
@@ -100,6 +104,12 @@ pub(super) async fn preview(
             let tokens = tokens::count(db, selection, now).await?;
             return Ok(Preview { changes: tokens > 0, reach: Reach { agents: 0, tokens } });
         }
+        Target::Policy(reference) => match action {
+            StatusAction::Revoke(in_flight) | StatusAction::Suspend(in_flight) => {
+                policies::would_revoke(db, reference, in_flight).await?
+            }
+            StatusAction::Restore => false,
+        },
         Target::Agents(selector) => {
             let would = |agent: &Agent| match rules::next_status(agent, action) {
                 Err(StoreError::RevokedIsFinal(_)) => Ok(false),

@@ -9,7 +9,7 @@ use wire::change::Change;
 
 use super::agents::agents;
 use super::rows::{self, signed};
-use super::{Columns, Sql, values};
+use super::{Columns, Sql, policies, values};
 use crate::store::stops::fleet_to_wire;
 use crate::store::{Pages, RECORDS_A_PAGE, StoreError};
 
@@ -26,6 +26,9 @@ pub(super) async fn send(
     send_all(fleet, pages, |row| Ok(fleet_to_wire(&rows::decided(row)?))).await?;
     let principals = db.stream("SELECT * FROM principals", values![]);
     send_all(principals, pages, |row| Ok(rows::principal(row)?.to_wire())).await?;
+    // A policy before the agents that are under it.
+    let current = db.stream(policies::CURRENT, values![]);
+    send_all(current, pages, |row| Ok(policies::policy(row)?.to_wire())).await?;
     let capabilities = db.stream("SELECT * FROM capabilities", values![]);
     send_all(capabilities, pages, |row| Ok(rows::capability(row)?.to_wire())).await?;
     let agents = db.stream(agents!(""), values![]);

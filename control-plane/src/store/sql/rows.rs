@@ -1,8 +1,8 @@
 //! Rows to records.
 
 use kya_core::{
-    AgentId, GrantIndex, NodeCredentialDigest, Position, PrincipalId, Revision, TokenDigest,
-    TokenId, UnixSeconds, wire,
+    AgentId, GrantIndex, NodeCredentialDigest, PolicyId, Position, PrincipalId, Revision,
+    TokenDigest, TokenId, UnixSeconds, wire,
 };
 use prost::Message;
 
@@ -11,8 +11,8 @@ use crate::labels::Labels;
 use crate::nodes::{NodeName, NodePattern};
 use crate::store::model::token_to_wire;
 use crate::store::{
-    Agent, Capability, Cause, Committed, Decided, Event, NodeRegistration, Owner, Principal,
-    StoreError, StoredUpdate, Token, TokenLimits, in_flight_from_name, status_from_name,
+    Agent, Capability, Cause, Committed, Decided, Event, NodeRegistration, Owner, PolicyOf,
+    Principal, StoreError, StoredUpdate, Token, TokenLimits, in_flight_from_name, status_from_name,
 };
 use crate::time::UnixMicros;
 
@@ -36,6 +36,8 @@ pub(super) fn agent(row: &impl Columns) -> Result<Agent, StoreError> {
         labels: labels(row)?,
         expires: optional(row, "expires_s")?.map(UnixSeconds),
         tokens_not_before: UnixSeconds(unsigned(row, "tokens_not_before_s")?),
+        policy: policy_of(row)?,
+        policy_revision: optional(row, "policy_revision")?.map(Revision),
         created_at: micros(row, "created_us")?,
         revoked_at: optional_micros(row, "revoked_us")?,
         status_changed_at: micros(row, "status_changed_us")?,
@@ -55,6 +57,16 @@ fn owner(row: &impl Columns) -> Result<Option<Owner>, StoreError> {
         id: PrincipalId::from_slice(id).map_err(|error| corrupt("principal_id", error))?,
         name: name.parse().map_err(|error| corrupt("owner", error))?,
         status: status_from_name(status).ok_or_else(|| corrupt("owner_status", status))?,
+    }))
+}
+
+/// Needs `policy_id`, and of that policy `policy_name`.
+fn policy_of(row: &impl Columns) -> Result<Option<PolicyOf>, StoreError> {
+    let Some(id) = row.optional_bytes("policy_id")? else { return Ok(None) };
+    let name = row.optional_text("policy_name")?.unwrap_or_default();
+    Ok(Some(PolicyOf {
+        id: PolicyId::from_slice(id).map_err(|error| corrupt("policy_id", error))?,
+        name: name.parse().map_err(|error| corrupt("policy_name", error))?,
     }))
 }
 
