@@ -3,6 +3,7 @@
 //! may do.
 
 mod delegation;
+pub(crate) mod expiry;
 mod policies;
 mod stops;
 

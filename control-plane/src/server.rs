@@ -21,7 +21,7 @@ use crate::nodes::NodeAccess;
 use crate::opening;
 use crate::operators::OperatorAccess;
 use crate::push::{self, Limits, Push};
-use crate::registry::Registry;
+use crate::registry::{self, Registry};
 use crate::rotation::KeyRotation;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -172,6 +172,8 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
+        let noting = registry::expiry::note(Arc::clone(&store));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
         let access =
             Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
         let looked = access.looked().await.map_err(at_place)?;

@@ -51,7 +51,9 @@ pub enum WrittenKeyError {
     #[error("a key of {0}, not of Ed25519")]
     OtherAlgorithm(&'static str),
     /// PEM of something else.
-    #[error("a PEM block of something else than `PUBLIC KEY` (a SubjectPublicKeyInfo); {TO_PUBLIC}")]
+    #[error(
+        "a PEM block of something else than `PUBLIC KEY` (a SubjectPublicKeyInfo); {TO_PUBLIC}"
+    )]
     OtherBlock,
     /// More PEM than there should be.
     #[error("more than one PEM block: which one is meant?")]

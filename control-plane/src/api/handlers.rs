@@ -19,8 +19,10 @@ use super::requests::{
 };
 use super::routes::By;
 use super::stops::{self, Stopped, stopped};
+use crate::operators::Operator;
 use crate::registry::{AgentDetails, Why};
-use crate::store::{AgentFilter, Cause, StatusAction, Target};
+use crate::store::{self, AgentFilter, Cause, StatusAction, Target, TokenLimits};
+use crate::time::UnixMicros;
 
 type Shared = State<Arc<Api>>;
 
@@ -29,25 +31,42 @@ pub(super) async fn register_agent(
     By(operator): By,
     Body(wanted): Body<RegisterAgent>,
 ) -> Result<impl IntoResponse, Problem> {
+    register(&api, &operator, wanted).await
+}
+
+/// Registers an agent, whichever way it was asked for.
+pub(super) async fn register(
+    api: &Api,
+    operator: &Operator,
+    wanted: RegisterAgent,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Agent>), Problem> {
     let now = api.clock.now();
     let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
-    let RegisterAgent { name, public_key, owner, labels, policy, .. } = wanted;
+    let RegisterAgent { name, public_key, owner, parent_id: parent, labels, policy, .. } = wanted;
     let policy = policy.map(|reference| reference.0);
-    let details = AgentDetails { owner, labels, expires, policy };
+    let details = AgentDetails { owner, parent, labels, expires, policy };
     let cause = operator.because(Why::default());
+    let public_key = public_key.map(|key| key.0);
     let outcome = api.registry.register_agent(name, public_key, details, cause).await?;
-    let location: [(HeaderName, String); 1] =
-        [(header::LOCATION, format!("/v1/agents/{}", outcome.record.id))];
-    Ok((StatusCode::CREATED, location, Json(Agent::new(outcome.record, now))))
+    Ok(registered(outcome.record, now))
+}
+
+/// 201, and where the agent is.
+pub(super) fn registered(
+    agent: store::Agent,
+    now: UnixMicros,
+) -> (StatusCode, [(HeaderName, String); 1], Json<Agent>) {
+    let location = [(header::LOCATION, format!("/v1/agents/{}", agent.id))];
+    (StatusCode::CREATED, location, Json(Agent::new(agent, now)))
 }
 
 pub(super) async fn list_agents(
     State(api): Shared,
     Params(wanted): Params<ListAgents>,
 ) -> Result<Json<Agents>, Problem> {
-    let ListAgents { status, owner, selector, policy, after, limit } = wanted;
-    let policy = policy.map(|reference| reference.0);
-    let filter = AgentFilter { status: status.map(|name| name.0), owner, selector, policy };
+    let ListAgents { status, owner, selector, policy, parent_id: parent, after, limit } = wanted;
+    let (status, policy) = (status.map(|name| name.0), policy.map(|reference| reference.0));
+    let filter = AgentFilter { status, owner, selector, policy, parent };
     let found = api.store.agents(filter, after, limit.0.saturating_add(1)).await?;
     let (page, next) = page(found, limit.0, |agent| agent.id);
     let now = api.clock.now();
@@ -118,7 +137,9 @@ pub(super) async fn issue_token(
 ) -> Result<impl IntoResponse, Problem> {
     let ttl = u64::from(wanted.ttl_seconds.0);
     let cause = operator.because(Why::default());
-    let (secret, outcome) = api.registry.issue_token(wanted.agent_id, ttl, cause).await?;
+    let limits = TokenLimits::new(wanted.services, wanted.actions)
+        .map_err(|error| Problem::unprocessable(error.to_string()))?;
+    let (secret, outcome) = api.registry.issue_token(wanted.agent_id, limits, ttl, cause).await?;
     let issued = IssuedToken::new(secret.reveal(), outcome.record);
     Ok((StatusCode::CREATED, Json(issued)))
 }

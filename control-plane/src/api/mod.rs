@@ -2,6 +2,7 @@
 //! routes and the order of the layers around them.
 
 mod challenges;
+mod delegation;
 mod enforcement;
 mod events;
 mod extract;
@@ -18,6 +19,7 @@ mod records;
 mod requests;
 mod routes;
 mod stops;
+mod verify;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,9 +75,11 @@ fn for_operators() -> Routes {
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
         .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
+        .post("/tokens/revoke", Permission::RevokeTokens, delegation::revoke_tokens)
         .within(WAITING_REQUEST_TIMEOUT);
     stopping()
         .merge(about_policies())
+        .merge(delegating())
         .post("/agents", Permission::RegisterAgents, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -135,6 +139,15 @@ fn stopping() -> Routes {
         .get("/fleet", read, stops::show_fleet)
         .post("/fleet/halt", stop, stops::halt)
         .post("/fleet/resume", restore, stops::resume)
+}
+
+/// Those of who acts for whom, and who takes whose place; and of decisions.
+fn delegating() -> Routes {
+    Routes::new()
+        .post("/agents/{agent_id}/replace", Permission::RegisterAgents, delegation::replace)
+        .post("/agents/{agent_id}/sub-agents", Permission::RegisterAgents, delegation::sub_agent)
+        .get("/agents/{agent_id}/tree", Permission::ReadRegistry, delegation::tree)
+        .post("/verify", Permission::Verify, verify::verify)
 }
 
 /// Every route.

@@ -188,6 +188,7 @@ impl From<StoreError> for Problem {
             StoreError::RevokedIsFinal(_)
             | StoreError::Policy(_)
             | StoreError::Stop(_)
+            | StoreError::Delegation(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)
             | StoreError::OperatorNameTaken(_)

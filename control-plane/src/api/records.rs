@@ -1,11 +1,13 @@
 //! Records as JSON. Times are RFC 3339 with three decimals.
 
-use kya_core::{AgentId, PolicyId, PolicyName, PrincipalId, PublicKey, Status, TokenId};
+use kya_core::{
+    ActionName, AgentId, PolicyId, PolicyName, PrincipalId, PublicKey, Status, TokenId, UnixSeconds,
+};
 use serde::Serialize;
 
 use crate::labels::Labels;
 use crate::principals::PrincipalName;
-use crate::store::{self, Committed, Outcome, in_flight_name, status_name};
+use crate::store::{self, Committed, Outcome, ServiceName, in_flight_name, status_name};
 use crate::time::{UnixMicros, second_start};
 
 #[derive(Serialize)]
@@ -20,8 +22,15 @@ pub(super) struct Agent {
     /// The name of that principal, and what was decided about it.
     owner: Option<PrincipalName>,
     owner_status: Option<&'static str>,
+    /// Whom it acts for.
+    parent_id: Option<AgentId>,
+    /// Whose place it took, and who took its place.
+    replaces: Option<AgentId>,
+    replaced_by: Option<AgentId>,
     labels: Labels,
     expires_at: Option<String>,
+    /// Only tokens that were issued after this second count.
+    tokens_not_before: Option<String>,
     policy_id: Option<PolicyId>,
     /// The name of that policy.
     policy: Option<PolicyName>,
@@ -47,8 +56,13 @@ impl Agent {
             principal_id: owner.as_ref().map(|owner| owner.id),
             owner_status: owner.as_ref().map(|owner| status_name(owner.status)),
             owner: owner.map(|owner| owner.name),
+            parent_id: agent.parent,
+            replaces: agent.replaces,
+            replaced_by: agent.replaced_by,
             labels: agent.labels,
             expires_at: agent.expires.map(|expires| second_start(expires).to_rfc3339()),
+            tokens_not_before: (agent.tokens_not_before > UnixSeconds(0))
+                .then(|| second_start(agent.tokens_not_before).to_rfc3339()),
             policy_id: agent.policy.as_ref().map(|policy| policy.id),
             policy: agent.policy.map(|policy| policy.name),
             created_at: agent.created_at.to_rfc3339(),
@@ -67,6 +81,9 @@ pub(super) struct Token {
     token_id: TokenId,
     agent_id: AgentId,
     status: &'static str,
+    /// The only ones that it is for; all, if there are none.
+    services: Vec<ServiceName>,
+    actions: Vec<ActionName>,
     issued_at: String,
     expires_at: String,
     revoked_at: Option<String>,
@@ -77,6 +94,7 @@ impl Token {
     pub(super) fn new(token: store::Token, now: UnixMicros) -> Self {
         let status = match token.revoked_at {
             Some(_) => "revoked",
+            None if token.superseded => "superseded",
             None if token.expires <= now.seconds() => "expired",
             None => "active",
         };
@@ -84,6 +102,8 @@ impl Token {
             token_id: token.id,
             agent_id: token.agent_id,
             status,
+            services: token.limits.services().to_vec(),
+            actions: token.limits.actions().to_vec(),
             issued_at: token.issued_at.to_rfc3339(),
             expires_at: second_start(token.expires).to_rfc3339(),
             revoked_at: token.revoked_at.map(UnixMicros::to_rfc3339),
@@ -97,6 +117,8 @@ pub(super) struct IssuedToken {
     token: String,
     token_id: TokenId,
     agent_id: AgentId,
+    services: Vec<ServiceName>,
+    actions: Vec<ActionName>,
     issued_at: String,
     expires_at: String,
     revision: u64,
@@ -108,6 +130,8 @@ impl IssuedToken {
             token: secret.to_owned(),
             token_id: token.id,
             agent_id: token.agent_id,
+            services: token.limits.services().to_vec(),
+            actions: token.limits.actions().to_vec(),
             issued_at: token.issued_at.to_rfc3339(),
             expires_at: second_start(token.expires).to_rfc3339(),
             revision: token.revision.0,

@@ -1,13 +1,13 @@
 //! What requests carry. Whatever is not named here is refused.
 
 use kya_core::policy::{PolicyReference, PolicyReferenceError};
-use kya_core::{AgentId, InFlight, PublicKey, Status, TokenId};
+use kya_core::{ActionName, AgentId, InFlight, Status, TokenId, WrittenKey};
 use serde::Deserialize;
 
 use crate::labels::{Labels, Selector};
 use crate::principals::PrincipalKey;
 use crate::registry::Why;
-use crate::store::{ShownStatus, in_flight_from_name, status_from_name};
+use crate::store::{ServiceName, ShownStatus, in_flight_from_name, status_from_name};
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Instant;
 
@@ -117,8 +117,9 @@ impl TryFrom<String> for PolicyKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterAgent {
     pub(super) name: Name,
-    pub(super) public_key: Option<PublicKey>,
+    pub(super) public_key: Option<WrittenKey>,
     pub(super) owner: Option<PrincipalKey>,
+    pub(super) parent_id: Option<AgentId>,
     #[serde(default)]
     pub(super) labels: Labels,
     pub(super) expires_at: Option<Instant>,
@@ -165,6 +166,8 @@ pub(super) struct Restore {
 #[serde(deny_unknown_fields)]
 pub(super) struct IssueToken {
     pub(super) agent_id: AgentId,
+    pub(super) services: Option<Vec<ServiceName>>,
+    pub(super) actions: Option<Vec<ActionName>>,
     #[serde(default)]
     pub(super) ttl_seconds: TtlSeconds,
 }
@@ -176,6 +179,7 @@ pub(super) struct ListAgents {
     pub(super) owner: Option<PrincipalKey>,
     pub(super) selector: Option<Selector>,
     pub(super) policy: Option<PolicyKey>,
+    pub(super) parent_id: Option<AgentId>,
     pub(super) after: Option<AgentId>,
     #[serde(default)]
     pub(super) limit: Limit,

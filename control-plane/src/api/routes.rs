@@ -139,7 +139,7 @@ async fn admit(
         let allowed = methods.keys().copied().collect::<Vec<_>>().join(", ");
         return not_allowed(request.method().clone(), uri, &allowed).await;
     };
-    let changes = method != "GET";
+    let changes = method != "GET" && !takes.only_asks();
     if let Err(error) = guard.access.permit(&operator, *takes, changes, peer.ip()) {
         return Problem::from(error).into_response();
     }

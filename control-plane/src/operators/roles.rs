@@ -18,6 +18,9 @@ pub enum Permission {
     ChallengeNodes,
     /// Read which keys sign updates.
     ReadKeys,
+    /// Ask whether a request would be allowed, which changes nothing. The answer says no
+    /// more than the registry does, but to whoever has a token already.
+    Verify,
     /// Read the log of what was done, by whom, and why.
     ReadEvents,
     /// Read which operators there are.
@@ -62,14 +65,14 @@ pub enum Role {
 use Permission::{
     ChallengeNodes, IssueTokens, ManageOperators, ReadEvents, ReadKeys, ReadNodes, ReadOperators,
     ReadRegistry, ReadSelf, RegisterAgents, RegisterNodes, RestoreAgents, RevokeNodes,
-    RevokeTokens, RotateKeys, StopAgents, WritePolicies,
+    RevokeTokens, RotateKeys, StopAgents, Verify, WritePolicies,
 };
 use Role::{Admin, Auditor, Operator, Viewer};
 
 /// The table: who has each permission.
 const fn holders(permission: Permission) -> &'static [Role] {
     match permission {
-        ReadSelf | ReadRegistry | ReadNodes | ChallengeNodes | ReadKeys => {
+        ReadSelf | ReadRegistry | ReadNodes | ChallengeNodes | ReadKeys | Verify => {
             &[Viewer, Auditor, Operator, Admin]
         }
         ReadEvents | ReadOperators => &[Auditor, Admin],
@@ -80,12 +83,13 @@ const fn holders(permission: Permission) -> &'static [Role] {
 }
 
 impl Permission {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         ReadSelf,
         ReadRegistry,
         ReadNodes,
         ChallengeNodes,
         ReadKeys,
+        Verify,
         ReadEvents,
         ReadOperators,
         StopAgents,
@@ -108,6 +112,7 @@ impl Permission {
             ReadNodes => "nodes.read",
             ChallengeNodes => "nodes.challenge",
             ReadKeys => "keys.read",
+            Verify => "verify",
             ReadEvents => "events.read",
             ReadOperators => "operators.read",
             StopAgents => "agents.stop",
@@ -141,6 +146,12 @@ impl Permission {
                 | RotateKeys
                 | ManageOperators
         )
+    }
+
+    /// True for what is asked with a body though it is only read, and as often as a
+    /// service is used.
+    pub const fn only_asks(self) -> bool {
+        matches!(self, Verify)
     }
 
     /// True for what takes authority away from somebody: nothing ever holds it up.
@@ -184,7 +195,8 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_is_written_here_and_nothing_else() {
-        let viewer = ["self.read", "registry.read", "nodes.read", "nodes.challenge", "keys.read"];
+        let viewer =
+            ["self.read", "registry.read", "nodes.read", "nodes.challenge", "keys.read", "verify"];
         let audits = ["events.read", "operators.read"];
         let stops = ["agents.stop", "tokens.revoke", "nodes.revoke"];
         let starts = [

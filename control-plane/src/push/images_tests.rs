@@ -2,7 +2,7 @@ use kya_core::{Revision, TokenDigest};
 use wire::change::Change;
 
 use super::*;
-use crate::store::{Cause, Committed, NewAgent, NewToken, SqliteStore};
+use crate::store::{Cause, Committed, NewAgent, NewToken, SqliteStore, TokenLimits};
 use crate::time::{Clock, SystemClock};
 
 /// An image of one agent with `tokens` tokens, and its store.
@@ -16,7 +16,8 @@ async fn loaded(tokens: u8, keep: usize) -> (tempfile::TempDir, Arc<Images>) {
     for n in 0..tokens {
         let digest = TokenDigest([n; 32]);
         let id = kya_core::TokenId::from_bytes([n; 16]);
-        let new = NewToken { id, digest, agent_id: new_agent(), ttl_seconds: 60 };
+        let limits = TokenLimits::default();
+        let new = NewToken { id, digest, agent_id: new_agent(), limits, ttl_seconds: 60 };
         store.issue_token(new, Cause::default()).await.unwrap();
     }
     let images = Images::load(&store, SystemClock.now(), keep).await.unwrap();

@@ -1,7 +1,8 @@
 //! Decisions by the control plane's own state, for services that have no proxy.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kya_core::jwt::VerifiedCache;
 use kya_core::{
@@ -11,6 +12,7 @@ use kya_core::{
 use tonic::Status;
 
 use super::Push;
+use super::images::Images;
 
 /// What is presented, for a decision.
 pub(crate) enum Presented {
@@ -39,12 +41,12 @@ impl Push {
     /// Decides by everything that was committed before it was asked: whoever was told
     /// that something is revoked is told here that it is denied.
     pub(crate) async fn verify(&self, question: Question) -> Result<Verified, Status> {
-        let began = std::time::Instant::now();
+        let asked = Instant::now();
         self.confirm().await?;
-        let confirmed = self.confirmed().map_or(began, |it| it.began);
-        let (clock, at) = (std::sync::Arc::clone(&self.clock), confirmed);
-        let decide = move |images: &super::images::Images| {
-            let state_age = at.elapsed();
+        let confirmed = self.confirmed().map_or(asked, |it| it.began);
+        let clock = Arc::clone(&self.clock);
+        let decide = move |images: &Images| {
+            let state_age = confirmed.elapsed();
             let moment = Moment {
                 now: clock.now().millis(),
                 state_age: u64::try_from(state_age.as_millis()).unwrap_or(u64::MAX),
@@ -67,7 +69,7 @@ impl Question {
         moment: &Moment,
     ) -> Decision {
         let (credential, fresh) = match &self.presented {
-            Presented::Token(token) => (Credential::of_bearer(token.as_bytes()), None),
+            Presented::Token(token) => (Credential::of(token.as_bytes()), None),
             Presented::Grant(grant) => {
                 let (issued, expires) = (UnixSeconds(u32::MAX.into()), UnixSeconds(u64::MAX));
                 let token = TokenEntry { grant: *grant, issued, expires, revoked: false };

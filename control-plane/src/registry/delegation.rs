@@ -49,8 +49,7 @@ impl Registry {
         let id = AgentId::from_parts(self.clock.now().millis().0, random()?);
         let Successor { public_key, name, owner, labels, expires, revoke } = successor;
         let name = name.map(Into::into);
-        let new =
-            NewSuccessor { id, replaces, public_key, name, owner, labels, expires, revoke };
+        let new = NewSuccessor { id, replaces, public_key, name, owner, labels, expires, revoke };
         let store = Arc::clone(&self.store);
         self.durably(async move { store.replace_agent(new, cause).await }).await
     }

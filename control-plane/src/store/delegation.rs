@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use kya_core::policy::Excess;
 use kya_core::{ActionName, AgentId, MAX_DELEGATION, PublicKey, Status, TokenId, UnixSeconds};
 use thiserror::Error;
 
@@ -71,6 +72,16 @@ pub struct TokenBatch {
 /// for so little.
 #[derive(Debug, Error)]
 pub enum DelegationError {
+    /// An agent passes on no more than it has.
+    #[error(
+        "its policy permits, or may permit, more than that of {parent}, for which it would act: {excess}"
+    )]
+    MoreThanParent {
+        /// For whom it would act.
+        parent: AgentId,
+        /// Where.
+        excess: Excess,
+    },
     /// Whoever may not act has nobody act.
     #[error("{agent} is {}; an agent that acts for another needs all above it to be active", status_name(*.status))]
     DelegatorNotActive {

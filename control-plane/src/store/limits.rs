@@ -3,8 +3,7 @@
 use std::fmt;
 
 use kya_core::{
-    ActionName, AgentId, GrantIndex, MAX_GRANT_ACTIONS, MAX_GRANT_SERVICES,
-    MAX_SERVICE_BYTES, wire,
+    ActionName, AgentId, GrantIndex, MAX_GRANT_ACTIONS, MAX_GRANT_SERVICES, MAX_SERVICE_BYTES, wire,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -37,10 +36,10 @@ pub enum LimitsError {
     )]
     ServiceName,
     /// Nothing is named.
-    #[error("is empty; leave `{0}` out for a token that is for all of them")]
+    #[error("`{0}`: is empty; leave it out for a token that is for all of them")]
     Empty(&'static str),
     /// Too many are named.
-    #[error("a token is for at most {most} {what}, these are {count}")]
+    #[error("`{what}`: a token is for at most {most}, these are {count}")]
     TooMany {
         /// Services, or actions.
         what: &'static str,

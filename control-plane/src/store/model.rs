@@ -299,7 +299,6 @@ impl Agent {
             parent_id: self.parent.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
             suspended_unix_seconds: suspended.unwrap_or_default(),
             policy_id: self.policy.as_ref().map_or_else(Vec::new, |it| it.id.to_bytes().to_vec()),
-            ..wire::Agent::default()
         })
     }
 

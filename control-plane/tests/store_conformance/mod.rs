@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
+mod delegation;
 mod keys;
 mod nodes;
 mod operators;
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use kya_control_plane::store::StatusAction::Restore;
 use kya_control_plane::store::{
     Agent, AgentFilter, Cause, NewAgent, NewToken, Outcome, RECORDS_A_PAGE, ShownStatus,
-    StatusAction, Store, StoreError, Token,
+    StatusAction, Store, StoreError, Token, TokenLimits,
 };
 use kya_control_plane::time::{Clock, UnixMicros};
 use kya_core::{
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::support::TestClock;
 use crate::support::state::Known;
+pub use delegation::*;
 pub use keys::*;
 pub use nodes::*;
 pub use operators::*;
@@ -105,6 +107,14 @@ macro_rules! conformance {
             a_revoked_policy_permits_nothing_until_it_is_rolled_back,
             an_agent_is_put_under_a_policy_that_there_is,
             a_policy_travels_before_the_agents_that_are_under_it,
+            a_successor_takes_the_place_of_a_revoked_agent_once,
+            a_sub_agent_acts_for_one_that_may_and_for_no_longer,
+            a_chain_of_agents_has_an_end,
+            a_sub_agent_has_the_owner_of_its_parent_and_no_wider_policy,
+            a_suspension_that_drains_says_since_when,
+            tokens_for_the_same_share_a_grant_and_others_have_their_own,
+            all_tokens_of_an_agent_are_taken_back_by_one_record,
+            an_expiry_is_noted_once_when_it_has_come,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {
@@ -154,7 +164,9 @@ async fn issue(
 ) -> Result<Outcome<Token>, StoreError> {
     let digest = OpaqueToken::from_random([n; 32]).digest();
     let id = TokenId::from_bytes([n; 16]);
-    store.issue_token(NewToken { id, digest, agent_id: agent, ttl_seconds }, Cause::default()).await
+    let limits = TokenLimits::default();
+    let new = NewToken { id, digest, agent_id: agent, limits, ttl_seconds };
+    store.issue_token(new, Cause::default()).await
 }
 
 /// All authority, and its position.

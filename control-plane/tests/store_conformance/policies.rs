@@ -32,7 +32,7 @@ async fn change(
 }
 
 /// Applies a policy, which gets an id of this number if it is new.
-async fn apply(store: &dyn Store, n: u8, name: &str, allow: &[&str]) -> Outcome<Policy> {
+pub(super) async fn apply(store: &dyn Store, n: u8, name: &str, allow: &[&str]) -> Outcome<Policy> {
     let apply = PolicyChange::Apply(PolicyId::from_bytes([n; 16]), checked(name, allow));
     change(store, apply, None).await.unwrap()
 }

@@ -105,8 +105,7 @@ pub async fn agents_are_found_by_labels_owner_and_status(fixture: impl Fixture) 
     let both = AgentFilter {
         status: Some(ShownStatus::Decided(Status::Suspended)),
         selector: Some(selector("env=prod")),
-        policy: None,
-        owner: None,
+        ..AgentFilter::default()
     };
     assert_eq!(found(&*store, both).await, [agent_id(2)]);
     let owner = Some("bob".parse().unwrap());

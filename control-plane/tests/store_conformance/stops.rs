@@ -16,7 +16,7 @@ use crate::support::state::Known;
 
 const HALT: FleetAction = FleetAction::Halt(InFlight::Abort);
 
-async fn add(store: &dyn Store, name: &str, n: u8) -> Principal {
+pub(super) async fn add(store: &dyn Store, name: &str, n: u8) -> Principal {
     let new = NewPrincipal { id: PrincipalId::from_bytes([n; 16]), name: name.parse().unwrap() };
     store.add_principal(new, cause("hired")).await.unwrap().record
 }

@@ -68,8 +68,15 @@ impl<'h> Credential<'h> {
         match found {
             None => Self::Missing,
             Some(None) => Self::Malformed,
-            Some(Some(token)) if token.starts_with(CAPABILITY_START) => Self::Capability(token),
-            Some(Some(token)) => TokenDigest::of(token).map_or(Self::Malformed, Self::Opaque),
+            Some(Some(token)) => Self::of(token),
+        }
+    }
+
+    /// The credential that is this token, wherever it was presented.
+    pub fn of(token: &'h [u8]) -> Self {
+        match token.starts_with(CAPABILITY_START) {
+            true => Self::Capability(token),
+            false => TokenDigest::of(token).map_or(Self::Malformed, Self::Opaque),
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Who acts for whom, and who takes whose place.
 
+use kya_core::policy::{PolicyReference, excess};
 use kya_core::{AgentId, InFlight, MAX_DELEGATION, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, agents, principals, values};
+use super::{Engine, Sql, agents, policies, principals, values};
 use crate::principals::PrincipalKey;
 use crate::store::delegation::{DelegationError, expiry_below, may_be_acted_for};
 use crate::store::{
-    Agent, Cause, Descendant, NewAgent, NewSuccessor, Outcome, Owner, StatusAction,
-    StoreError, rules,
+    Agent, Cause, Descendant, NewAgent, NewSuccessor, Outcome, Owner, StatusAction, StoreError,
+    rules,
 };
 use crate::time::UnixMicros;
 
@@ -54,7 +55,15 @@ pub(super) async fn below_parent(
         let name = parent.owner.as_ref().map(|owner| owner.name.clone());
         return Err(DelegationError::OtherOwner { parent: parent.id, owner: name }.into());
     }
-    Ok((parent.owner.clone(), expiry_below(parent, new.expires)?))
+    let expires = expiry_below(parent, new.expires)?;
+    if let (Some(parents), Some(own)) = (&parent.policy, &new.policy) {
+        let (parent, parents) = (parent.id, PolicyReference::Id(parents.id));
+        let own = policies::checked(write.db(), own).await?;
+        if let Some(excess) = excess(&own, &policies::checked(write.db(), &parents).await?) {
+            return Err(DelegationError::MoreThanParent { parent, excess }.into());
+        }
+    }
+    Ok((parent.owner.clone(), expires))
 }
 
 pub(super) async fn replace(
@@ -98,6 +107,7 @@ pub(super) async fn replace(
         parent: before.parent,
         labels: new.labels.unwrap_or(before.labels),
         expires,
+        policy: before.policy.map(|policy| PolicyReference::Id(policy.id)),
     };
     let (agent, added) = agents::add(&mut write, successor, Some(before.id), &cause).await?;
     changes.extend(added);
@@ -121,11 +131,7 @@ pub(super) async fn supersede(
         return write.unchanged(before, revision).await;
     }
     let update = "UPDATE agents SET tokens_not_before_s = $1, revision = $2 WHERE id = $3";
-    let values = values![
-        signed(tokens_not_before.0),
-        signed(revision.0),
-        id.to_bytes().to_vec()
-    ];
+    let values = values![signed(tokens_not_before.0), signed(revision.0), id.to_bytes().to_vec()];
     write.db().execute(update, values).await?;
     let agent = Agent { tokens_not_before, revision, ..before };
     let changes = vec![agent.to_wire()];
@@ -146,15 +152,15 @@ pub(super) async fn descendants(
              SELECT agents.id, below.depth + 1
              FROM agents JOIN below ON agents.parent_id = below.id WHERE below.depth < 16)
          SELECT agents.*, principals.name AS owner, principals.status AS owner_status,
-                successor.id AS successor_id, below.depth
+                successor.id AS successor_id, policies.name AS policy_name, below.depth
          FROM below JOIN agents ON agents.id = below.id
                     LEFT JOIN principals ON principals.id = agents.principal_id
                     LEFT JOIN agents AS successor ON successor.replaces_id = agents.id
+                    LEFT JOIN policies ON policies.id = agents.policy_id
          ORDER BY below.depth, agents.id LIMIT $2";
     let found = db.all(query, values![id.to_bytes().to_vec(), limit.saturating_add(1)]).await?;
-    let descendant = |row: &_| {
-        Ok(Descendant { agent: rows::agent(row)?, depth: rows::count(row, "depth")? })
-    };
+    let descendant =
+        |row: &_| Ok(Descendant { agent: rows::agent(row)?, depth: rows::count(row, "depth")? });
     found.iter().map(descendant).collect()
 }
 

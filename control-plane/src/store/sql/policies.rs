@@ -243,6 +243,14 @@ pub(super) async fn history(
     found.iter().map(policy).collect()
 }
 
+/// What a policy says now.
+pub(super) async fn checked(
+    db: &mut impl Sql,
+    reference: &PolicyReference,
+) -> Result<Checked, StoreError> {
+    Ok(read(&by_reference(db, reference, None).await?.document)?.1)
+}
+
 /// The policy of this reference, as an agent has it.
 pub(super) async fn of_agent(
     db: &mut impl Sql,

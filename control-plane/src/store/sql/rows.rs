@@ -110,7 +110,8 @@ pub(super) fn count(row: &impl Columns, column: &str) -> Result<u64, StoreError>
 /// `tokens_not_before_s`.
 pub(super) fn token(row: &impl Columns) -> Result<Token, StoreError> {
     let digest = row.bytes("digest")?;
-    let (issued_at, not_before) = (micros(row, "issued_us")?, unsigned(row, "tokens_not_before_s")?);
+    let (issued_at, not_before) =
+        (micros(row, "issued_us")?, unsigned(row, "tokens_not_before_s")?);
     Ok(Token {
         id: TokenId::from_slice(row.bytes("id")?).map_err(|error| corrupt("id", error))?,
         digest: TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?,
@@ -144,7 +145,8 @@ pub(super) fn node(row: &impl Columns) -> Result<NodeRegistration, StoreError> {
 /// A token as the protocol carries it, from its own columns alone.
 pub(super) fn wire_token(row: &impl Columns) -> Result<wire::change::Change, StoreError> {
     let digest = row.bytes("digest")?;
-    let digest = TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?;
+    let digest =
+        TokenDigest::from_slice(digest).ok_or_else(|| corrupt("digest", "not 32 bytes"))?;
     let times = (micros(row, "issued_us")?, UnixSeconds(unsigned(row, "expires_s")?));
     let revoked = optional_micros(row, "revoked_us")?.is_some();
     Ok(token_to_wire(digest, grant(row)?.0, times, revoked))
