@@ -147,9 +147,9 @@ async fn page(
                 label.map(|(_, value)| value.as_str()),
                 i64::from(parent.is_none()),
                 &parent,
-                limit,
                 i64::from(policy.is_none()),
                 policy,
+                limit,
             ],
         )
         .await?;
