@@ -32,7 +32,8 @@ async fn an_agent_is_registered_shown_and_revoked() {
     let expected = json!({
         "agent_id": id, "name": "Zahlungs-Agent 💳", "status": "active", "in_flight": null,
         "public_key": KEY, "principal_id": null, "owner": null, "owner_status": null, "labels": {},
-        "expires_at": null, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
+        "parent_id": null, "replaces": null, "replaced_by": null, "tokens_not_before": null,
+        "expires_at": null, "policy": null, "policy_id": null, "created_at": null, "revoked_at": null, "status_changed_at": null,
         "status_actor": "admin", "status_reason": null, "incident_id": null, "revision": 1,
     });
     assert_eq!(agent, expected);
@@ -154,7 +155,7 @@ async fn a_token_is_shown_once_and_kept_nowhere() {
     let listed = plane.api.get(&format!("/v1/tokens?agent_id={agent}")).await.expect(200);
     let expected = json!({ "tokens": [{
         "token_id": issued["token_id"], "agent_id": agent, "status": "active",
-        "issued_at": issued["issued_at"], "expires_at": issued["expires_at"],
+        "services": [], "actions": [], "issued_at": issued["issued_at"], "expires_at": issued["expires_at"],
         "revoked_at": null, "revision": 2,
     }], "next": null });
     assert_eq!(listed, expected);

@@ -50,6 +50,11 @@ pub enum WrittenKeyError {
     /// Of another algorithm.
     #[error("a key of {0}, not of Ed25519")]
     OtherAlgorithm(&'static str),
+    /// DER of something else.
+    #[error(
+        "not the SubjectPublicKeyInfo of an Ed25519 key (RFC 8410), which has 44 bytes: this is cut off, or a key of another algorithm"
+    )]
+    NotSpki,
     /// PEM of something else.
     #[error(
         "a PEM block of something else than `PUBLIC KEY` (a SubjectPublicKeyInfo); {TO_PUBLIC}"
@@ -201,7 +206,10 @@ fn from_der(der: &[u8]) -> Result<PublicKey, WrittenKeyError> {
         return Ok(PublicKey::from_bytes(raw)?);
     }
     match der {
-        [0x30, ..] => Ok(format!("ed25519:{}", BASE64.encode(der)).parse()?),
+        [0x30, ..] => match format!("ed25519:{}", BASE64.encode(der)).parse() {
+            Err(KeyError::NotSpki) => Err(WrittenKeyError::NotSpki),
+            other => Ok(other?),
+        },
         other => Err(WrittenKeyError::Length(other.len())),
     }
 }
@@ -225,7 +233,7 @@ fn from_pem(text: &str) -> Result<PublicKey, WrittenKeyError> {
                 let der = BASE64.decode(&encoded).map_err(|_| KeyError::NotBase64)?;
                 // A raw key is not what such a block holds.
                 return match der.len() {
-                    32 => Err(KeyError::NotSpki.into()),
+                    32 => Err(WrittenKeyError::NotSpki),
                     _ => from_der(&der),
                 };
             }
@@ -318,8 +326,8 @@ mod tests {
             (String::new(), "0 bytes"),
             ("tomorrow".to_owned(), "an Ed25519 public key has 32"),
             ("???".to_owned(), "not a public key"),
-            (P256.to_owned(), "keys of other algorithms"),
-            (pem("PUBLIC KEY", P256), "keys of other algorithms"),
+            (P256.to_owned(), "a key of another algorithm"),
+            (pem("PUBLIC KEY", P256), "a key of another algorithm"),
             (SPKI.replace("K2Vw", "K2Vu"), "a key of X25519"),
             (pem("PUBLIC KEY", &SPKI.replace("K2Vw", "K2Vu")), "a key of X25519"),
             (pem("PUBLIC KEY", &format!("{X}=")), "SubjectPublicKeyInfo"),

@@ -49,7 +49,7 @@ pub(super) async fn body_bytes<S: Send + Sync>(
 ) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(Code::PayloadTooLarge, format!("a body has at most {limit} bytes here"))
+            Problem::new(Code::PayloadTooLarge, format!("a body has at most {limit} bytes"))
         }
         _ => Problem::invalid("the body ended early"),
     })

@@ -14,6 +14,7 @@
 
 mod commits;
 mod delegation;
+mod error;
 mod key_log;
 mod limits;
 mod model;
@@ -25,7 +26,6 @@ mod sql;
 mod sqlite;
 mod stops;
 
-use std::error::Error;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -34,7 +34,6 @@ use kya_core::{
     ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, PolicyId,
     PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenId, UnixSeconds, wire,
 };
-use thiserror::Error;
 use tokio::sync::mpsc;
 
 use crate::labels::Selector;
@@ -44,6 +43,7 @@ use crate::principals::PrincipalKey;
 
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
+pub use error::StoreError;
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
 pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
 pub use model::{
@@ -375,70 +375,4 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Unavailable(error.into())
-    }
-}
-
-/// Why the store did not do what it was asked.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// No such agent.
-    #[error("there is no agent {0}")]
-    NoSuchAgent(AgentId),
-    /// No such token.
-    #[error("there is no token {0}")]
-    NoSuchToken(TokenId),
-    /// A revoked agent stays revoked.
-    #[error("{0} is revoked, which is final; register a successor instead")]
-    RevokedIsFinal(AgentId),
-    /// Only an active agent gets tokens.
-    #[error("{agent} is {}; tokens are issued to active agents only", status_name(*.status))]
-    AgentNotActive {
-        /// Who was to get one.
-        agent: AgentId,
-        /// What was decided about it.
-        status: Status,
-    },
-    /// A rule of policies.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// A rule of principals, capabilities or expiry.
-    #[error(transparent)]
-    Stop(#[from] StopError),
-    /// A rule of those who act for another agent, or take its place.
-    #[error(transparent)]
-    Delegation(#[from] DelegationError),
-    /// No such node registration.
-    #[error("there is no node registration {0}")]
-    NoSuchNode(NodeName),
-    /// Names of node registrations are used once.
-    #[error(
-        "there is, or was, a node registration {0}: its name is not used again, so that the log of events stays plain; take another one (its `match` may be the same)"
-    )]
-    NodeNameTaken(NodeName),
-    /// No such operator.
-    #[error("there is no operator {0}")]
-    NoSuchOperator(OperatorName),
-    /// Names of operators are used once.
-    #[error(
-        "there is, or was, an operator {0}: its name is not used again, so that the log of events stays plain; take another one"
-    )]
-    OperatorNameTaken(OperatorName),
-    /// Somebody else has taken another step with the keys.
-    #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
-    KeysChanged,
-    /// The database did not answer, or refused. A write may or may not have
-    /// been committed if the failure came at its very end.
-    #[error("the store cannot be used now: {0}")]
-    Unavailable(Box<dyn Error + Send + Sync>),
-    /// The keys that the store names cannot be used.
-    #[error("{0}")]
-    Keys(Box<dyn Error + Send + Sync>),
-    /// What is stored cannot be what was written.
-    #[error("the store holds something that cannot be right: {0}")]
-    Corrupt(String),
 }

@@ -97,7 +97,6 @@ mod tests {
             ("", ""),
             ("name: [[[[[[[[[[[[p]]]]]]]]]]]]\n", ""),
             ("name: p\nallow: null\n", "line 2"),
-            ("name: !!binary cA==\nallow: !tag [x]\n", ""),
         ] {
             let refused = yaml(text).unwrap_err();
             assert!(refused.starts_with("the policy cannot be read: "), "{text:?}: {refused}");

@@ -17,6 +17,7 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod store;
 mod tokens;
 mod write;
 
