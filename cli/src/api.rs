@@ -4,6 +4,7 @@
 //! that a newer server may say more. `-o json` shows the answer as it came.
 //! Statuses and times stay text, because they are only shown.
 
+mod delegation;
 mod operators;
 mod policies;
 mod stops;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use kya_core::{AgentId, PublicKey, TokenId};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use delegation::*;
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
@@ -27,6 +29,8 @@ pub(crate) struct NewAgent<'a> {
     pub(crate) public_key: Option<PublicKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent_id: Option<AgentId>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) labels: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,6 +43,11 @@ pub(crate) struct NewAgent<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct NewToken {
     pub(crate) agent_id: AgentId,
+    /// None are all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) services: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) actions: Vec<String>,
     pub(crate) ttl_seconds: u64,
 }
 
@@ -88,6 +97,13 @@ pub(crate) struct Agent {
     /// The name of that policy; a server from before policies does not say.
     #[serde(default)]
     pub(crate) policy: Option<String>,
+    /// A server from before these does not say.
+    #[serde(default)]
+    pub(crate) parent_id: Option<AgentId>,
+    #[serde(default)]
+    pub(crate) replaces: Option<AgentId>,
+    #[serde(default)]
+    pub(crate) replaced_by: Option<AgentId>,
     pub(crate) created_at: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) status_changed_at: String,

@@ -20,8 +20,9 @@ pub(crate) use stops::Place;
 
 use crate::api::{
     Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
-    NewAgent, NewChallenge, NewNode, NewOperator, NewToken, NextKeyStep, NodeChange, Nodes,
-    OperatorChange, Operators, Proof, RegisteredNode, Tokens, WhoAmI, Why,
+    NewAgent, NewChallenge, NewNode, NewOperator, NewSuccessor, NewToken, NextKeyStep, NodeChange,
+    Nodes, OperatorChange, Operators, Proof, Question, RegisteredNode, Tokens, Verdict, WhoAmI,
+    Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -64,6 +65,18 @@ impl Client {
 
     pub(crate) async fn register(&self, agent: &NewAgent<'_>) -> Result<Answer<Agent>, Error> {
         self.post(&["agents"], agent).await
+    }
+
+    pub(crate) async fn replace_agent(
+        &self,
+        id: AgentId,
+        successor: &NewSuccessor<'_>,
+    ) -> Result<Answer<Agent>, Error> {
+        self.post(&["agents", &id.to_string(), "replace"], successor).await
+    }
+
+    pub(crate) async fn verify(&self, question: &Question) -> Result<Answer<Verdict>, Error> {
+        self.post(&["verify"], question).await
     }
 
     pub(crate) async fn agents(&self, query: &Query<'_>) -> Result<Answer<Agents>, Error> {

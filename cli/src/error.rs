@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// Not every proxy that was challenged is armed, or none was.
     #[error("{0}")]
     NotArmed(String),
+    /// The decision that was asked for is no.
+    #[error("denied: {0}")]
+    Denied(String),
     /// A step with the keys is committed, and not every worker has got it yet.
     #[error(
         "not every worker has acknowledged revision {revision} within {}: the keys stay as they are, both count, and nothing is lost", humantime::format_duration(*.wait)
@@ -94,7 +97,7 @@ impl Error {
     /// Exit code of a wrong command line.
     pub(crate) const USAGE: u8 = 2;
 
-    /// The exit code: 1 the server refused, 2 usage, 3 unreachable, 4 not armed.
+    /// The exit code: 1 the server refused, 2 usage, 3 unreachable, 4 not armed, 5 denied.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => Self::USAGE,
@@ -105,6 +108,7 @@ impl Error {
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::NotArmed(_) => 4,
+            Self::Denied(_) => 5,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -123,6 +127,7 @@ impl Error {
                 ("acknowledgement_unknown", "Committed, acknowledgement unknown")
             }
             Self::NotArmed(_) => ("not_armed", "Not armed"),
+            Self::Denied(_) => ("denied", "Denied"),
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Output(_) => ("output", "Result not written"),
         };

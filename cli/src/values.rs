@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kya_core::policy::PolicyReference;
-use kya_core::{ActionName, NodeCredential, OperatorKey, PrincipalId};
+use kya_core::{ActionName, MAX_SERVICE_BYTES, NodeCredential, OperatorKey, PrincipalId};
 use url::Url;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
@@ -124,6 +124,17 @@ pub(crate) fn parse_principal(text: &str) -> Result<String, String> {
 
 pub(crate) fn parse_policy(text: &str) -> Result<String, String> {
     text.parse::<PolicyReference>().map(|it| it.to_string()).map_err(|error| error.to_string())
+}
+
+/// What proxies call a service.
+pub(crate) fn parse_service(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.:/-".contains(&b);
+    match (1..=MAX_SERVICE_BYTES).contains(&text.len()) && text.bytes().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "the name of a service is 1 to {MAX_SERVICE_BYTES} lower-case letters, digits and `_.:/-`"
+        )),
+    }
 }
 
 /// The name of an action.

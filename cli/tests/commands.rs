@@ -262,6 +262,9 @@ Labels              -
 Expires at          -
 Policy id           -
 Policy              -
+Acts for            -
+Replaces            -
+Replaced by         -
 Created at          2026-02-05T14:00:00.000Z
 Revoked at          2026-02-05T14:47:23.891Z
 Status changed at   2026-02-05T14:47:23.891Z

@@ -30,6 +30,10 @@ Example:
         /// The principal on whose behalf it acts (`kya principal add`)
         #[arg(long, value_name = "NAME|ID", value_parser = parse_principal)]
         owner: Option<String>,
+        /// The agent that it acts for: it has that one's owner, may do no more, and is
+        /// stopped with it
+        #[arg(long, value_name = "ID")]
+        parent: Option<AgentId>,
         /// A label to find it by, `key=value`; up to 32 times
         #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
         labels: Vec<(String, String)>,
@@ -40,6 +44,34 @@ Example:
         /// When it expires, within ten years: 2027-01-31T12:00:00Z
         #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
         expires_at: Option<String>,
+    },
+    /// Register an agent in the place of a revoked one, with a key of its own
+    #[command(after_help = "\
+Name, owner, labels, parent, policy and expiry are those of the old agent. Its record and its trail
+stay, and it says who came after it. An agent that is not revoked yet is revoked by the same change
+with --revoke.
+
+Example:
+  kya agent replace AGENT_ID --pubkey fresh.pub
+  kya agent replace AGENT_ID --pubkey fresh.pub --revoke --reason key_leaked --incident-id INC-7")]
+    Replace {
+        /// The agent whose place is taken, `agt_…`
+        id: AgentId,
+        /// The new agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
+        pubkey: PublicKey,
+        /// Another name than that of the old agent, at most 128 characters
+        #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
+        name: Option<String>,
+        /// Revoke the old agent, if it is not revoked
+        #[arg(long, requires = "reason")]
+        revoke: bool,
+        /// Why, at most 256 characters
+        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+        reason: Option<String>,
+        /// The incident that this belongs to, at most 128 characters
+        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
+        incident_id: Option<String>,
     },
     /// List agents, ordered by id (which is by age)
     #[command(after_help = "\

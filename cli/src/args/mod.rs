@@ -6,6 +6,7 @@ mod node;
 mod operator;
 mod policy;
 mod stops;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,8 +25,11 @@ pub(crate) use self::policy::PolicyCommand;
 pub(crate) use self::stops::{
     CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
+pub(crate) use self::verify::Verify;
 use crate::output::Format;
-use crate::values::{parse_server, parse_text, parse_timeout, parse_ttl, parse_wait};
+use crate::values::{
+    parse_action, parse_server, parse_service, parse_text, parse_timeout, parse_ttl, parse_wait,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,7 +53,8 @@ Exit codes:
   1  the server refused, or answered with something else
   2  the command line is wrong; nothing was sent
   3  the control plane cannot be reached, or did not answer in time
-  4  not every proxy that was challenged is armed (`kya node challenge`)";
+  4  not every proxy that was challenged is armed (`kya node challenge`)
+  5  the decision that was asked for is DENY (`kya verify`)";
 
 /// Revokes AI agents at the proxies that carry their traffic.
 #[derive(Debug, Parser)]
@@ -131,6 +136,8 @@ pub(crate) enum Command {
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Ask whether a request would be allowed, as a service without a proxy does
+    Verify(Verify),
     /// Let proxies connect, see which have, and shut one out
     #[command(subcommand)]
     Node(NodeCommand),
@@ -160,6 +167,12 @@ pub(crate) enum TokenCommand {
         /// The agent that is to hold it, `agt_…`
         #[arg(long, value_name = "ID")]
         agent: AgentId,
+        /// A service that it is for, and no other; up to 16 times. All, without any
+        #[arg(long = "service", value_name = "NAME", value_parser = parse_service)]
+        services: Vec<String>,
+        /// An action that it is for, and no other; up to 64 times. All, without any
+        #[arg(long = "action", value_name = "NAME", value_parser = parse_action)]
+        actions: Vec<String>,
         /// How long it counts, in whole seconds up to 365 days
         #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse_ttl)]
         ttl: Duration,

@@ -7,7 +7,7 @@ use kya_core::AgentId;
 
 use super::{dry, print_page, selection};
 use crate::acknowledgement::{self, Wording};
-use crate::api::{Agent, AgentChange, Agents, NewAgent, Stop, Why};
+use crate::api::{Agent, AgentChange, Agents, NewAgent, NewSuccessor, Stop, Why};
 use crate::args::{AgentCommand, Targets};
 use crate::client::{Answer, Client, Place, Query};
 use crate::error::Error;
@@ -69,16 +69,30 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        AgentCommand::Register { name, pubkey, owner, labels, policy, expires_at } => {
+        AgentCommand::Register { name, pubkey, owner, parent, labels, policy, expires_at } => {
             let agent = NewAgent {
                 name: &name,
                 public_key: pubkey,
                 owner: owner.as_deref(),
+                parent_id: parent,
                 labels: each_once(labels)?,
                 policy: policy.as_deref(),
                 expires_at: expires_at.as_deref(),
             };
             print_agent(output, client.register(&agent).await?)
+        }
+        AgentCommand::Replace { id, pubkey, name, revoke, reason, incident_id } => {
+            let why = Why { reason: reason.as_deref(), incident_id: incident_id.as_deref() };
+            let name = name.as_deref();
+            let successor = NewSuccessor { public_key: pubkey, name, revoke, why };
+            let answer = client.replace_agent(id, &successor).await?;
+            if answer.value.replaces != Some(id) {
+                return Err(client.unexpected(format!(
+                    "asked to replace {id}, it does not say that {} does",
+                    answer.value.agent_id
+                )));
+            }
+            print_agent(output, answer)
         }
         AgentCommand::List { status, selector, owner, policy, page } => {
             let query = [
@@ -214,6 +228,9 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         ("Expires at", or_dash(agent.expires_at)),
         ("Policy id", or_dash(agent.policy_id)),
         ("Policy", or_dash(agent.policy)),
+        ("Acts for", or_dash(agent.parent_id)),
+        ("Replaces", or_dash(agent.replaces)),
+        ("Replaced by", or_dash(agent.replaced_by)),
         ("Created at", agent.created_at),
         ("Revoked at", or_dash(agent.revoked_at)),
         ("Status changed at", agent.status_changed_at),

@@ -12,6 +12,7 @@ mod policy;
 mod principal;
 mod selection;
 mod token;
+mod verify;
 
 use crate::args::{Cli, Command};
 use crate::client::Client;
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Node(command) => node::run(command, &client, output).await,
         Command::Key(command) => key::run(command, &client, output).await,
         Command::Operator(command) => operator::run(command, &client, output).await,
+        Command::Verify(asked) => verify::run(asked, &client, output).await,
         Command::Whoami => operator::whoami(&client, output).await,
     }
 }

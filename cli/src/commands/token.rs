@@ -25,8 +25,9 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        TokenCommand::Issue { agent, ttl } => {
-            let token = NewToken { agent_id: agent, ttl_seconds: ttl.as_secs() };
+        TokenCommand::Issue { agent, services, actions, ttl } => {
+            let ttl_seconds = ttl.as_secs();
+            let token = NewToken { agent_id: agent, services, actions, ttl_seconds };
             print_issued(output, client.issue(&token).await?)
         }
         TokenCommand::List { agent, page } => list(client, output, agent, &page).await,

@@ -1,0 +1,62 @@
+//! `kya verify`
+
+use std::io::Read;
+use std::path::Path;
+
+use crate::api::{Question, Verdict};
+use crate::args::Verify;
+use crate::client::{Answer, Client};
+use crate::error::Error;
+use crate::output::{Output, printable};
+
+/// More than any token has.
+const MAX_TOKEN: u64 = 8 * 1024;
+
+pub(super) async fn run(
+    asked: Verify,
+    client: &Client,
+    output: &mut Output<'_>,
+) -> Result<(), Error> {
+    let token = asked.token_file.as_deref().map(token).transpose()?;
+    let Verify { agent, action, service, .. } = asked;
+    let question = Question { token, agent_id: agent, action, service };
+    let Answer { value, json } = client.verify(&question).await?;
+    let Verdict { decision, reason, agent_id, policy, revision } = value;
+    let allowed = match (&*decision, &reason) {
+        ("ALLOW", None) => true,
+        ("DENY", Some(_)) => false,
+        _ => return Err(client.unexpected(format!("it says {decision} and {reason:?}"))),
+    };
+    if output.is_json() {
+        output.document(&json)?;
+    } else {
+        let mut line = decision;
+        for part in [
+            reason.clone(),
+            agent_id.map(|id| format!("for {id}")),
+            policy.map(|policy| format!("by version {} of {}", policy.version, policy.id)),
+            revision.map(|revision| format!("at revision {revision}")),
+        ] {
+            line.extend(part.map(|part| format!(" {}", printable(&part))));
+        }
+        output.lines(line)?;
+    }
+    match allowed {
+        true => Ok(()),
+        false => Err(Error::Denied(reason.unwrap_or_default())),
+    }
+}
+
+/// The token in a file, without the line break at its end.
+fn token(path: &Path) -> Result<String, Error> {
+    let shown = path.display();
+    let fail = |error: std::io::Error| Error::Usage(format!("cannot read {shown}: {error}"));
+    let mut text = String::new();
+    if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(MAX_TOKEN).read_to_string(&mut text).map_err(fail)?;
+    } else {
+        let file = std::fs::File::open(path).map_err(fail)?;
+        file.take(MAX_TOKEN).read_to_string(&mut text).map_err(fail)?;
+    }
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
