@@ -208,7 +208,7 @@ async fn what_is_decided_without_a_proxy_knows_every_change_that_was_answered() 
     assert_eq!(told["reason"], "action_denied");
     let jwt = format!("eyJ{}", "a".repeat(100));
     for (token, reason) in
-        [("at_nonsense", "token_malformed"), ("", "token_malformed"), (&*jwt, "token_unknown")]
+        [("at_nonsense", "token_malformed"), ("", "token_malformed"), (&*jwt, "token_malformed")]
     {
         let (_, told) = verify(api, json!({ "token": token })).await;
         assert_eq!((&told["decision"], &told["reason"]), (&json!("DENY"), &json!(reason)));

@@ -235,8 +235,11 @@ fn read(
             }
         }
         Credential::Capability(token) => match authority.issuer() {
-            // As if signed by a key that is not known.
-            None => Err(CapabilityError::UnknownKey.deny_reason()),
+            // One that is whole is as if signed by a key that is not known.
+            None => {
+                let whole = jwt::parse(token).and(Err(CapabilityError::UnknownKey));
+                whole.map_err(CapabilityError::deny_reason)
+            }
             Some(issuer) => {
                 let verified = capabilities.of(issuer).verified(token);
                 verified.map(Bearer::Capability).map_err(CapabilityError::deny_reason)

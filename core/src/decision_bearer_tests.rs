@@ -161,6 +161,7 @@ fn only_the_issuer_of_the_state_is_believed() {
     assert_eq!(present(&state, &forged), Some(DenyReason::TokenMalformed));
     for junk in [&b"eyJ"[..], b"eyJhbGciOiJub25lIn0.e30.", b"eyJ.eyJ.eyJ"] {
         assert_eq!(present(&state, junk), Some(DenyReason::TokenMalformed));
+        assert_eq!(present(&nobody, junk), Some(DenyReason::TokenMalformed));
     }
     let bound = Claims { confirmation: Some(Thumbprint::from_bytes([4; 32])), ..claims() };
     assert_eq!(state.why(&bound, "pay", at(500)), Some(DenyReason::TokenMalformed));
