@@ -1,6 +1,8 @@
 //! A control plane in memory, for tests: it answers what a proxy says as the
 //! protocol asks, and the test decides what of that arrives, and when.
 
+pub mod capabilities;
+
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 

@@ -297,9 +297,14 @@ impl Worker {
 
     /// Forgets some of the tokens that expired long ago. Successive calls get
     /// round to all of them.
+    ///
+    /// What has expired says the control plane's clock, as far as it is known to be:
+    /// the proxy's may be ahead and be set back, and then a token that was taken back
+    /// and is forgotten would count again.
     pub fn sweep<H: Host>(&mut self, plugin: &Plugin<H>) {
-        let now = UnixMillis(plugin.host.now_nanos() / NANOS_PER_MILLI).seconds();
-        let horizon = UnixSeconds(now.0.saturating_sub(EXPIRED_KEPT_SECONDS));
+        let monotonic = clock::monotonic(&plugin.host);
+        let Some(now) = self.freshness.control_plane_time(monotonic) else { return };
+        let horizon = UnixSeconds(now.seconds().0.saturating_sub(EXPIRED_KEPT_SECONDS));
         self.swept_to = self.authority.forget_expired(horizon, self.swept_to, SWEPT);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 
+use kya_core::jwt::Claims;
 use kya_core::wire::change::Change;
 use kya_core::wire::{SignedUpdate, Standing, Status, Token, Update, update};
 use kya_core::{MAX_CHANGES, OpaqueToken, Position, PublicKey, Signer, sign_update, testing};
@@ -75,6 +76,14 @@ impl ControlPlane {
         })
     }
 
+    /// The same of a filter before a service that takes capability tokens, and knows
+    /// what some requests do; see [`testing::capabilities::configured`].
+    pub fn acting_configuration(&self) -> Value {
+        let mut configuration = self.configuration();
+        testing::capabilities::configured(&mut configuration);
+        configuration
+    }
+
     /// The same for a proxy without gRPC.
     pub fn pulling_configuration(&self) -> Value {
         let mut configuration = self.configuration();
@@ -131,6 +140,22 @@ impl ControlPlane {
         self.change(testing::standing(n, standing));
     }
 
+    /// Capability tokens count from now on that one of these keys of the issuer has
+    /// signed, and no others.
+    pub fn trust(&mut self, keys: &[u8]) {
+        self.change(testing::capabilities::issuer(testing::capabilities::ISSUER, keys));
+    }
+
+    /// What agent `n` may do from now on, as a capability token says it.
+    pub fn claims(&self, n: u8) -> Claims {
+        testing::capabilities::claims(n, self.second())
+    }
+
+    /// What its clock shows, in seconds.
+    pub fn second(&self) -> u64 {
+        self.plane.unix_millis / 1_000
+    }
+
     /// Issues a token that does not expire while a test runs.
     pub fn issue_token(&mut self, agent: u8) -> OpaqueToken {
         self.issue_token_until(agent, FAR_FUTURE)
@@ -184,7 +209,7 @@ impl ControlPlane {
         let record = Token {
             digest: token.digest().0.to_vec(),
             grant: agent.into(),
-            issued_unix_seconds: self.plane.unix_millis / 1_000,
+            issued_unix_seconds: self.second(),
             expires_unix_seconds,
             revoked: false,
         };

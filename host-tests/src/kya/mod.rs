@@ -1,12 +1,14 @@
 //! Test support for kya's own filter: where it is, and a control plane that the
 //! test plays.
 
+mod acting;
 mod answers;
 mod control_plane;
 mod feeds;
 mod filter;
 mod sidecar;
 
+pub use acting::Presented;
 pub use answers::{Denial, assert_allowed, assert_denied, bearer};
 pub use control_plane::{ControlPlane, NODE_CREDENTIAL, altered, forged};
 pub use filter::filter;

@@ -4,8 +4,12 @@
 //! A VM that traps, or answers a request twice, fails its test when the sidecar is
 //! dropped; no test has to ask.
 
+mod capabilities;
+mod capability_keys;
+mod capability_stops;
 mod configuration;
 mod decisions;
+mod delegation;
 mod failures;
 mod faults;
 mod freshness;
@@ -14,7 +18,9 @@ mod in_flight;
 mod interleavings;
 mod introspection;
 mod leadership;
+mod limited_tokens;
 mod load;
+mod policies;
 mod pull;
 mod recovery;
 mod threads;
