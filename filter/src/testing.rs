@@ -28,6 +28,11 @@ pub(crate) fn config() -> Config {
     USUAL.get_or_init(|| configured(|_| {})).clone()
 }
 
+/// The usual configuration of a filter before a service that takes capability tokens.
+pub(crate) fn acting() -> Config {
+    configured(kya_core::testing::capabilities::configured)
+}
+
 /// The usual configuration after a change.
 pub(crate) fn configured(change: impl FnOnce(&mut serde_json::Value)) -> Config {
     let mut json = serde_json::json!({

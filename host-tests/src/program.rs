@@ -18,6 +18,8 @@ pub struct Program(Arc<Compiled>);
 
 struct Compiled {
     engine: Engine,
+    /// Whether calls into a guest are counted, and bounded by what they may cost.
+    metered: bool,
     module: Module,
     /// Bound to the host, once it was asked for.
     envoy: OnceLock<InstancePre<VmState>>,
@@ -49,14 +51,28 @@ impl Program {
     /// # Errors
     /// [`ProgramError::NotWasm`].
     pub fn from_binary(wasm: &[u8]) -> Result<Self, ProgramError> {
+        Self::compile(wasm, true)
+    }
+
+    /// Compiles a binary module for whoever measures real time: counting fuel would
+    /// be a part of what is measured. Nothing bounds a call into such a guest, and
+    /// what calls cost is reported as nothing.
+    ///
+    /// # Errors
+    /// [`ProgramError::NotWasm`].
+    pub fn unmetered(wasm: &[u8]) -> Result<Self, ProgramError> {
+        Self::compile(wasm, false)
+    }
+
+    fn compile(wasm: &[u8], metered: bool) -> Result<Self, ProgramError> {
         let mut config = Config::new();
         // Fuel bounds every call into a guest, by the same count in every run.
-        config.consume_fuel(true);
+        config.consume_fuel(metered);
         let not_wasm = |error: wasmtime::Error| ProgramError::NotWasm(format!("{error:#}"));
         let engine = Engine::new(&config).map_err(not_wasm)?;
         let module = Module::new(&engine, wasm).map_err(not_wasm)?;
         let (envoy, nginx) = (OnceLock::new(), OnceLock::new());
-        Ok(Self(Arc::new(Compiled { engine, module, envoy, nginx })))
+        Ok(Self(Arc::new(Compiled { engine, metered, module, envoy, nginx })))
     }
 
     /// Compiles a file.
@@ -80,6 +96,10 @@ impl Program {
 
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    pub(crate) fn metered(&self) -> bool {
+        self.0.metered
     }
 
     /// Binds the imports to the host. In Envoy, those that the host does not have

@@ -88,6 +88,11 @@ impl Proxy {
         self.0.monotonic.set(self.0.monotonic.get() + nanos);
     }
 
+    /// Somebody sets the wall clock ahead.
+    pub(crate) fn set_ahead_nanos(&self, nanos: u64) {
+        self.0.wall.set(self.0.wall.get() + nanos);
+    }
+
     /// Somebody sets the wall clock back.
     pub(crate) fn set_back_nanos(&self, nanos: u64) {
         self.0.wall.set(self.0.wall.get() - nanos);

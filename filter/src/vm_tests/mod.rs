@@ -6,6 +6,7 @@ use kya_core::{Position, Revision};
 use super::*;
 use crate::testing::{Link, World, agent, revision};
 
+mod capabilities;
 mod chunks;
 mod convergence;
 mod flood;

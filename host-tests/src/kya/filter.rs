@@ -16,10 +16,25 @@ const BUILD: &str = "cargo build -p kya-filter --target wasm32-wasip1 --profile 
 pub fn filter() -> &'static Program {
     static FILTER: OnceLock<Program> = OnceLock::new();
     FILTER.get_or_init(|| {
-        let path = env::var_os("KYA_FILTER_WASM").map_or_else(built, PathBuf::from);
-        Program::from_file(&path)
+        Program::from_file(&path())
             .unwrap_or_else(|error| panic!("no filter to test: {error}\nbuild it with: {BUILD}"))
     })
+}
+
+/// The same for whoever measures real time; see [`Program::unmetered`].
+///
+/// # Panics
+/// When it is not there, with the command that builds it.
+pub fn unmetered_filter() -> Program {
+    let path = path();
+    let wasm = std::fs::read(&path).unwrap_or_else(|error| {
+        panic!("no filter at {}: {error}\nbuild it with: {BUILD}", path.display())
+    });
+    Program::unmetered(&wasm).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn path() -> PathBuf {
+    env::var_os("KYA_FILTER_WASM").map_or_else(built, PathBuf::from)
 }
 
 fn built() -> PathBuf {

@@ -11,6 +11,6 @@ mod sidecar;
 pub use acting::Presented;
 pub use answers::{Denial, assert_allowed, assert_denied, bearer};
 pub use control_plane::{ControlPlane, NODE_CREDENTIAL, altered, forged};
-pub use filter::filter;
+pub use filter::{filter, unmetered_filter};
 pub use kya_core::testing::{agent_id, token};
 pub use sidecar::Sidecar;

@@ -17,6 +17,7 @@ pub(crate) struct Vm {
     /// Exports that were looked for.
     exports: HashMap<&'static str, Option<Func>>,
     failed: bool,
+    metered: bool,
     fuel_spent: u64,
     costliest: Option<Cost>,
 }
@@ -35,6 +36,7 @@ impl Vm {
             instance: None,
             exports: HashMap::new(),
             failed: false,
+            metered: program.metered(),
             fuel_spent: 0,
             costliest: None,
         };
@@ -155,6 +157,9 @@ impl Vm {
     }
 
     fn count(&mut self, export: &'static str) {
+        if !self.metered {
+            return;
+        }
         let left = self.store.get_fuel().expect("the engine counts fuel");
         let fuel = self.peek().settings.fuel.saturating_sub(left);
         self.fuel_spent += fuel;
@@ -173,6 +178,9 @@ impl Vm {
     }
 
     fn refuel(&mut self) {
+        if !self.metered {
+            return;
+        }
         let fuel = self.peek().settings.fuel;
         self.store.set_fuel(fuel).expect("the engine counts fuel");
     }
