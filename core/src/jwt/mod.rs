@@ -83,5 +83,5 @@ fn encode(bytes: impl AsRef<[u8]>) -> String {
 }
 
 #[cfg(test)]
-#[path = "jwt_tests.rs"]
+#[path = "jwt_tests/mod.rs"]
 mod tests;

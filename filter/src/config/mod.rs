@@ -149,5 +149,5 @@ impl Config {
 #[cfg(all(test, feature = "schema"))]
 mod schema_tests;
 #[cfg(test)]
-#[path = "config_tests.rs"]
+#[path = "config_tests/mod.rs"]
 mod tests;
