@@ -6,8 +6,8 @@
 
 use kya_core::jwt::{
     CapabilityError, CapabilityKeys, CapabilityVerifier, DEFAULT_LIFETIME, MAX_ACTORS,
-    MAX_AUDIENCE, MAX_TOKEN_BYTES, Presentation, Thumbprint, VerifiedCache,
-    VerifiedCapability, check, mint, parse,
+    MAX_AUDIENCE, MAX_TOKEN_BYTES, Presentation, Thumbprint, VerifiedCache, VerifiedCapability,
+    check, mint, parse,
 };
 use kya_core::{Signer, UnixSeconds};
 use kya_fuzz::signing::{base64url, jws};

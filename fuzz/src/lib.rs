@@ -1,6 +1,7 @@
 //! What the fuzz targets share: small worlds in which arbitrary events meet.
 
 pub mod changes;
+pub mod delegated;
 pub mod event;
 pub mod model;
 pub mod proxy;
