@@ -74,8 +74,8 @@ fn a_stop_reaches_every_generation_below_it_and_none_above() {
     // What was suspended comes back with all that act for it.
     control.change(active(11, Some(10)));
     sidecar.push(&mut control);
-    for at in 0..4 {
-        assert_allowed(&sidecar.act(0, ACTION, &tokens[at]), agent(at));
+    for (at, token) in tokens.iter().enumerate() {
+        assert_allowed(&sidecar.act(0, ACTION, token), agent(at));
     }
 }
 
