@@ -50,6 +50,8 @@ async fn a_replacement_is_a_new_agent_and_the_old_one_stays_to_be_read() {
         (json!({ "public_key": key(1), "revoke": true, "reason": "r" }), 409),
         (json!({ "public_key": key(2), "revoke": true, "reason": "r" }), 409),
         (json!({ "public_key": key(3), "other": 1 }), 422),
+        (json!({ "public_key": key(3), "reason": "r" }), 422),
+        (json!({ "public_key": key(3), "reason": "r", "revoke": false }), 422),
         (json!({ "public_key": key(3), "expires_at": "2001-01-01T00:00:00Z" }), 422),
     ] {
         let told = api.post(&next, body.clone()).await;
