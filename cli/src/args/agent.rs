@@ -24,7 +24,8 @@ Example:
         /// A name for people, at most 128 characters; it need not be unique
         #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
         name: String,
-        /// The agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        /// The agent's Ed25519 public key: a file with it, or itself, as PEM, base64,
+        /// `ed25519:` and base64, or a JWK
         #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
         pubkey: Option<PublicKey>,
         /// The principal on whose behalf it acts (`kya principal add`)
@@ -57,7 +58,8 @@ Example:
     Replace {
         /// The agent whose place is taken, `agt_…`
         id: AgentId,
-        /// The new agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        /// The new agent's Ed25519 public key, which no agent has had: a file with it, or
+        /// itself, as PEM, base64, `ed25519:` and base64, or a JWK
         #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
         pubkey: PublicKey,
         /// Another name than that of the old agent, at most 128 characters
@@ -66,8 +68,8 @@ Example:
         /// Revoke the old agent, if it is not revoked
         #[arg(long, requires = "reason")]
         revoke: bool,
-        /// Why, at most 256 characters
-        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+        /// Why the old agent is revoked, at most 256 characters
+        #[arg(long, requires = "revoke", value_parser = |text: &str| parse_text(text, 256))]
         reason: Option<String>,
         /// The incident that this belongs to, at most 128 characters
         #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
@@ -99,6 +101,17 @@ Example:
     /// Show what the registry knows of an agent
     Show {
         /// The agent's id, `agt_…`
+        id: AgentId,
+    },
+    /// Show an agent and all that act for it, below each the ones that act for that one
+    #[command(after_help = "\
+Whatever stops an agent stops all below it. At most a thousand are shown.
+
+Example:
+  kya agent tree AGENT_ID
+  kya -o json agent tree AGENT_ID | jq -r '.agents[] | select(.depth == 1) | .agent_id'")]
+    Tree {
+        /// The id of the agent at the top, `agt_…`
         id: AgentId,
     },
     /// Revoke an agent, for ever: every proxy denies it from now on

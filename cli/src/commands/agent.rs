@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kya_core::AgentId;
 
-use super::{dry, print_page, selection};
+use super::{dry, print_page, selection, tree};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Agent, AgentChange, Agents, NewAgent, NewSuccessor, Stop, Why};
 use crate::args::{AgentCommand, Targets};
@@ -106,6 +106,7 @@ pub(super) async fn run(
             list(client, output, &query).await
         }
         AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
+        AgentCommand::Tree { id } => tree::print(client, output, id).await,
         AgentCommand::Revoke { targets, why, dry, wait } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             stop_them(client, output, &REVOKE, &targets, stop, wait.wait).await

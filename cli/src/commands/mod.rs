@@ -12,6 +12,8 @@ mod policy;
 mod principal;
 mod selection;
 mod token;
+mod tokens;
+mod tree;
 mod verify;
 
 use crate::args::{Cli, Command};
