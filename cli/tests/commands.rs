@@ -373,6 +373,25 @@ fn empty_lists_say_so() {
 }
 
 #[test]
+fn agents_are_listed_in_the_order_that_was_asked_for() {
+    let fake = Fake::start();
+    for (sort, args) in [("name", &["--sort", "name"][..]), ("-created", &["--sort=-created"])] {
+        fake.on("GET /v1/agents", 200, &json!({ "agents": [], "next": null }));
+        let ended = kya(&fake.url, &[&["agent", "list"], args].concat());
+        assert_eq!((ended.code, &*ended.out), (0, "No agents.\n"), "{}", ended.err);
+        let line = format!("GET /v1/agents?sort={sort}&limit=1000");
+        assert_eq!(fake.seen().last().unwrap().line, line);
+    }
+    let ended = kya(&fake.url, &["agent", "list", "--sort", "-expires", "--sort", "status"]);
+    assert_eq!(ended.code, 2);
+    for bad in ["status", "--name", "Name", ""] {
+        let ended = kya(&fake.url, &["agent", "list", "--sort", bad]);
+        assert!(ended.code == 2 && ended.err.contains("--sort <KEY>"), "{bad}: {}", ended.err);
+    }
+    assert_eq!(fake.seen().len(), 2);
+}
+
+#[test]
 fn an_issued_token_alone_is_on_stdout() {
     let fake = willing();
     let ended = kya(&fake.url, &["token", "issue", "--agent", AGENT, "--ttl", "8h"]);

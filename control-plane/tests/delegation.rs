@@ -79,6 +79,9 @@ async fn whoever_acts_for_an_agent_is_stopped_with_it() {
     let dry = json!({ "reason": "r", "dry_run": true });
     let would = api.post(&format!("/v1/agents/{top}/suspend"), dry).await.expect(200);
     assert_eq!(would["reach"], json!({ "agents": 3, "tokens": 1 }));
+    let dry = json!({ "selector": "!env", "reason": "r", "dry_run": true });
+    let would = api.post("/v1/agents/suspend", dry).await.expect(200);
+    assert_eq!(would["reach"], json!({ "agents": 3, "tokens": 1 }));
     let stop = api.decide(&top, "suspend").await.expect(200);
     proxy.catch_up(stop["revision"].as_u64().unwrap()).await;
     assert_eq!(proxy.state.denial(&token), Some(DenyReason::DelegatorStopped));

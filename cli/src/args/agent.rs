@@ -75,13 +75,16 @@ Example:
         #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
         incident_id: Option<String>,
     },
-    /// List agents, ordered by id (which is by age)
+    /// List agents, ordered by id (which is by age) or as --sort says
     #[command(after_help = "\
 A selector is one or more of key=value, key!=value, key and !key, with commas between: all must
-hold. An agent without the label meets key!=value.
+hold. An agent without the label meets key!=value. Names are sorted by their bytes, and agents that
+never expire come last. --after goes with the same --sort.
 
 Example:
-  kya agent list --selector 'env=prod,team!=pay,!legacy' --status active")]
+  kya agent list --selector 'env=prod,team!=pay,!legacy' --status active
+  kya agent list --sort expires --limit 10      # who expires next?
+  kya agent list --sort -created --limit 10     # who was registered last?")]
     List {
         /// Only those of this status
         #[arg(long, value_enum)]
@@ -95,6 +98,10 @@ Example:
         /// Only those under this policy
         #[arg(long, value_name = "NAME|ID", value_parser = parse_policy)]
         policy: Option<String>,
+        /// In which order; with `-` before it, the last first
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+        #[arg(value_parser = ["name", "created", "expires", "-name", "-created", "-expires"])]
+        sort: Option<String>,
         #[command(flatten)]
         page: Page<AgentId>,
     },

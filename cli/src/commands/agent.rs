@@ -94,12 +94,13 @@ pub(super) async fn run(
             }
             print_agent(output, answer)
         }
-        AgentCommand::List { status, selector, owner, policy, page } => {
+        AgentCommand::List { status, selector, owner, policy, sort, page } => {
             let query = [
                 ("status", status.map(|status| status.as_str().to_owned())),
                 ("selector", selector),
                 ("owner", owner),
                 ("policy", policy),
+                ("sort", sort),
                 ("after", page.after.map(|id| id.to_string())),
                 ("limit", Some(page.limit.to_string())),
             ];
