@@ -55,7 +55,7 @@ impl Client {
             "https" => Some(Tls::new(global)?),
             _ if names_files => {
                 return Err(Error::Usage(format!(
-                    "certificates are named (--ca-file or --client-cert), and {server} is not https://: nothing was sent in the clear"
+                    "certificates are named (--ca-file, or --client-cert and --client-key), and {server} is not https://: nothing was sent in the clear"
                 )));
             }
             _ => None,

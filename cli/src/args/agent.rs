@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey};
 
-use super::{DryRun, Page, Wait, Why};
+use super::{MaybeWhy, Page, Stopping, Wait};
 use crate::pubkey;
 use crate::values::{
     parse_expiry, parse_label, parse_policy, parse_principal, parse_selector, parse_text,
@@ -133,33 +133,21 @@ Example:
         #[command(flatten)]
         targets: Targets,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Deny an agent until it is restored
     Suspend {
         #[command(flatten)]
         targets: Targets,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// End the suspension of an agent; a revoked agent stays revoked
     Restore {
         /// The agent's id, `agt_…`
         id: AgentId,
-        /// Why, at most 256 characters
-        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
-        reason: Option<String>,
-        /// The incident that this belongs to, at most 128 characters
-        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
-        incident_id: Option<String>,
+        #[command(flatten)]
+        maybe: MaybeWhy,
         #[command(flatten)]
         wait: Wait,
     },

@@ -31,7 +31,7 @@ pub(crate) use self::stops::{
 pub(crate) use self::token::{TokenCommand, TokenTargets};
 pub(crate) use self::verify::Verify;
 use crate::error::EXIT_CODES;
-use crate::output::{Format, printable};
+use crate::output::{Format, printable, short};
 use crate::values::{parse_server, parse_text, parse_timeout, parse_wait};
 
 const EXAMPLES: &str = "\
@@ -200,6 +200,17 @@ pub(crate) struct Wait {
     pub(crate) wait: Duration,
 }
 
+/// What every stop takes.
+#[derive(Debug, Args)]
+pub(crate) struct Stopping {
+    #[command(flatten)]
+    pub(crate) why: Why,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct KeyWait {
     /// How long to wait for every worker after each step, up to 30s
@@ -245,7 +256,7 @@ pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
             text if is_private_key(text) => Some("… (a private key)"),
             _ => None,
         };
-        secret.map_or_else(|| printable(text), str::to_owned)
+        secret.map_or_else(|| short(&printable(text)), str::to_owned)
     };
     let found: Vec<_> = error
         .context()
@@ -263,6 +274,9 @@ pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
 fn is_private_key(text: &str) -> bool {
     matches!(text.parse::<WrittenKey>(), Err(WrittenKeyError::PrivateKey))
 }
+
+#[cfg(test)]
+mod bad_input_tests;
 
 #[cfg(test)]
 mod tests {

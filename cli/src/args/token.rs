@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 use kya_core::{AgentId, TokenId};
 
-use super::{DryRun, Page, Wait, Why};
+use super::{Page, Stopping};
 use crate::values::{parse_action, parse_selector, parse_service, parse_ttl};
 
 #[derive(Debug, Subcommand)]
@@ -59,11 +59,7 @@ Examples:
         #[command(flatten)]
         targets: TokenTargets,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
 }
 

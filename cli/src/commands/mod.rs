@@ -10,6 +10,7 @@ mod node;
 mod operator;
 mod policy;
 mod principal;
+mod secrets;
 mod selection;
 mod token;
 mod tokens;

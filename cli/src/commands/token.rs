@@ -9,7 +9,7 @@ use crate::acknowledgement::{self, Wording};
 use crate::api::{
     IssuedToken, NewToken, RevokeTokens, Stop, Token, TokenChange, TokenSelection, Tokens, Why,
 };
-use crate::args::{Page, TokenCommand, TokenTargets};
+use crate::args::{Page, Stopping, TokenCommand, TokenTargets};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
@@ -46,7 +46,7 @@ pub(super) async fn run(
             print_issued(output, client.issue(&token).await?)
         }
         TokenCommand::List { agent, page } => list(client, output, agent, &page).await,
-        TokenCommand::Revoke { targets, why, dry, wait } => {
+        TokenCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
             let (why, wait) = (Why::from(&why), wait.wait);
             let TokenTargets { token_id, agent, selector, service, action } = &targets;
             if let Some(id) = *token_id {
