@@ -150,6 +150,11 @@ pub(crate) struct Token {
     pub(crate) token_id: TokenId,
     pub(crate) agent_id: AgentId,
     pub(crate) status: String,
+    /// The only ones that it is for; all, if there are none.
+    #[serde(default)]
+    pub(crate) services: Vec<String>,
+    #[serde(default)]
+    pub(crate) actions: Vec<String>,
     pub(crate) issued_at: String,
     pub(crate) expires_at: String,
     pub(crate) revoked_at: Option<String>,

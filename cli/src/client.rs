@@ -21,8 +21,8 @@ pub(crate) use stops::Place;
 use crate::api::{
     Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
     NewAgent, NewChallenge, NewNode, NewOperator, NewSuccessor, NewToken, NextKeyStep, NodeChange,
-    Nodes, OperatorChange, Operators, Proof, Question, RegisteredNode, Tokens, Verdict, WhoAmI,
-    Why,
+    Nodes, OperatorChange, Operators, Proof, Question, RegisteredNode, RevokeTokens, Tokens, Tree,
+    Verdict, WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -55,7 +55,7 @@ impl Client {
             "https" => Some(Tls::new(global)?),
             _ if names_files => {
                 return Err(Error::Usage(format!(
-                    "certificates are named (--ca-file or --client-cert), and {server} is not https://: nothing was sent in the clear"
+                    "certificates are named (--ca-file, or --client-cert and --client-key), and {server} is not https://: nothing was sent in the clear"
                 )));
             }
             _ => None,
@@ -75,8 +75,20 @@ impl Client {
         self.post(&["agents", &id.to_string(), "replace"], successor).await
     }
 
+    pub(crate) async fn tree(&self, id: AgentId) -> Result<Answer<Tree>, Error> {
+        self.get(&["agents", &id.to_string(), "tree"], &[]).await
+    }
+
+    /// `T` is another thing for a dry run.
+    pub(crate) async fn revoke_tokens<T: DeserializeOwned>(
+        &self,
+        revoke: &RevokeTokens<'_>,
+    ) -> Result<Answer<T>, Error> {
+        self.post(&["tokens", "revoke"], revoke).await
+    }
+
     pub(crate) async fn verify(&self, question: &Question) -> Result<Answer<Verdict>, Error> {
-        self.post(&["verify"], question).await
+        changing_nothing(self.post(&["verify"], question).await)
     }
 
     pub(crate) async fn agents(&self, query: &Query<'_>) -> Result<Answer<Agents>, Error> {
@@ -124,13 +136,7 @@ impl Client {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         let body = json(&NewChallenge { node_id, wait_ms })?;
         let url = self.url(&["challenges"], &[]);
-        let asked = self.call(Method::POST, url, Some(body), self.timeout + wait).await;
-        asked.map_err(|error| match error {
-            Error::Unreachable { server, cause, explained, .. } => {
-                Error::Unreachable { server, cause, sent: false, explained }
-            }
-            error => error,
-        })
+        changing_nothing(self.call(Method::POST, url, Some(body), self.timeout + wait).await)
     }
 
     pub(crate) async fn keys(&self) -> Result<Answer<Keys>, Error> {
@@ -298,6 +304,17 @@ impl Client {
     fn server(&self) -> String {
         self.server.as_str().trim_end_matches('/').to_owned()
     }
+}
+
+/// What came of a question that is asked with a body. It changes nothing, so that it does
+/// not matter whether it has arrived.
+fn changing_nothing<T>(asked: Result<T, Error>) -> Result<T, Error> {
+    asked.map_err(|error| match error {
+        Error::Unreachable { server, cause, explained, .. } => {
+            Error::Unreachable { server, cause, sent: false, explained }
+        }
+        error => error,
+    })
 }
 
 fn json(body: &impl Serialize) -> Result<Vec<u8>, Error> {

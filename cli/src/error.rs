@@ -11,6 +11,16 @@ use thiserror::Error;
 const OTHER_PROTOCOL: [&str; 2] =
     ["invalid HTTP version parsed", "received unexpected message from connection"];
 
+/// Every exit code, and what it says.
+pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
+    (0, "done"),
+    (1, "the server refused, or answered with something else"),
+    (2, "the command line is wrong; nothing was sent"),
+    (3, "the control plane cannot be reached, or did not answer in time"),
+    (4, "not every proxy that was challenged is armed (`kya node challenge`)"),
+    (5, "the decision that was asked for is DENY (`kya verify`)"),
+];
+
 /// Why a command did not end well.
 #[derive(Debug, Error)]
 pub(crate) enum Error {
@@ -97,7 +107,7 @@ impl Error {
     /// Exit code of a wrong command line.
     pub(crate) const USAGE: u8 = 2;
 
-    /// The exit code: 1 the server refused, 2 usage, 3 unreachable, 4 not armed, 5 denied.
+    /// One of [`EXIT_CODES`], and not 0.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => Self::USAGE,

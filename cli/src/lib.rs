@@ -2,7 +2,8 @@
 //!
 //! [`run`] is the whole program. Results go to `out`, everything else to `err`,
 //! and the number that comes back is the exit code: 0 done, 1 the server
-//! refused, 2 usage, 3 unreachable, 4 not every challenged proxy is armed. With `-o json`, `out` gets exactly one JSON
+//! refused, 2 usage, 3 unreachable, 4 not every challenged proxy is armed, 5 the
+//! decision that was asked for is DENY. With `-o json`, `out` gets exactly one JSON
 //! document and an error is one problem document (RFC 9457) on `err`.
 
 mod acknowledgement;
@@ -26,6 +27,11 @@ use clap::error::ErrorKind;
 use args::Cli;
 use error::Error;
 use output::{Format, Output};
+
+/// Every command with its options as a page of Markdown, which is `docs/commands.md`.
+pub fn reference() -> String {
+    args::reference()
+}
 
 /// Runs one command line, program name first, and returns its exit code.
 pub async fn run<A>(args: A, out: &mut dyn Write, err: &mut dyn Write) -> u8

@@ -116,6 +116,18 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// Enough of a text to know it again.
+pub(crate) fn short(text: &str) -> String {
+    const MOST: usize = 300;
+    const SHOWN: usize = 60;
+    match text.chars().count() {
+        ..=MOST => text.to_owned(),
+        count => {
+            format!("{}… ({count} characters)", text.chars().take(SHOWN).collect::<String>())
+        }
+    }
+}
+
 /// Marks that reorder the text around them, or separate lines.
 fn is_invisible_mark(character: char) -> bool {
     matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

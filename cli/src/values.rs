@@ -1,11 +1,16 @@
 //! Values of the command line: what the server would refuse is refused here,
 //! with the reason.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use kya_core::policy::PolicyReference;
 use kya_core::{ActionName, MAX_SERVICE_BYTES, NodeCredential, OperatorKey, PrincipalId};
+use thiserror::Error;
 use url::Url;
+
+use crate::output::short;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {
     const FORM: &str = "it is written http://HOST:PORT or https://HOST:PORT";
@@ -71,6 +76,29 @@ pub(crate) fn parse_operator_name(text: &str) -> Result<String, String> {
             Err("this is a key, not the name of its operator".to_owned())
         }
         name => Ok(name),
+    }
+}
+
+/// The name of a node registration or of an operator, where a page of them begins.
+#[derive(Debug, Clone)]
+pub(crate) struct PlainName(String);
+
+/// Why a text is no such name.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub(crate) struct NoPlainName(String);
+
+impl FromStr for PlainName {
+    type Err = NoPlainName;
+
+    fn from_str(text: &str) -> Result<Self, NoPlainName> {
+        parse_plain_name(text).map(Self).map_err(NoPlainName)
+    }
+}
+
+impl fmt::Display for PlainName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -150,10 +178,11 @@ pub(crate) fn parse_label(text: &str) -> Result<(String, String), String> {
 }
 
 fn parse_label_key(key: &str) -> Result<(), String> {
-    let key = parse_plain(key, 63, b"_.-").map_err(|error| format!("the key {key:?}: {error}"))?;
+    let key = parse_plain(key, 63, b"_.-")
+        .map_err(|error| format!("the key {:?}: {error}", short(key)))?;
     match key.starts_with(|first: char| first.is_ascii_alphanumeric()) {
         true => Ok(()),
-        false => Err(format!("the key {key:?}: a letter or digit first")),
+        false => Err(format!("the key {:?}: a letter or digit first", short(&key))),
     }
 }
 
@@ -162,7 +191,8 @@ fn parse_label_value(value: &str) -> Result<(), String> {
     match (1..=128).contains(&value.len()) && value.bytes().all(good) && value.trim() == value {
         true => Ok(()),
         false => Err(format!(
-            "the value {value:?}: 1 to 128 printable ASCII characters, without a comma, and without a space at either end"
+            "the value {:?}: 1 to 128 printable ASCII characters, without a comma, and without a space at either end",
+            short(value)
         )),
     }
 }
@@ -180,7 +210,10 @@ pub(crate) fn parse_selector(text: &str) -> Result<String, String> {
             None => (part.strip_prefix('!').unwrap_or(part), None),
         };
         parse_label_key(key).and_then(|()| value.map_or(Ok(()), parse_label_value)).map_err(
-            |error| format!("it is written key=value,key!=value,key,!key, and in {part:?} {error}"),
+            |error| {
+                let part = short(part);
+                format!("it is written key=value,key!=value,key,!key, and in {part:?} {error}")
+            },
         )?;
     }
     Ok(text.to_owned())

@@ -43,6 +43,11 @@ fn willing() -> Fake {
     fake.on("POST /v1/tokens", 201, &issued());
     fake.on("GET /v1/tokens", 200, &json!({"tokens": [token("active")], "next": null}));
     fake.on(&format!("POST /v1/tokens/{TOKEN_ID}/revoke"), 200, &token_change(true));
+    let of = json!({ "agent_id": AGENT, "service": "shop" });
+    fake.on("POST /v1/tokens/revoke", 200, &tokens_change(&of, Some(2)));
+    let tree = json!({ "agents": [agent("active")], "truncated": false });
+    fake.on(&format!("GET /v1/agents/{AGENT}/tree"), 200, &tree);
+    fake.on("POST /v1/verify", 200, &json!({ "decision": "ALLOW", "reason": null }));
     fake.on("GET /v1/nodes", 200, &nodes());
     let mut added = registration("active");
     added["credential"] = json!("nc_the-credential-itself");
@@ -368,6 +373,25 @@ fn empty_lists_say_so() {
 }
 
 #[test]
+fn agents_are_listed_in_the_order_that_was_asked_for() {
+    let fake = Fake::start();
+    for (sort, args) in [("name", &["--sort", "name"][..]), ("-created", &["--sort=-created"])] {
+        fake.on("GET /v1/agents", 200, &json!({ "agents": [], "next": null }));
+        let ended = kya(&fake.url, &[&["agent", "list"], args].concat());
+        assert_eq!((ended.code, &*ended.out), (0, "No agents.\n"), "{}", ended.err);
+        let line = format!("GET /v1/agents?sort={sort}&limit=1000");
+        assert_eq!(fake.seen().last().unwrap().line, line);
+    }
+    let ended = kya(&fake.url, &["agent", "list", "--sort", "-expires", "--sort", "status"]);
+    assert_eq!(ended.code, 2);
+    for bad in ["status", "--name", "Name", ""] {
+        let ended = kya(&fake.url, &["agent", "list", "--sort", bad]);
+        assert!(ended.code == 2 && ended.err.contains("--sort <KEY>"), "{bad}: {}", ended.err);
+    }
+    assert_eq!(fake.seen().len(), 2);
+}
+
+#[test]
 fn an_issued_token_alone_is_on_stdout() {
     let fake = willing();
     let ended = kya(&fake.url, &["token", "issue", "--agent", AGENT, "--ttl", "8h"]);
@@ -383,7 +407,14 @@ fn a_token_list_has_no_token_in_it() {
     let lines: Vec<_> = ended.out.lines().collect();
     assert_eq!(lines.len(), 2);
     assert!(lines[0].starts_with("TOKEN ID"), "{ended:?}");
-    assert!(lines[1].starts_with(&format!("{TOKEN_ID}   {AGENT}   active")), "{ended:?}");
+    let row = format!("{TOKEN_ID}   {AGENT}   active   *          *         2026-");
+    assert!(lines[1].starts_with(&row), "{ended:?}");
+    let (fake, mut limited) = (Fake::start(), token("active"));
+    limited["services"] = json!(["shop"]);
+    limited["actions"] = json!(["pay", "read"]);
+    fake.on("GET /v1/tokens", 200, &json!({ "tokens": [limited], "next": null }));
+    let out = kya(&fake.url, &["token", "list"]).out;
+    assert!(out.contains("   active   shop       pay,read   2026-"), "{out}");
 }
 
 #[test]
@@ -594,7 +625,12 @@ fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
         assert_eq!((ended.code, &*ended.out), (3, ""), "{args:?}");
         assert!(ended.err.contains("no answer in time"), "{ended:?}");
         // A rotation looks first.
-        let reads = matches!(args, ["whoami"] | [_, "list" | "show" | "challenge" | "rotate", ..]);
+        let reads = matches!(
+            args,
+            ["whoami"]
+                | ["verify", ..]
+                | [_, "list" | "show" | "tree" | "challenge" | "rotate", ..]
+        );
         let warned = ended.err.contains("Whether the change was made is unknown");
         assert_eq!(warned, !reads, "{args:?}: {ended:?}");
     }

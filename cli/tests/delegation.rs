@@ -32,7 +32,9 @@ fn a_successor_is_believed_only_of_the_agent_that_was_named() {
     let ended = kya(&fake.url, &replace);
     assert_eq!((ended.code, ended.out.as_str()), (1, ""));
     assert_eq!(fake.seen()[0].body, json!({ "public_key": KEY }));
-    // A revocation has a reason.
+    // A revocation has a reason, and the reason is that of a revocation.
+    let ended = kya(&fake.url, &[&replace[..], &["--reason", "leaked"]].concat());
+    assert!(ended.code == 2 && ended.err.contains("--revoke"), "{ended:?}");
     assert_eq!(kya(&fake.url, &[&replace[..], &["--revoke"]].concat()).code, 2);
     assert_eq!(kya(&fake.url, &["agent", "replace", AGENT]).code, 2);
 }
@@ -111,5 +113,85 @@ fn a_token_is_read_from_a_file_or_from_standard_input_and_never_shown() {
     assert_eq!(fake.seen()[0].body, json!({ "token": "at_other" }));
     for wrong in [&["verify"][..], &["verify", "--agent", AGENT, "--token-file", "-"]] {
         assert_eq!(kya(&fake.url, wrong).code, 2);
+    }
+}
+
+#[test]
+fn a_token_is_read_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    let fake = Fake::start();
+    fake.on("POST /v1/verify", 200, &json!({ "decision": "ALLOW", "reason": null }));
+    let asked = ["verify", "--token-file", path.to_str().unwrap()];
+    let longest = "a".repeat(8 * 1024);
+    // Cut off, the second would be the first.
+    for (content, says) in [
+        (format!("{longest}a").into_bytes(), "more than 8192 bytes"),
+        (format!("{longest}\n").into_bytes(), "more than 8192 bytes"),
+        (b"\n".to_vec(), "holds no token"),
+        (vec![0xff, 0xfe], "holds no text"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let ended = kya(&fake.url, &asked);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{says}");
+        assert!(ended.err.contains("--token-file") && ended.err.contains(says), "{}", ended.err);
+    }
+    let mut command = command(&fake.url, &["verify", "--token-file", "-"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(format!("{longest}aa").as_bytes()).unwrap();
+    assert_eq!(end(child).code, 2);
+    assert_eq!(fake.seen(), []);
+    std::fs::write(&path, &longest).unwrap();
+    assert_eq!(kya(&fake.url, &asked).code, 0);
+    assert_eq!(fake.seen()[0].body, json!({ "token": longest }));
+}
+
+#[test]
+fn a_tree_shows_each_agent_below_the_one_that_it_acts_for() {
+    let id = |n: u32| format!("agt_01JXMK9P2Q3R4S5T6V7W8X9Y{n}Z");
+    let branch = |n: u32, depth: u32, parent: Option<u32>, status: &str| {
+        let mut branch = agent(status);
+        let (name, parent) = (format!("n{n}"), parent.map(id));
+        let fields =
+            json!({ "agent_id": id(n), "parent_id": parent, "depth": depth, "name": name });
+        branch.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        branch
+    };
+    let (top, path) = (id(0), format!("GET /v1/agents/{}/tree", id(0)));
+    let agents = [
+        // Whom it acts for itself is not part of the answer.
+        branch(0, 0, Some(9), "active"),
+        branch(1, 1, Some(0), "suspended"),
+        branch(2, 1, Some(0), "active"),
+        branch(3, 2, Some(1), "active"),
+    ];
+    let asked = ["agent", "tree", &top];
+    let fake = Fake::start();
+    let tree = json!({ "agents": agents, "truncated": true });
+    fake.on(&path, 200, &tree);
+    let ended = kya(&fake.url, &asked);
+    let rows: Vec<_> = ended.out.lines().skip(1).collect();
+    let [n0, n1, n2, n3] = [0, 1, 2, 3].map(id);
+    let expected = [
+        format!("{n0}       n0     active      -        -"),
+        format!("  {n1}     n1     suspended   -        -"),
+        format!("    {n3}   n3     active      -        -"),
+        format!("  {n2}     n2     active      -        -"),
+    ];
+    assert_eq!(rows, expected, "{}", ended.out);
+    assert!(ended.code == 0 && ended.err.contains("4 are shown"), "{}", ended.err);
+    fake.on(&path, 200, &tree);
+    assert_eq!(kya(&fake.url, &[&asked[..], &["-o", "json"]].concat()).json(), tree);
+    // One that is of no such tree, of another, or in a circle, is not believed.
+    for agents in [
+        json!([]),
+        json!([agents[1], agents[3]]),
+        json!([agents[0], agents[3]]),
+        json!([agents[0], branch(1, 1, Some(2), "active"), branch(2, 1, Some(1), "active")]),
+    ] {
+        let fake = Fake::start();
+        fake.on(&path, 200, &json!({ "agents": agents, "truncated": false }));
+        let ended = kya(&fake.url, &asked);
+        assert_eq!((ended.code, &*ended.out), (1, ""), "{}", ended.err);
     }
 }

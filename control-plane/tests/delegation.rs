@@ -50,6 +50,8 @@ async fn a_replacement_is_a_new_agent_and_the_old_one_stays_to_be_read() {
         (json!({ "public_key": key(1), "revoke": true, "reason": "r" }), 409),
         (json!({ "public_key": key(2), "revoke": true, "reason": "r" }), 409),
         (json!({ "public_key": key(3), "other": 1 }), 422),
+        (json!({ "public_key": key(3), "reason": "r" }), 422),
+        (json!({ "public_key": key(3), "reason": "r", "revoke": false }), 422),
         (json!({ "public_key": key(3), "expires_at": "2001-01-01T00:00:00Z" }), 422),
     ] {
         let told = api.post(&next, body.clone()).await;
@@ -76,6 +78,9 @@ async fn whoever_acts_for_an_agent_is_stopped_with_it() {
     assert_eq!(depths, [&json!(0), &json!(1), &json!(2)]);
     let dry = json!({ "reason": "r", "dry_run": true });
     let would = api.post(&format!("/v1/agents/{top}/suspend"), dry).await.expect(200);
+    assert_eq!(would["reach"], json!({ "agents": 3, "tokens": 1 }));
+    let dry = json!({ "selector": "!env", "reason": "r", "dry_run": true });
+    let would = api.post("/v1/agents/suspend", dry).await.expect(200);
     assert_eq!(would["reach"], json!({ "agents": 3, "tokens": 1 }));
     let stop = api.decide(&top, "suspend").await.expect(200);
     proxy.catch_up(stop["revision"].as_u64().unwrap()).await;

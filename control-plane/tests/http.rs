@@ -238,6 +238,55 @@ async fn lists_come_in_pages_that_join_up() {
 }
 
 #[tokio::test]
+async fn agents_are_sorted_and_pages_join_up_in_that_order() {
+    let plane = ControlPlane::start().await;
+    for name in ["b", "a", "c", "a"] {
+        plane.api.register(name).await;
+    }
+    for (sort, expected) in
+        [("name", "aabc"), ("-name", "cbaa"), ("created", "baca"), ("-created", "acab")]
+    {
+        let (mut names, mut path) = (String::new(), format!("/v1/agents?limit=1&sort={sort}"));
+        loop {
+            let page = plane.api.get(&path).await.expect(200);
+            names.push_str(&page["agents"][0]["name"].text());
+            match &page["next"] {
+                Value::Null => break,
+                next => path = format!("/v1/agents?limit=1&sort={sort}&after={}", next.text()),
+            }
+        }
+        assert_eq!(names, expected, "{sort}");
+    }
+    for bad in ["", "-", "Name", "status", "--name", "name,created", "n\u{430}me"] {
+        let answer = plane.api.get(&format!("/v1/agents?sort={bad}")).await;
+        let detail = answer.problem(400, "invalid_request");
+        assert!(detail.contains("none of name, created, expires"), "{bad}: {detail}");
+    }
+    let nobody = "/v1/agents?sort=name&after=agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+    plane.api.get(nobody).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_public_key_is_of_one_agent_and_whoever_wants_it_too_is_told_whose_it_is() {
+    let plane = ControlPlane::start().await;
+    let body = json!({ "name": "first", "public_key": KEY });
+    let first = plane.api.post("/v1/agents", body).await.expect(201)["agent_id"].text();
+    // The same key in other words.
+    let raw = &KEY["ed25519:MCowBQYDK2VwAyEA".len()..];
+    let x = raw.trim_end_matches('=').replace('/', "_");
+    let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+    for key in [json!(KEY), json!(raw), jwk] {
+        let body = json!({ "name": "second", "public_key": key });
+        let detail = plane.api.post("/v1/agents", body.clone()).await.problem(409, "conflict");
+        assert!(detail.contains("`public_key`") && detail.contains(&first), "{detail}");
+        let path = format!("/v1/agents/{first}/sub-agents");
+        plane.api.post(&path, body).await.problem(409, "conflict");
+    }
+    let listed = plane.api.get("/v1/agents").await.expect(200);
+    assert_eq!(listed["agents"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn monitors_need_no_key() {
     let plane = ControlPlane::start().await;
     plane.api.register("payer").await;

@@ -12,8 +12,7 @@ use thiserror::Error;
 
 use crate::keys::{KeyError, PublicKey};
 
-/// Longest text that is looked at, in bytes: many times the size of any public key.
-const MAX_BYTES: usize = 8 * 1024;
+const MAX_BYTES: usize = WrittenKey::MAX_BYTES;
 const TO_PUBLIC: &str = "`openssl pkey -in FILE -pubout` writes the public key";
 /// What the DER of a PrivateKeyInfo (RFC 5958) begins with, after its length.
 const PRIVATE_VERSION: [&[u8]; 2] = [&[0x02, 0x01, 0x00], &[0x02, 0x01, 0x01]];
@@ -95,6 +94,11 @@ struct Jwk {
     r#use: Option<String>,
     alg: Option<String>,
     keys: Option<IgnoredAny>,
+}
+
+impl WrittenKey {
+    /// Longest text that is looked at, in bytes: many times the size of any public key.
+    pub const MAX_BYTES: usize = 8 * 1024;
 }
 
 impl FromStr for WrittenKey {

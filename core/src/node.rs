@@ -1,72 +1,30 @@
 //! Node credentials: by which a proxy shows who it is to a control plane.
 
-use std::fmt;
+use crate::token::secret;
 
-use sha2::{Digest, Sha256};
-
-use crate::token::{self, TokenError};
-
-/// Of the same length as that of an opaque token, whose written form it shares.
-const PREFIX: &str = "nc_";
-
-/// The credential of a proxy: `nc_`, 43 base62 digits of 32 random bytes, and 6
-/// of the CRC-32 of everything before them. It is a secret: `Debug` does not
-/// show it, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NodeCredential(String);
-
-/// SHA-256 of a node credential as it is sent, `nc_` included: the only form in
-/// which a control plane keeps it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NodeCredentialDigest(pub [u8; 32]);
+secret! {
+    "nc_";
+    /// The credential of a proxy: `nc_`, 43 base62 digits of 32 random bytes, and 6
+    /// of the CRC-32 of everything before them. It is a secret: `Debug` does not
+    /// show it, and there is no `Display`.
+    NodeCredential;
+    /// SHA-256 of a node credential as it is sent, `nc_` included: the only form in
+    /// which a control plane keeps it.
+    NodeCredentialDigest;
+}
 
 impl NodeCredential {
-    /// Makes a credential from 32 random bytes.
-    pub fn from_random(secret: [u8; 32]) -> Self {
-        Self(token::write(PREFIX, &secret))
-    }
-
-    /// Reads a credential as it came from outside.
-    pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        token::read(PREFIX, text).map(Self)
-    }
-
     /// The value of the `authorization` header that shows it (RFC 6750 section
     /// 2.1).
     pub fn authorization(&self) -> String {
         format!("Bearer {}", self.0)
-    }
-
-    /// The digest by which the credential is known.
-    pub fn digest(&self) -> NodeCredentialDigest {
-        NodeCredentialDigest(Sha256::digest(self.0.as_bytes()).into())
-    }
-
-    /// The credential itself, to be shown once to whoever asked for it, and sent
-    /// by the proxy.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for NodeCredential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NodeCredential(nc_…)")
-    }
-}
-
-impl fmt::Debug for NodeCredentialDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("…")
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OpaqueToken;
+    use crate::{OpaqueToken, TokenError};
 
     #[test]
     fn the_written_form_is_stable_and_read_back() {

@@ -1,59 +1,16 @@
 //! Keys of operators: by which people and tools show a control plane who they are.
 
-use std::fmt;
+use crate::token::secret;
 
-use sha2::{Digest, Sha256};
-
-use crate::token::{self, TokenError};
-
-/// Of the same length as that of an opaque token, whose written form it shares.
-const PREFIX: &str = "ok_";
-
-/// The key of an operator: `ok_`, 43 base62 digits of 32 random bytes, and 6 of the
-/// CRC-32 of everything before them. It is a secret: `Debug` does not show it, and
-/// there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct OperatorKey(String);
-
-/// SHA-256 of an operator's key as it is sent, `ok_` included: the only form in
-/// which a control plane keeps it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct OperatorKeyDigest(pub [u8; 32]);
-
-impl OperatorKey {
-    /// Makes a key from 32 random bytes.
-    pub fn from_random(secret: [u8; 32]) -> Self {
-        Self(token::write(PREFIX, &secret))
-    }
-
-    /// Reads a key as it came from outside.
-    pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        token::read(PREFIX, text).map(Self)
-    }
-
-    /// The digest by which the key is known.
-    pub fn digest(&self) -> OperatorKeyDigest {
-        OperatorKeyDigest(Sha256::digest(self.0.as_bytes()).into())
-    }
-
-    /// The key itself, to be shown once to whoever asked for it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for OperatorKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OperatorKey(ok_…)")
-    }
-}
-
-impl fmt::Debug for OperatorKeyDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("…")
-    }
+secret! {
+    "ok_";
+    /// The key of an operator: `ok_`, 43 base62 digits of 32 random bytes, and 6 of the
+    /// CRC-32 of everything before them. It is a secret: `Debug` does not show it, and
+    /// there is no `Display`.
+    OperatorKey;
+    /// SHA-256 of an operator's key as it is sent, `ok_` included: the only form in
+    /// which a control plane keeps it.
+    OperatorKeyDigest;
 }
 
 #[cfg(test)]
@@ -61,7 +18,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{NodeCredential, OpaqueToken};
+    use crate::{NodeCredential, OpaqueToken, TokenError};
 
     #[test]
     fn the_written_form_is_stable() {

@@ -5,8 +5,6 @@
 //! checksum lets a gate tell a typo or a truncated paste ("malformed") from a
 //! token that it does not know, without a look-up.
 
-use std::fmt;
-
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -20,10 +18,71 @@ const CHECKSUM_DIGITS: usize = 6;
 const LENGTH: usize = PREFIX_LENGTH + SECRET_DIGITS + CHECKSUM_DIGITS;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A well-formed opaque token. It is a secret: `Debug` does not show it, and
-/// there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct OpaqueToken(String);
+/// A kind of secret that is written this way, and its digest, by the prefix of the kind.
+/// It is a secret: `Debug` does not show it, and there is no `Display`.
+macro_rules! secret {
+    (
+        $prefix:literal;
+        $(#[$about:meta])* $secret:ident;
+        $(#[$about_digest:meta])* $digest:ident;
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, PartialEq, Eq)]
+        pub struct $secret(String);
+
+        $(#[$about_digest])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $digest(pub [u8; 32]);
+
+        impl $secret {
+            /// Makes one from 32 random bytes.
+            pub fn from_random(secret: [u8; 32]) -> Self {
+                Self($crate::token::write($prefix, &secret))
+            }
+
+            /// Reads one as it came from outside.
+            pub fn parse(text: &[u8]) -> Result<Self, $crate::token::TokenError> {
+                $crate::token::read($prefix, text).map(Self)
+            }
+
+            /// The digest by which it is known.
+            pub fn digest(&self) -> $digest {
+                $digest(<sha2::Sha256 as sha2::Digest>::digest(self.0.as_bytes()).into())
+            }
+
+            /// The secret itself, to be shown once to whoever asked for it, and sent by
+            /// whoever has it.
+            pub fn reveal(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Debug for $secret {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($secret), "(", $prefix, "…)"))
+            }
+        }
+
+        impl std::fmt::Debug for $digest {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("sha256:")?;
+                self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                f.write_str("…")
+            }
+        }
+    };
+}
+pub(crate) use secret;
+
+secret! {
+    "at_";
+    /// A well-formed opaque token. It is a secret: `Debug` does not show it, and
+    /// there is no `Display`.
+    OpaqueToken;
+    /// SHA-256 of an opaque token as it is sent, `at_` included: the only form in
+    /// which a token is stored, pushed or compared.
+    TokenDigest;
+}
 
 /// Why a text is not an opaque token, or not another secret of the same form.
 /// None of them says more than the text's own shape shows.
@@ -43,39 +102,6 @@ pub enum TokenError {
     WrongChecksum,
 }
 
-/// SHA-256 of an opaque token as it is sent, `at_` included: the only form in
-/// which a token is stored, pushed or compared.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TokenDigest(pub [u8; 32]);
-
-impl OpaqueToken {
-    /// Makes a token from 32 random bytes.
-    pub fn from_random(secret: [u8; 32]) -> Self {
-        Self(write(PREFIX, &secret))
-    }
-
-    /// Reads a token as it came from outside.
-    pub fn parse(text: &[u8]) -> Result<Self, TokenError> {
-        read(PREFIX, text).map(Self)
-    }
-
-    /// The digest by which the token is known.
-    pub fn digest(&self) -> TokenDigest {
-        TokenDigest(Sha256::digest(self.0.as_bytes()).into())
-    }
-
-    /// The token itself, to be shown once to whoever asked for it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for OpaqueToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OpaqueToken(at_…)")
-    }
-}
-
 impl TokenDigest {
     /// The digest of a token as it came from outside, if it is well-formed. This
     /// is what a gate needs of a token, without a copy of it.
@@ -87,14 +113,6 @@ impl TokenDigest {
     /// The digest with these bytes, if there are 32.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         <[u8; 32]>::try_from(bytes).ok().map(Self)
-    }
-}
-
-impl fmt::Debug for TokenDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("…")
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey};
 
-use super::{DryRun, Page, Wait, Why};
+use super::{MaybeWhy, Page, Stopping, Wait};
 use crate::pubkey;
 use crate::values::{
     parse_expiry, parse_label, parse_policy, parse_principal, parse_selector, parse_text,
@@ -24,7 +24,8 @@ Example:
         /// A name for people, at most 128 characters; it need not be unique
         #[arg(long, value_parser = |text: &str| parse_text(text, 128))]
         name: String,
-        /// The agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        /// The agent's Ed25519 public key: a file with it, or itself, as PEM, base64,
+        /// `ed25519:` and base64, or a JWK
         #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
         pubkey: Option<PublicKey>,
         /// The principal on whose behalf it acts (`kya principal add`)
@@ -57,7 +58,8 @@ Example:
     Replace {
         /// The agent whose place is taken, `agt_…`
         id: AgentId,
-        /// The new agent's Ed25519 public key: a PEM file, or `ed25519:` and base64
+        /// The new agent's Ed25519 public key, which no agent has had: a file with it, or
+        /// itself, as PEM, base64, `ed25519:` and base64, or a JWK
         #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
         pubkey: PublicKey,
         /// Another name than that of the old agent, at most 128 characters
@@ -66,20 +68,23 @@ Example:
         /// Revoke the old agent, if it is not revoked
         #[arg(long, requires = "reason")]
         revoke: bool,
-        /// Why, at most 256 characters
-        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
+        /// Why the old agent is revoked, at most 256 characters
+        #[arg(long, requires = "revoke", value_parser = |text: &str| parse_text(text, 256))]
         reason: Option<String>,
         /// The incident that this belongs to, at most 128 characters
         #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
         incident_id: Option<String>,
     },
-    /// List agents, ordered by id (which is by age)
+    /// List agents, ordered by id (which is by age) or as --sort says
     #[command(after_help = "\
 A selector is one or more of key=value, key!=value, key and !key, with commas between: all must
-hold. An agent without the label meets key!=value.
+hold. An agent without the label meets key!=value. Names are sorted by their bytes, and agents that
+never expire come last. --after goes with the same --sort.
 
 Example:
-  kya agent list --selector 'env=prod,team!=pay,!legacy' --status active")]
+  kya agent list --selector 'env=prod,team!=pay,!legacy' --status active
+  kya agent list --sort expires --limit 10      # who expires next?
+  kya agent list --sort -created --limit 10     # who was registered last?")]
     List {
         /// Only those of this status
         #[arg(long, value_enum)]
@@ -93,12 +98,27 @@ Example:
         /// Only those under this policy
         #[arg(long, value_name = "NAME|ID", value_parser = parse_policy)]
         policy: Option<String>,
+        /// In which order; with `-` before it, the last first
+        #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+        #[arg(value_parser = ["name", "created", "expires", "-name", "-created", "-expires"])]
+        sort: Option<String>,
         #[command(flatten)]
         page: Page<AgentId>,
     },
     /// Show what the registry knows of an agent
     Show {
         /// The agent's id, `agt_…`
+        id: AgentId,
+    },
+    /// Show an agent and all that act for it, below each the ones that act for that one
+    #[command(after_help = "\
+Whatever stops an agent stops all below it. At most a thousand are shown.
+
+Example:
+  kya agent tree AGENT_ID
+  kya -o json agent tree AGENT_ID | jq -r '.agents[] | select(.depth == 1) | .agent_id'")]
+    Tree {
+        /// The id of the agent at the top, `agt_…`
         id: AgentId,
     },
     /// Revoke an agent, for ever: every proxy denies it from now on
@@ -113,33 +133,21 @@ Example:
         #[command(flatten)]
         targets: Targets,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Deny an agent until it is restored
     Suspend {
         #[command(flatten)]
         targets: Targets,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// End the suspension of an agent; a revoked agent stays revoked
     Restore {
         /// The agent's id, `agt_…`
         id: AgentId,
-        /// Why, at most 256 characters
-        #[arg(long, value_parser = |text: &str| parse_text(text, 256))]
-        reason: Option<String>,
-        /// The incident that this belongs to, at most 128 characters
-        #[arg(long, value_name = "ID", value_parser = |text: &str| parse_text(text, 128))]
-        incident_id: Option<String>,
+        #[command(flatten)]
+        maybe: MaybeWhy,
         #[command(flatten)]
         wait: Wait,
     },

@@ -70,8 +70,8 @@ active key: a proxy that pins an older one then denies everything after its next
 Example:
   kya key compact --pinned \"$(kya-control-plane public-key --data-dir DIR)\" --reason 'all pin it'")]
     Compact {
-        /// The active key, as a sign that every configuration pins it: a PEM file,
-        /// or `ed25519:` and base64
+        /// The active key, as a sign that every configuration pins it: a file
+        /// with it, or itself, as PEM, base64, `ed25519:` and base64, or a JWK
         #[arg(long, value_name = "FILE|KEY", value_parser = pubkey::read)]
         pinned: PublicKey,
         #[command(flatten)]

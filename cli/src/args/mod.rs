@@ -5,7 +5,9 @@ mod key;
 mod node;
 mod operator;
 mod policy;
+mod reference;
 mod stops;
+mod token;
 mod verify;
 
 use std::ffi::OsString;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use clap::error::{ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use kya_core::{AgentId, TokenId};
+use kya_core::{WrittenKey, WrittenKeyError};
 use url::Url;
 
 pub(crate) use self::agent::{AgentCommand, Targets};
@@ -22,20 +24,23 @@ pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;
+pub(crate) use self::reference::reference;
 pub(crate) use self::stops::{
     CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
+pub(crate) use self::token::{TokenCommand, TokenTargets};
 pub(crate) use self::verify::Verify;
-use crate::output::Format;
-use crate::values::{
-    parse_action, parse_server, parse_service, parse_text, parse_timeout, parse_ttl, parse_wait,
-};
+use crate::error::EXIT_CODES;
+use crate::output::{Format, printable, short};
+use crate::values::{parse_server, parse_text, parse_timeout, parse_wait};
 
 const EXAMPLES: &str = "\
 Examples:
   export KYA_TOKEN=$(cat DATA_DIR/admin.key)    # made by the control plane at its first start
   kya agent register --name billing-agent
   kya token issue --agent AGENT_ID --ttl 8h
+  kya agent tree AGENT_ID                       # who acts for it, and is stopped with it
+  kya verify --agent AGENT_ID --action issue_refund   # would it be allowed?
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
   kya agent suspend --selector env=staging --reason noise --dry-run   # whom would it reach?
   kya policy apply -f checkout.yaml --dry-run   # what would change, and for whom?
@@ -46,19 +51,17 @@ Examples:
   kya node challenge && echo all armed          # has every connected proxy prove it now
   kya operator add oncall-anna --role operator  # a key that can stop agents, and nothing else
   kya whoami                                    # whose key KYA_TOKEN is, and what it may do
-  kya -o json agent list --status revoked | jq -r '.agents[].agent_id'
+  kya -o json agent list --status revoked | jq -r '.agents[].agent_id'";
 
-Exit codes:
-  0  done
-  1  the server refused, or answered with something else
-  2  the command line is wrong; nothing was sent
-  3  the control plane cannot be reached, or did not answer in time
-  4  not every proxy that was challenged is armed (`kya node challenge`)
-  5  the decision that was asked for is DENY (`kya verify`)";
+/// What stands below the help of the whole program.
+fn epilogue() -> String {
+    let codes = EXIT_CODES.map(|(code, says)| format!("\n  {code}  {says}")).concat();
+    format!("{EXAMPLES}\n\nExit codes:{codes}")
+}
 
 /// Revokes AI agents at the proxies that carry their traffic.
 #[derive(Debug, Parser)]
-#[command(name = "kya", version, after_help = EXAMPLES)]
+#[command(name = "kya", version, after_help = epilogue())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -157,47 +160,6 @@ Example:
     Whoami,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Issue a token for an active agent; it is shown this once
-    #[command(after_help = "Example:
-  TOKEN=$(kya token issue --agent AGENT_ID --ttl 8h)
-  curl -H \"Authorization: Bearer $TOKEN\" http://PROXY/v1/charges")]
-    Issue {
-        /// The agent that is to hold it, `agt_…`
-        #[arg(long, value_name = "ID")]
-        agent: AgentId,
-        /// A service that it is for, and no other; up to 16 times. All, without any
-        #[arg(long = "service", value_name = "NAME", value_parser = parse_service)]
-        services: Vec<String>,
-        /// An action that it is for, and no other; up to 64 times. All, without any
-        #[arg(long = "action", value_name = "NAME", value_parser = parse_action)]
-        actions: Vec<String>,
-        /// How long it counts, in whole seconds up to 365 days
-        #[arg(long, default_value = "24h", value_name = "TIME", value_parser = parse_ttl)]
-        ttl: Duration,
-    },
-    /// List tokens by their ids; the tokens themselves are not kept
-    List {
-        /// Only those of this agent, `agt_…`
-        #[arg(long, value_name = "ID")]
-        agent: Option<AgentId>,
-        #[command(flatten)]
-        page: Page<TokenId>,
-    },
-    /// Revoke one token; the agent's others go on
-    Revoke {
-        /// The token's id, `tok_…` (not the token itself)
-        token_id: TokenId,
-        #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
-    },
-}
-
 /// Which part of a list.
 #[derive(Debug, Args)]
 pub(crate) struct Page<Id>
@@ -238,6 +200,17 @@ pub(crate) struct Wait {
     pub(crate) wait: Duration,
 }
 
+/// What every stop takes.
+#[derive(Debug, Args)]
+pub(crate) struct Stopping {
+    #[command(flatten)]
+    pub(crate) why: Why,
+    #[command(flatten)]
+    pub(crate) dry: DryRun,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct KeyWait {
     /// How long to wait for every worker after each step, up to 30s
@@ -271,26 +244,39 @@ pub(crate) fn with_plain_usage(error: clap::Error, args: &[OsString]) -> clap::E
     }
 }
 
-/// Takes secrets out of an error message: someone who passes a token in the place
-/// of its id, or a credential or key in that of its name, should not find it in a log.
+/// Takes secrets out of an error message, and whatever could rewrite the terminal:
+/// someone who passes a token in the place of its id, or a credential or key in that of
+/// its name, should not find it in a log.
 pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
-    let shown = |value: &ContextValue| match value {
-        ContextValue::String(text) if text.starts_with("at_") => Some("at_… (a token, not its id)"),
-        ContextValue::String(text) if text.starts_with("nc_") => {
-            Some("nc_… (a credential, not its name)")
-        }
-        ContextValue::String(text) if text.starts_with("ok_") => {
-            Some("ok_… (a key, not the name of its operator)")
-        }
-        _ => None,
+    let shown = |text: &str| {
+        let secret = match text {
+            text if text.starts_with("at_") => Some("at_… (a token, not its id)"),
+            text if text.starts_with("nc_") => Some("nc_… (a credential, not its name)"),
+            text if text.starts_with("ok_") => Some("ok_… (a key, not the name of its operator)"),
+            text if is_private_key(text) => Some("… (a private key)"),
+            _ => None,
+        };
+        secret.map_or_else(|| short(&printable(text)), str::to_owned)
     };
-    let found: Vec<_> =
-        error.context().filter_map(|(kind, value)| Some((kind, shown(value)?))).collect();
+    let found: Vec<_> = error
+        .context()
+        .filter_map(|(kind, value)| match value {
+            ContextValue::String(text) if shown(text) != *text => Some((kind, shown(text))),
+            _ => None,
+        })
+        .collect();
     for (kind, shown) in found {
-        error.insert(kind, ContextValue::String(shown.to_owned()));
+        error.insert(kind, ContextValue::String(shown));
     }
     error
 }
+
+fn is_private_key(text: &str) -> bool {
+    matches!(text.parse::<WrittenKey>(), Err(WrittenKeyError::PrivateKey))
+}
+
+#[cfg(test)]
+mod bad_input_tests;
 
 #[cfg(test)]
 mod tests {

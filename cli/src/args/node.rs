@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::{Page, Why};
-use crate::values::{parse_node_id, parse_node_match, parse_node_name, parse_node_ttl, parse_wait};
+use crate::values::{
+    PlainName, parse_node_id, parse_node_match, parse_node_name, parse_node_ttl, parse_wait,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
@@ -48,7 +50,7 @@ Example:
   kya -o json node list | jq -r '.nodes[] | select(.armed.state != \"armed\") | .node_id'")]
     List {
         #[command(flatten)]
-        page: Page<String>,
+        page: Page<PlainName>,
     },
     /// Have a proxy prove now that it is armed, or every connected one
     #[command(after_help = "\

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 
 use super::{Page, Why};
-use crate::values::{parse_node_ttl, parse_operator_name};
+use crate::values::{PlainName, parse_node_ttl, parse_operator_name};
 
 /// The roles, so that a help that speaks of them says them all.
 const ROLES: &str = "\
@@ -57,7 +57,7 @@ Example:
   kya -o json operator list | jq -r '.operators[] | select(.status == \"active\") | .name'")]
     List {
         #[command(flatten)]
-        page: Page<String>,
+        page: Page<PlainName>,
     },
     /// Revoke an operator's key, for ever: it is refused from the next request on
     #[command(after_help = "\

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use kya_core::{AgentId, PolicyId};
 
-use super::{DryRun, MaybeWhy, Page, Wait, Why};
+use super::{DryRun, MaybeWhy, Page, Stopping, Wait};
 use crate::values::parse_policy;
 
 #[derive(Debug, Subcommand)]
@@ -104,11 +104,7 @@ Example:
         #[arg(long, value_name = "VERSION", value_parser = clap::value_parser!(u32).range(1..))]
         to: u32,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Make a policy permit nothing: whoever is under it is denied
     #[command(after_help = "\
@@ -121,11 +117,7 @@ Example:
         #[command(flatten)]
         of: Of,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Put an agent under a policy
     #[command(after_help = "\

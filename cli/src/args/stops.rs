@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, PrincipalId};
 
-use super::{DryRun, Page, Wait, Why};
+use super::{Page, Stopping, Wait, Why};
 use crate::values::{parse_action, parse_principal, parse_principal_name, parse_text};
 
 #[derive(Debug, Subcommand)]
@@ -45,11 +45,7 @@ Example:
         #[arg(value_name = "NAME|ID", value_parser = parse_principal)]
         principal: String,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Deny all that acts for a principal, until it is restored
     Suspend {
@@ -57,11 +53,7 @@ Example:
         #[arg(value_name = "NAME|ID", value_parser = parse_principal)]
         principal: String,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// End the suspension of a principal
     Restore {
@@ -88,22 +80,14 @@ Example:
         #[command(flatten)]
         of: Of,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// Deny one action of an agent until it is restored
     Suspend {
         #[command(flatten)]
         of: Of,
         #[command(flatten)]
-        why: Why,
-        #[command(flatten)]
-        dry: DryRun,
-        #[command(flatten)]
-        wait: Wait,
+        stop: Stopping,
     },
     /// End the suspension of an action; a revoked one stays revoked
     Restore {
@@ -134,11 +118,7 @@ pub(crate) struct Halt {
     #[arg(long, required = true)]
     all: bool,
     #[command(flatten)]
-    pub(crate) why: Why,
-    #[command(flatten)]
-    pub(crate) dry: DryRun,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
+    pub(crate) stop: Stopping,
 }
 
 #[derive(Debug, Args)]

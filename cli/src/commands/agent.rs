@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use kya_core::AgentId;
 
-use super::{dry, print_page, selection};
+use super::{dry, print_page, selection, tree};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Agent, AgentChange, Agents, NewAgent, NewSuccessor, Stop, Why};
-use crate::args::{AgentCommand, Targets};
+use crate::args::{AgentCommand, Stopping, Targets};
 use crate::client::{Answer, Client, Place, Query};
 use crate::error::Error;
 use crate::output::{Output, or_dash, record, table};
@@ -94,29 +94,31 @@ pub(super) async fn run(
             }
             print_agent(output, answer)
         }
-        AgentCommand::List { status, selector, owner, policy, page } => {
+        AgentCommand::List { status, selector, owner, policy, sort, page } => {
             let query = [
                 ("status", status.map(|status| status.as_str().to_owned())),
                 ("selector", selector),
                 ("owner", owner),
                 ("policy", policy),
+                ("sort", sort),
                 ("after", page.after.map(|id| id.to_string())),
                 ("limit", Some(page.limit.to_string())),
             ];
             list(client, output, &query).await
         }
         AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
-        AgentCommand::Revoke { targets, why, dry, wait } => {
+        AgentCommand::Tree { id } => tree::print(client, output, id).await,
+        AgentCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             stop_them(client, output, &REVOKE, &targets, stop, wait.wait).await
         }
-        AgentCommand::Suspend { targets, why, dry, wait } => {
+        AgentCommand::Suspend { targets, stop: Stopping { why, dry, wait } } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             stop_them(client, output, &SUSPEND, &targets, stop, wait.wait).await
         }
-        AgentCommand::Restore { id, reason, incident_id, wait } => {
-            let why = Why { reason: reason.as_deref(), incident_id: incident_id.as_deref() };
-            change(client, output, &RESTORE, id, &Stop::new(why, false), wait.wait).await
+        AgentCommand::Restore { id, maybe, wait } => {
+            let stop = Stop::new(Why::from(&maybe), false);
+            change(client, output, &RESTORE, id, &stop, wait.wait).await
         }
     }
 }

@@ -7,7 +7,7 @@ use kya_core::AgentId;
 use super::dry;
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Capabilities, Capability, CapabilityChange, Stop, Why};
-use crate::args::CapabilityCommand;
+use crate::args::{CapabilityCommand, Stopping};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
@@ -66,11 +66,11 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        CapabilityCommand::Revoke { of, why, dry, wait } => {
+        CapabilityCommand::Revoke { of, stop: Stopping { why, dry, wait } } => {
             let stop = Stop { action: Some(&of.action), ..Stop::new((&why).into(), dry.dry_run) };
             change(client, output, &REVOKE, of.agent, &stop, wait.wait).await
         }
-        CapabilityCommand::Suspend { of, why, dry, wait } => {
+        CapabilityCommand::Suspend { of, stop: Stopping { why, dry, wait } } => {
             let stop = Stop { action: Some(&of.action), ..Stop::new((&why).into(), dry.dry_run) };
             change(client, output, &SUSPEND, of.agent, &stop, wait.wait).await
         }

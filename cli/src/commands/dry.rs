@@ -33,9 +33,13 @@ pub(super) fn print(
     output.lines("Dry run: nothing was written")
 }
 
-/// `3 agents and 5 unexpired tokens`.
+/// `3 agents and 5 unexpired tokens`; tokens alone, where no agent is stopped.
 pub(super) fn reached(Reach { agents, tokens }: Reach) -> String {
-    format!("{} and {}", counted(agents, "agent"), counted(tokens, "unexpired token"))
+    let tokens_reached = counted(tokens, "unexpired token");
+    match agents {
+        0 if tokens > 0 => tokens_reached,
+        agents => format!("{} and {tokens_reached}", counted(agents, "agent")),
+    }
 }
 
 pub(super) fn counted(count: u64, noun: impl Display) -> String {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dry::{self, reached};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{FleetChange, Stop, Why};
-use crate::args::{Halt, Resume};
+use crate::args::{Halt, Resume, Stopping};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::Output;
@@ -34,13 +34,14 @@ pub(super) async fn halt(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
-    let stop = Stop::new(Why::from(&command.why), command.dry.dry_run);
+    let Stopping { why, dry, wait } = &command.stop;
+    let stop = Stop::new(Why::from(why), dry.dry_run);
     if stop.dry_run {
         let answer = client.stop(Place::Fleet, "halt", &stop).await?;
         return dry::print(client, output, "halt all agents", answer);
     }
     let answer = client.stop(Place::Fleet, "halt", &stop).await?;
-    report(client, output, (&HALT, "suspended"), answer, command.wait.wait).await
+    report(client, output, (&HALT, "suspended"), answer, wait.wait).await
 }
 
 pub(super) async fn resume(

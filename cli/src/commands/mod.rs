@@ -10,8 +10,11 @@ mod node;
 mod operator;
 mod policy;
 mod principal;
+mod secrets;
 mod selection;
 mod token;
+mod tokens;
+mod tree;
 mod verify;
 
 use crate::args::{Cli, Command};

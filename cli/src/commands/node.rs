@@ -1,11 +1,13 @@
 //! `kya node …`
 
+use super::secrets::{self, Added, Revoked};
 use super::{fleet, print_page};
 use crate::api::{NewNode, NodeChange, Nodes, RegisteredNode, Registration, Why};
 use crate::args::{NodeCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, printable, table};
+use crate::output::{Output, or_dash, table};
+use crate::values::PlainName;
 
 const REGISTRATION_COLUMNS: [&str; 7] =
     ["REGISTRATION", "MATCH", "STATUS", "CONNECTED", "CREATED AT", "EXPIRES AT", "REVOKED AT"];
@@ -19,7 +21,7 @@ pub(super) async fn run(
         NodeCommand::Add { name, node_id, expires_in, quiet } => {
             let ttl_seconds = expires_in.map(|time| time.as_secs());
             let node = NewNode { name: &name, node_id: node_id.as_deref(), ttl_seconds };
-            print_added(output, client.register_node(&node).await?, quiet)
+            print_added(output, &client.register_node(&node).await?, quiet)
         }
         NodeCommand::List { page } => list(client, output, &page).await,
         NodeCommand::Challenge { node_id, wait } => {
@@ -28,63 +30,53 @@ pub(super) async fn run(
         }
         NodeCommand::Revoke { name, why } => {
             let answer = client.revoke_node(&name, &Why::from(&why)).await?;
-            print_revoked(client, output, &name, answer)
+            print_revoked(client, output, &name, &answer)
         }
     }
 }
 
-/// The credential alone goes to stdout, so that a shell can take it.
 fn print_added(
     output: &mut Output<'_>,
-    answer: Answer<RegisteredNode>,
+    answer: &Answer<RegisteredNode>,
     quiet: bool,
 ) -> Result<(), Error> {
-    let RegisteredNode { credential, registration } = answer.value;
-    if output.is_json() {
-        output.document(&answer.json)?;
-    } else {
-        output.lines(printable(&credential))?;
-    }
-    if !quiet {
-        let Registration { name, node_id, expires_at, .. } = registration;
-        let expires = expires_at.map_or("does not expire".to_owned(), |at| format!("expires {at}"));
-        let said = format!("{name} for node.id {node_id}, {expires}");
-        output.note(format_args!(
-            "{}. The credential is shown this once: only its hash is kept.",
-            printable(&said)
-        ));
-    }
-    Ok(())
+    let RegisteredNode { credential, registration } = &answer.value;
+    let Registration { name, node_id, expires_at, .. } = registration;
+    let added = Added {
+        secret: credential,
+        of: format!("{name} for node.id {node_id}"),
+        expires_at: expires_at.as_deref(),
+        note: "The credential is shown this once",
+    };
+    secrets::print_added(output, &answer.json, quiet, added)
 }
 
 fn print_revoked(
     client: &Client,
     output: &mut Output<'_>,
     name: &str,
-    Answer { value: NodeChange { node, changed }, json }: Answer<NodeChange>,
+    answer: &Answer<NodeChange>,
 ) -> Result<(), Error> {
-    // "Revoked" is said only when the server says so, and of this one.
-    let Some(at) = node.revoked_at.filter(|_| node.name == name) else {
-        let Registration { name: told, status, .. } = node;
-        return Err(
-            client.unexpected(format!("asked to revoke {name}, it says that {told} is {status}"))
-        );
+    let NodeChange { node, changed } = &answer.value;
+    let revoked = Revoked {
+        name: &node.name,
+        status: &node.status,
+        revoked_at: node.revoked_at.as_deref(),
+        changed: *changed,
+        effect: "No proxy is let in with its credential, and the streams that it opened are ended",
     };
-    if output.is_json() {
-        return output.document(&json);
-    }
-    output.lines(format_args!(
-        "Revoked: {name}\nNo proxy is let in with its credential, and the streams that it opened are ended\nRevocation logged at: {}",
-        printable(&at)
-    ))?;
-    match changed {
-        true => Ok(()),
-        false => output.lines("(already revoked; nothing changed)"),
-    }
+    secrets::print_revoked(client, output, name, &answer.json, revoked)
 }
 
-async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> Result<(), Error> {
-    let query = [("after", page.after.clone()), ("limit", Some(page.limit.to_string()))];
+async fn list(
+    client: &Client,
+    output: &mut Output<'_>,
+    page: &Page<PlainName>,
+) -> Result<(), Error> {
+    let query = [
+        ("after", page.after.as_ref().map(ToString::to_string)),
+        ("limit", Some(page.limit.to_string())),
+    ];
     let Answer { value, json } = client.nodes(&query).await?;
     let Nodes { revision, epoch, nodes, disconnected, registrations, next } = value;
     if output.is_json() {

@@ -1,11 +1,13 @@
 //! `kya operator …` and `kya whoami`
 
 use super::print_page;
+use super::secrets::{self, Added, Revoked};
 use crate::api::{AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI, Why};
 use crate::args::{OperatorCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, printable, record, table};
+use crate::output::{Output, or_dash, record, table};
+use crate::values::PlainName;
 
 const COLUMNS: [&str; 7] =
     ["OPERATOR", "ROLE", "STATUS", "CREATED AT", "CREATED BY", "EXPIRES AT", "REVOKED BY"];
@@ -28,12 +30,12 @@ pub(super) async fn run(
                     role.as_str()
                 )));
             }
-            print_added(output, answer, quiet)
+            print_added(output, &answer, quiet)
         }
         OperatorCommand::List { page } => list(client, output, &page).await,
         OperatorCommand::Revoke { name, why } => {
             let answer = client.revoke_operator(&name, &Why::from(&why)).await?;
-            print_revoked(client, output, &name, answer)
+            print_revoked(client, output, &name, &answer)
         }
     }
 }
@@ -48,58 +50,47 @@ pub(super) async fn whoami(client: &Client, output: &mut Output<'_>) -> Result<(
     output.lines(record([("Operator", name), ("Role", role), ("May", permissions.join(" "))]))
 }
 
-/// The key alone goes to stdout, so that a shell can take it.
 fn print_added(
     output: &mut Output<'_>,
-    answer: Answer<AddedOperator>,
+    answer: &Answer<AddedOperator>,
     quiet: bool,
 ) -> Result<(), Error> {
-    let AddedOperator { key, operator } = answer.value;
-    if output.is_json() {
-        output.document(&answer.json)?;
-    } else {
-        output.lines(printable(&key))?;
-    }
-    if !quiet {
-        let Operator { name, role, expires_at, .. } = operator;
-        let expires = expires_at.map_or("does not expire".to_owned(), |at| format!("expires {at}"));
-        let said = format!("{name}, {role}, {expires}");
-        output.note(format_args!(
-            "{}. The key is for KYA_TOKEN, and shown this once: only its hash is kept.",
-            printable(&said)
-        ));
-    }
-    Ok(())
+    let AddedOperator { key, operator: Operator { name, role, expires_at, .. } } = &answer.value;
+    let added = Added {
+        secret: key,
+        of: format!("{name}, {role}"),
+        expires_at: expires_at.as_deref(),
+        note: "The key is for KYA_TOKEN, and shown this once",
+    };
+    secrets::print_added(output, &answer.json, quiet, added)
 }
 
 fn print_revoked(
     client: &Client,
     output: &mut Output<'_>,
     name: &str,
-    Answer { value: OperatorChange { operator, changed }, json }: Answer<OperatorChange>,
+    answer: &Answer<OperatorChange>,
 ) -> Result<(), Error> {
-    // "Revoked" is said only when the server says so, and of this one.
-    let Some(at) = operator.revoked_at.filter(|_| operator.name == name) else {
-        let Operator { name: told, status, .. } = operator;
-        return Err(
-            client.unexpected(format!("asked to revoke {name}, it says that {told} is {status}"))
-        );
+    let OperatorChange { operator, changed } = &answer.value;
+    let revoked = Revoked {
+        name: &operator.name,
+        status: &operator.status,
+        revoked_at: operator.revoked_at.as_deref(),
+        changed: *changed,
+        effect: "Its key is refused from now on",
     };
-    if output.is_json() {
-        return output.document(&json);
-    }
-    output.lines(format_args!(
-        "Revoked: {name}\nIts key is refused from now on\nRevocation logged at: {}",
-        printable(&at)
-    ))?;
-    match changed {
-        true => Ok(()),
-        false => output.lines("(already revoked; nothing changed)"),
-    }
+    secrets::print_revoked(client, output, name, &answer.json, revoked)
 }
 
-async fn list(client: &Client, output: &mut Output<'_>, page: &Page<String>) -> Result<(), Error> {
-    let query = [("after", page.after.clone()), ("limit", Some(page.limit.to_string()))];
+async fn list(
+    client: &Client,
+    output: &mut Output<'_>,
+    page: &Page<PlainName>,
+) -> Result<(), Error> {
+    let query = [
+        ("after", page.after.as_ref().map(ToString::to_string)),
+        ("limit", Some(page.limit.to_string())),
+    ];
     let Answer { value: Operators { operators, next }, json } = client.operators(&query).await?;
     if output.is_json() {
         return output.document(&json);

@@ -16,7 +16,7 @@ use crate::api::{
     Agent, AgentChange, AssignPolicy, Policies, Policy, PolicyChange, PolicyPreview,
     PolicyVersions, RollBack, Stop, Why,
 };
-use crate::args::{MaybeWhy, Page, PolicyCommand};
+use crate::args::{MaybeWhy, Page, PolicyCommand, Stopping};
 use crate::client::{Answer, Client, Place, Written};
 use crate::error::Error;
 use crate::output::{Output, or_dash, table};
@@ -79,7 +79,7 @@ pub(super) async fn run(
         PolicyCommand::History { of, before, limit } => {
             history(client, output, &of.policy, before, limit).await
         }
-        PolicyCommand::Rollback { of, to, why, dry, wait } => {
+        PolicyCommand::Rollback { of, to, stop: Stopping { why, dry, wait } } => {
             let body = RollBack { to, why: (&why).into(), dry_run: dry.dry_run };
             if dry.dry_run {
                 let answer = client.roll_back_policy(&of.policy, &body).await?;
@@ -88,7 +88,7 @@ pub(super) async fn run(
             let answer = client.roll_back_policy(&of.policy, &body).await?;
             changed(client, output, &APPLY, answer, wait.wait).await
         }
-        PolicyCommand::Revoke { of, why, dry, wait } => {
+        PolicyCommand::Revoke { of, stop: Stopping { why, dry, wait } } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             let place = Place::Policy(&of.policy);
             if stop.dry_run {

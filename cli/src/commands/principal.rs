@@ -6,7 +6,7 @@ use super::dry::{self, reached};
 use super::print_page;
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Principal, PrincipalChange, Principals, Stop, Why};
-use crate::args::{Page, PrincipalCommand, PrincipalStatus};
+use crate::args::{Page, PrincipalCommand, PrincipalStatus, Stopping};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, record, table};
@@ -73,11 +73,11 @@ pub(super) async fn run(
         PrincipalCommand::Add { name } => print(output, client.add_principal(&name).await?),
         PrincipalCommand::List { status, page } => list(client, output, status, &page).await,
         PrincipalCommand::Show { principal } => print(output, client.principal(&principal).await?),
-        PrincipalCommand::Offboard { principal, why, dry, wait } => {
+        PrincipalCommand::Offboard { principal, stop: Stopping { why, dry, wait } } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             change(client, output, &OFFBOARD, &principal, &stop, wait.wait).await
         }
-        PrincipalCommand::Suspend { principal, why, dry, wait } => {
+        PrincipalCommand::Suspend { principal, stop: Stopping { why, dry, wait } } => {
             let stop = Stop::new(Why::from(&why), dry.dry_run);
             change(client, output, &SUSPEND, &principal, &stop, wait.wait).await
         }

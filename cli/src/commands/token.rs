@@ -1,14 +1,29 @@
 //! `kya token …`
 
+use std::time::Duration;
+
 use kya_core::{AgentId, TokenId};
 
-use super::{dry, print_page};
+use super::{dry, print_page, tokens};
 use crate::acknowledgement::{self, Wording};
-use crate::api::{IssuedToken, NewToken, Stop, Token, TokenChange, Tokens, Why};
-use crate::args::{Page, TokenCommand};
+use crate::api::{
+    IssuedToken, NewToken, RevokeTokens, Stop, Token, TokenChange, TokenSelection, Tokens, Why,
+};
+use crate::args::{Page, Stopping, TokenCommand, TokenTargets};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
+
+const COLUMNS: [&str; 8] = [
+    "TOKEN ID",
+    "AGENT ID",
+    "STATUS",
+    "SERVICES",
+    "ACTIONS",
+    "ISSUED AT",
+    "EXPIRES AT",
+    "REVOKED AT",
+];
 
 const REVOKE: Wording = Wording {
     done: "Revoked",
@@ -31,25 +46,46 @@ pub(super) async fn run(
             print_issued(output, client.issue(&token).await?)
         }
         TokenCommand::List { agent, page } => list(client, output, agent, &page).await,
-        TokenCommand::Revoke { token_id, why, dry, wait } => {
-            let (place, stop) = (Place::Token(token_id), Stop::new(Why::from(&why), dry.dry_run));
-            if stop.dry_run {
-                let answer = client.stop(place, "revoke", &stop).await?;
-                return dry::print(client, output, &format!("revoke {token_id}"), answer);
+        TokenCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
+            let (why, wait) = (Why::from(&why), wait.wait);
+            let TokenTargets { token_id, agent, selector, service, action } = &targets;
+            if let Some(id) = *token_id {
+                return revoke(client, output, id, &Stop::new(why, dry.dry_run), wait).await;
             }
-            let answer: Answer<TokenChange> = client.stop(place, "revoke", &stop).await?;
-            let Answer { value, json } = answer;
-            // The status may say that it has expired meanwhile.
-            if value.token.token_id != token_id || value.token.revoked_at.is_none() {
-                let Token { token_id: told, status, .. } = value.token;
-                return Err(client.unexpected(format!(
-                    "asked to revoke {token_id}, it says that {told} is {status}"
-                )));
-            }
-            let (id, commit) = (token_id.to_string(), &value.commit);
-            acknowledgement::report(client, output, &REVOKE, &id, commit, json, wait.wait).await
+            let selection = TokenSelection {
+                agent_id: *agent,
+                selector: selector.as_deref(),
+                service: service.as_deref(),
+                action: action.as_deref(),
+            };
+            let revoke = RevokeTokens { selection, why, dry_run: dry.dry_run };
+            tokens::revoke(client, output, &revoke, wait).await
         }
     }
+}
+
+async fn revoke(
+    client: &Client,
+    output: &mut Output<'_>,
+    token_id: TokenId,
+    stop: &Stop<'_>,
+    wait: Duration,
+) -> Result<(), Error> {
+    let place = Place::Token(token_id);
+    if stop.dry_run {
+        let answer = client.stop(place, "revoke", stop).await?;
+        return dry::print(client, output, &format!("revoke {token_id}"), answer);
+    }
+    let answer: Answer<TokenChange> = client.stop(place, "revoke", stop).await?;
+    let Answer { value, json } = answer;
+    // The status may say that it has expired meanwhile.
+    if value.token.token_id != token_id || value.token.revoked_at.is_none() {
+        let Token { token_id: told, status, .. } = value.token;
+        return Err(client
+            .unexpected(format!("asked to revoke {token_id}, it says that {told} is {status}")));
+    }
+    let (id, commit) = (token_id.to_string(), &value.commit);
+    acknowledgement::report(client, output, &REVOKE, &id, commit, json, wait).await
 }
 
 /// The token alone goes to stdout, so that a shell can take it.
@@ -82,15 +118,25 @@ async fn list(
     if output.is_json() {
         return output.document(&json);
     }
-    let rows: Vec<_> = tokens
-        .into_iter()
-        .map(|token| {
-            let Token { token_id, agent_id, status, issued_at, expires_at, revoked_at } = token;
-            let (token_id, agent_id) = (token_id.to_string(), agent_id.to_string());
-            [token_id, agent_id, status, issued_at, expires_at, or_dash(revoked_at)]
-        })
-        .collect();
-    let columns = ["TOKEN ID", "AGENT ID", "STATUS", "ISSUED AT", "EXPIRES AT", "REVOKED AT"];
-    let tokens = (!rows.is_empty()).then(|| table(columns, rows));
+    let rows: Vec<_> = tokens.into_iter().map(row).collect();
+    let tokens = (!rows.is_empty()).then(|| table(COLUMNS, rows));
     print_page(output, tokens, "No tokens.", next.map(|id| id.to_string()))
+}
+
+fn row(token: Token) -> [String; 8] {
+    // No service and no action is called that.
+    let only = |names: Vec<String>| match names.is_empty() {
+        true => "*".to_owned(),
+        false => names.join(","),
+    };
+    [
+        token.token_id.to_string(),
+        token.agent_id.to_string(),
+        token.status,
+        only(token.services),
+        only(token.actions),
+        token.issued_at,
+        token.expires_at,
+        or_dash(token.revoked_at),
+    ]
 }

@@ -1,5 +1,6 @@
 //! `kya verify`
 
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -49,14 +50,23 @@ pub(super) async fn run(
 
 /// The token in a file, without the line break at its end.
 fn token(path: &Path) -> Result<String, Error> {
-    let shown = path.display();
-    let fail = |error: std::io::Error| Error::Usage(format!("cannot read {shown}: {error}"));
-    let mut text = String::new();
-    if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(MAX_TOKEN).read_to_string(&mut text).map_err(fail)?;
-    } else {
-        let file = std::fs::File::open(path).map_err(fail)?;
-        file.take(MAX_TOKEN).read_to_string(&mut text).map_err(fail)?;
+    match path.as_os_str() == "-" {
+        true => read(std::io::stdin().lock()),
+        false => File::open(path).map_err(|error| error.to_string()).and_then(read),
     }
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    .map_err(|why| Error::Usage(format!("--token-file {}: {why}", path.display())))
+}
+
+/// Nothing is cut off: a token is read whole, or not at all.
+fn read(source: impl Read) -> Result<String, String> {
+    let mut text = Vec::new();
+    source.take(MAX_TOKEN + 1).read_to_end(&mut text).map_err(|error| error.to_string())?;
+    if text.len() as u64 > MAX_TOKEN {
+        return Err(format!("it holds more than {MAX_TOKEN} bytes, which no token has"));
+    }
+    let text = String::from_utf8(text).map_err(|_| "it holds no text".to_owned())?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("it holds no token".to_owned()),
+        token => Ok(token.to_owned()),
+    }
 }

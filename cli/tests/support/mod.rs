@@ -26,11 +26,12 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 39] = [
+pub const COMMANDS: [&[&str]; 42] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
     &["agent", "show", AGENT],
+    &["agent", "tree", AGENT],
     &["agent", "revoke", AGENT, "--reason", "r", "--incident-id", "INC-1"],
     &["agent", "suspend", AGENT, "--reason", "r"],
     &["agent", "restore", AGENT],
@@ -52,6 +53,8 @@ pub const COMMANDS: [&[&str]; 39] = [
     &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
     &["token", "list", "--agent", AGENT],
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
+    &["token", "revoke", "--agent", AGENT, "--service", "shop", "--reason", "r"],
+    &["verify", "--agent", AGENT, "--action", "pay"],
     &["node", "add", "web-1", "--match", "web-*", "--expires-in", "90d"],
     &["node", "list"],
     &["node", "challenge"],
@@ -301,6 +304,21 @@ pub fn token_change(changed: bool) -> Value {
     let fields = change.as_object_mut().unwrap();
     fields.remove("agent");
     fields.insert("token".into(), token("revoked"));
+    change
+}
+
+/// The answer to a revocation of the tokens that `selection` names: of so many, or by one
+/// record of all.
+pub fn tokens_change(selection: &Value, tokens: Option<u64>) -> Value {
+    let until = tokens.is_none().then_some("2026-02-05T14:47:23.000Z");
+    let mut change = committed(
+        true,
+        json!({
+            "agent_id": null, "selector": null, "service": null, "action": null,
+            "tokens": tokens, "tokens_not_before": until, "revisions": 1,
+        }),
+    );
+    change.as_object_mut().unwrap().extend(selection.as_object().unwrap().clone());
     change
 }
 

@@ -102,6 +102,11 @@ pub(super) async fn replace(
     if wanted.revoke && wanted.reason.is_none() {
         return Err(Problem::unprocessable("`reason`: a revocation needs one"));
     }
+    if wanted.reason.is_some() && !wanted.revoke {
+        return Err(Problem::unprocessable(
+            "`reason`: it says why the old agent is revoked, and goes with `revoke`: true",
+        ));
+    }
     let ReplaceAgent { public_key, name, owner, labels, revoke, reason, incident_id, .. } = wanted;
     let public_key = public_key.0;
     let successor = Successor { public_key, name, owner, labels, expires, revoke };

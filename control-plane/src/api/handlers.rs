@@ -64,9 +64,11 @@ pub(super) async fn list_agents(
     State(api): Shared,
     Params(wanted): Params<ListAgents>,
 ) -> Result<Json<Agents>, Problem> {
-    let ListAgents { status, owner, selector, policy, parent_id: parent, after, limit } = wanted;
+    let ListAgents { status, owner, selector, policy, parent_id: parent, .. } = wanted;
+    let (after, limit) = (wanted.after, wanted.limit);
+    let sort = wanted.sort.map(|name| name.0).unwrap_or_default();
     let (status, policy) = (status.map(|name| name.0), policy.map(|reference| reference.0));
-    let filter = AgentFilter { status, owner, selector, policy, parent };
+    let filter = AgentFilter { status, owner, selector, policy, parent, sort };
     let found = api.store.agents(filter, after, limit.0.saturating_add(1)).await?;
     let (page, next) = page(found, limit.0, |agent| agent.id);
     let now = api.clock.now();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::labels::{Labels, Selector};
 use crate::principals::PrincipalKey;
 use crate::registry::Why;
-use crate::store::{ServiceName, ShownStatus, in_flight_from_name, status_from_name};
+use crate::store::{AgentSort, ServiceName, ShownStatus, in_flight_from_name, status_from_name};
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Instant;
 
@@ -82,6 +82,21 @@ impl TryFrom<String> for ShownStatusName {
         ShownStatus::from_name(&name)
             .map(Self)
             .ok_or_else(|| format!("`{name}` is none of active, suspended, revoked, expired"))
+    }
+}
+
+/// An order of agents, by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct SortName(pub(super) AgentSort);
+
+impl TryFrom<String> for SortName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        AgentSort::from_name(&name).map(Self).ok_or_else(|| {
+            format!("`{name}` is none of name, created, expires, -name, -created, -expires")
+        })
     }
 }
 
@@ -180,6 +195,8 @@ pub(super) struct ListAgents {
     pub(super) selector: Option<Selector>,
     pub(super) policy: Option<PolicyKey>,
     pub(super) parent_id: Option<AgentId>,
+    /// By id, if it does not say.
+    pub(super) sort: Option<SortName>,
     pub(super) after: Option<AgentId>,
     #[serde(default)]
     pub(super) limit: Limit,

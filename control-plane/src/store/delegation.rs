@@ -74,11 +74,11 @@ pub struct TokenBatch {
 pub enum DelegationError {
     /// An agent passes on no more than it has.
     #[error(
-        "its policy permits, or may permit, more than that of {parent}, for which it would act: {excess}"
+        "the policy permits, or may permit, more than that of {above}, which is above it: {excess}"
     )]
-    MoreThanParent {
-        /// For whom it would act.
-        parent: AgentId,
+    MoreThanAbove {
+        /// For whom it acts, or that one does, and so on.
+        above: AgentId,
         /// Where.
         excess: Excess,
     },
@@ -143,7 +143,7 @@ pub enum DelegationError {
     },
     /// A key that somebody else may have.
     #[error(
-        "`public_key`: {of} has, or had, this key: whoever holds it could act as both; make a new key for the successor"
+        "`public_key`: {of} has, or had, this key: whoever holds it could act as both; make a new key for this agent"
     )]
     KeyUsed {
         /// Whose key it is.

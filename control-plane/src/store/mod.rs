@@ -59,8 +59,8 @@ pub use postgres::{DatabaseUrl, PostgresStore};
 pub use rules::MAX_STOPPED_CAPABILITIES;
 pub use sqlite::{BackupError, SqliteStore, back_up, restore};
 pub use stops::{
-    AgentFilter, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal, Owner, Preview,
-    Principal, Reach, ShownStatus, StopError, Target,
+    AgentFilter, AgentKey, AgentSort, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal,
+    Owner, Preview, Principal, Reach, ShownStatus, StopError, Target,
 };
 
 /// Most records in one page of [`Store::records`].
@@ -110,7 +110,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// The agent with this id.
     async fn agent(&self, id: AgentId) -> Result<Agent, StoreError>;
 
-    /// Up to `limit` agents with an id after `after`, ordered by id.
+    /// Up to `limit` agents that come after `after`, in the order that the filter says.
+    /// Where that is not by id, there must be such an agent.
     async fn agents(
         &self,
         filter: AgentFilter,

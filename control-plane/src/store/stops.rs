@@ -134,7 +134,7 @@ pub struct Preview {
     pub reach: Reach,
 }
 
-/// Which agents are listed.
+/// Which agents are listed, and in which order.
 #[derive(Debug, Clone, Default)]
 pub struct AgentFilter {
     /// Those of this status.
@@ -147,6 +147,44 @@ pub struct AgentFilter {
     pub parent: Option<AgentId>,
     /// Those under this policy.
     pub policy: Option<PolicyReference>,
+    /// In which order.
+    pub sort: AgentSort,
+}
+
+/// An order of agents. Of those that have the same there, the ids decide.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentSort {
+    /// By what.
+    pub by: AgentKey,
+    /// The last first.
+    pub descending: bool,
+}
+
+/// What agents are sorted by. It stays as it was registered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AgentKey {
+    /// Their ids, which is by age as far as clocks agree.
+    #[default]
+    Id,
+    /// The bytes of their names.
+    Name,
+    /// When they were registered.
+    Created,
+    /// When they expire; those that never do come last.
+    Expires,
+}
+
+impl AgentSort {
+    /// `name`, `created` or `expires`, for the last first with `-` before it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let by = match name.strip_prefix('-').unwrap_or(name) {
+            "name" => AgentKey::Name,
+            "created" => AgentKey::Created,
+            "expires" => AgentKey::Expires,
+            _ => return None,
+        };
+        Some(Self { by, descending: name.starts_with('-') })
+    }
 }
 
 /// The status of an agent at some time. What is revoked is shown as that, and

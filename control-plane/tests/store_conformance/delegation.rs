@@ -265,3 +265,77 @@ pub async fn an_expiry_is_noted_once_when_it_has_come(fixture: impl Fixture) {
     let expired: Vec<_> = expired.map(|event| event.subject.clone()).collect();
     assert_eq!(expired, [agent_id(1).to_string(), agent_id(3).to_string()]);
 }
+
+pub async fn of_many_that_register_one_key_at_once_one_gets_it(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(10))).await;
+    let with_key = |n: u64, seed: u8| NewAgent {
+        public_key: Some(key(seed)),
+        ..NewAgent::named(agent_id(n), format!("agent {n}"))
+    };
+    let racing: Vec<_> = (1..=8)
+        .map(|n| {
+            let (store, new) = (Arc::clone(&store), with_key(n, 7));
+            tokio::spawn(async move { store.register_agent(new, Cause::default()).await })
+        })
+        .collect();
+    let (mut winners, mut told) = (Vec::new(), Vec::new());
+    for task in racing {
+        match task.await.unwrap() {
+            Ok(outcome) => winners.push(outcome.record.id),
+            Err(StoreError::Delegation(DelegationError::KeyUsed { of })) => told.push(of),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(winners.len(), 1);
+    assert_eq!(told, vec![winners[0]; 7], "each is told whose key it is");
+    assert_eq!(revision(&*store).await, 1, "what is refused leaves no trace");
+    // It stays the key of whoever had it.
+    decide(&*store, winners[0], REVOKE).await.unwrap();
+    let refused = store.register_agent(with_key(9, 7), Cause::default()).await.unwrap_err();
+    assert!(refused.to_string().contains(&winners[0].to_string()), "{refused}");
+    let taken = NewSuccessor { public_key: key(7), ..successor(winners[0], 9, false) };
+    let refused = store.replace_agent(taken, cause("r")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Delegation(DelegationError::KeyUsed { .. })));
+    // Agents without a key are no agents with the same one.
+    for n in [10, 11] {
+        register_as(&*store, n).await;
+    }
+    assert!(store.register_agent(with_key(12, 8), Cause::default()).await.is_ok());
+}
+
+pub async fn an_agent_is_put_under_no_wider_policy_than_those_above_it(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(10))).await;
+    for (n, name, allow) in
+        [(1, "narrow", &["pay"][..]), (2, "wide", &["pay", "refund"]), (3, "other", &["pay"])]
+    {
+        policies::apply(&*store, n, name, allow).await;
+    }
+    let top = policies::register_under(&*store, 1, "narrow").await.unwrap();
+    let middle = register_below(&*store, 2, top).await.unwrap();
+    let below = register_below(&*store, 3, middle).await.unwrap();
+    let assign = |agent, policy: Option<&str>| {
+        let policy = policy.map(|name| name.parse().unwrap());
+        store.assign_policy(agent, policy, cause("r"))
+    };
+    // The one in the middle has no policy of its own, and no more authority for that.
+    for agent in [below, middle] {
+        let before = revision(&*store).await;
+        let refused = assign(agent, Some("wide")).await.unwrap_err();
+        let StoreError::Delegation(DelegationError::MoreThanAbove { above, .. }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(above, top);
+        assert_eq!(revision(&*store).await, before, "what is refused leaves no trace");
+        assert!(assign(agent, Some("other")).await.unwrap().changed);
+    }
+    let wider = NewAgent {
+        parent: Some(middle),
+        policy: Some("wide".parse().unwrap()),
+        ..NewAgent::named(agent_id(4), "wider")
+    };
+    assert!(store.register_agent(wider, Cause::default()).await.is_err());
+    assert!(assign(below, None).await.unwrap().changed, "those above bound it all the same");
+    assert!(assign(top, Some("wide")).await.unwrap().changed, "nobody is above it");
+    let refused = assign(below, Some("wide")).await.unwrap_err();
+    assert!(refused.to_string().contains(&middle.to_string()), "{refused}");
+}

@@ -4,6 +4,7 @@
 
 mod delegation;
 mod keys;
+mod listing;
 mod nodes;
 mod operators;
 mod policies;
@@ -28,6 +29,7 @@ use crate::support::TestClock;
 use crate::support::state::Known;
 pub use delegation::*;
 pub use keys::*;
+pub use listing::*;
 pub use nodes::*;
 pub use operators::*;
 pub use policies::*;
@@ -115,6 +117,10 @@ macro_rules! conformance {
             tokens_for_the_same_share_a_grant_and_others_have_their_own,
             all_tokens_of_an_agent_are_taken_back_by_one_record,
             an_expiry_is_noted_once_when_it_has_come,
+            of_many_that_register_one_key_at_once_one_gets_it,
+            an_agent_is_put_under_no_wider_policy_than_those_above_it,
+            a_selection_reaches_also_those_who_act_for_its_agents,
+            agents_are_listed_in_every_order_page_by_page,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

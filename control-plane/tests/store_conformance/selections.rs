@@ -237,3 +237,41 @@ pub async fn a_preview_says_what_a_stop_would_do_and_writes_nothing(fixture: imp
     assert!(store.preview(Target::Agent(revoked), SUSPEND).await.is_err(), "as the stop itself");
     assert!(everything(&*store).await == before, "a preview wrote something");
 }
+
+pub async fn a_selection_reaches_also_those_who_act_for_its_agents(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(100))).await;
+    let below = async |n: u64, parent: AgentId, labels: &str, expires: Option<u64>| {
+        let new = NewAgent {
+            parent: Some(parent),
+            labels: labels.parse().unwrap(),
+            expires: expires.map(UnixSeconds),
+            ..NewAgent::named(agent_id(n), "below")
+        };
+        store.register_agent(new, Cause::default()).await.unwrap().record.id
+    };
+    let top = label(&*store, 1, "env=staging", None).await;
+    let second = below(2, top, "", None).await;
+    // This one is meant by itself, too, and counts once.
+    let third = below(3, second, "env=staging", None).await;
+    let fourth = below(4, third, "", None).await;
+    let other = label(&*store, 5, "env=prod", None).await;
+    let others = below(6, other, "", None).await;
+    let revoked = below(7, top, "", None).await;
+    let expiring = below(8, revoked, "", Some(101)).await;
+    for (agent, n) in [(top, 1), (second, 2), (fourth, 3), (fourth, 4), (others, 5), (revoked, 6)] {
+        issue(&*store, agent, n, 60).await.unwrap();
+    }
+    decide(&*store, revoked, REVOKE).await.unwrap();
+    let reach = async |text: &str| {
+        let would = store.preview(Target::Agents(selector(text)), REVOKE).await.unwrap().reach;
+        assert_eq!(store.reach(Target::Agents(selector(text))).await.unwrap(), would);
+        would
+    };
+    assert_eq!(reach("env=staging").await, Reach { agents: 5, tokens: 4 });
+    assert_eq!(reach("env=prod").await, Reach { agents: 2, tokens: 1 });
+    assert_eq!(reach("env=none").await, Reach::default());
+    // As for the agent at the top alone.
+    assert_eq!(store.reach(Target::Agent(top)).await.unwrap(), reach("env=staging").await);
+    decide(&*store, expiring, REVOKE).await.unwrap();
+    assert_eq!(reach("env=staging").await, Reach { agents: 4, tokens: 4 });
+}

@@ -5,27 +5,23 @@ use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, delegation, policies, principals, read, tokens, values};
+use super::{Engine, Sql, delegation, listing, policies, read, tokens, values};
 use crate::labels::Selector;
 use crate::store::{
-    Agent, AgentFilter, Batch, Cause, NewAgent, Outcome, ShownStatus, StatusAction, StoreError,
-    TokenLimits, in_flight_name, rules, status_name,
+    Agent, Batch, Cause, NewAgent, Outcome, StatusAction, StoreError, TokenLimits, in_flight_name,
+    rules, status_name,
 };
-use crate::time::UnixMicros;
-
-/// Agents that are looked at together, where not all of them may be meant.
-const PAGE: u32 = 1_000;
 
 /// Selects agents, each with its owner and its successor.
 macro_rules! agents {
-    ($rest:literal) => {
+    ($($rest:expr),+) => {
         concat!(
             "SELECT agents.*, principals.name AS owner, principals.status AS owner_status,
                     successor.id AS successor_id, policies.name AS policy_name
              FROM agents LEFT JOIN principals ON principals.id = agents.principal_id
                          LEFT JOIN agents AS successor ON successor.replaces_id = agents.id
                          LEFT JOIN policies ON policies.id = agents.policy_id ",
-            $rest
+            $($rest),+
         )
     };
 }
@@ -35,125 +31,6 @@ pub(super) async fn by_id(db: &mut impl Sql, id: AgentId) -> Result<Agent, Store
     let query = agents!("WHERE agents.id = $1");
     let row = db.first(query, values![id.to_bytes().to_vec()]).await?;
     row.as_ref().map_or(Err(StoreError::NoSuchAgent(id)), rows::agent)
-}
-
-/// Up to `limit` agents that the filter lets through, in the order of their ids.
-pub(super) async fn list(
-    db: &mut impl Sql,
-    filter: &AgentFilter,
-    after: Option<AgentId>,
-    limit: u32,
-    now: UnixMicros,
-) -> Result<Vec<Agent>, StoreError> {
-    let owner = match &filter.owner {
-        Some(key) => Some(principals::by_key(db, key).await?.id.to_bytes().to_vec()),
-        None => None,
-    };
-    if let Some(parent) = filter.parent {
-        by_id(db, parent).await?;
-    }
-    let policy = match &filter.policy {
-        Some(reference) => Some(policies::of_agent(db, reference).await?.id.to_bytes().to_vec()),
-        None => None,
-    };
-    let of = Of { filter, owner, policy };
-    let Some(selector) = &filter.selector else {
-        return page(db, &of, after, limit, now).await;
-    };
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let (mut found, mut after) = (Vec::new(), after);
-    while found.len() < wanted {
-        let looked = page(db, &of, after, PAGE, now).await?;
-        after = looked.last().map(|agent| agent.id);
-        let whole = is_whole(&looked);
-        found.extend(looked.into_iter().filter(|agent| selector.matches(&agent.labels)));
-        if !whole {
-            break;
-        }
-    }
-    found.truncate(wanted);
-    Ok(found)
-}
-
-/// Whether there may be more after this page.
-pub(super) fn is_whole(page: &[Agent]) -> bool {
-    u32::try_from(page.len()) == Ok(PAGE)
-}
-
-/// Agents after `after` that may have these labels: those who have one that all of
-/// them must have. Whoever asks looks at the others.
-pub(super) async fn candidates(
-    db: &mut impl Sql,
-    selector: &Selector,
-    after: Option<AgentId>,
-    now: UnixMicros,
-) -> Result<Vec<Agent>, StoreError> {
-    let filter = AgentFilter { selector: Some(selector.clone()), ..AgentFilter::default() };
-    let of = Of { filter: &filter, owner: None, policy: None };
-    page(db, &of, after, PAGE, now).await
-}
-
-/// Which agents: the filter, with the ids of what it names.
-struct Of<'a> {
-    filter: &'a AgentFilter,
-    owner: Option<Vec<u8>>,
-    policy: Option<Vec<u8>>,
-}
-
-async fn page(
-    db: &mut impl Sql,
-    Of { filter, owner, policy }: &Of<'_>,
-    after: Option<AgentId>,
-    limit: u32,
-    now: UnixMicros,
-) -> Result<Vec<Agent>, StoreError> {
-    // Whether expiry does not matter, must not have come, or must have.
-    let (status, expiry): (_, i64) = match filter.status {
-        None => (None, 0),
-        Some(ShownStatus::Decided(Status::Revoked)) => (Some(status_name(Status::Revoked)), 0),
-        Some(ShownStatus::Decided(status)) => (Some(status_name(status)), 1),
-        Some(ShownStatus::Expired) => (None, 2),
-    };
-    let label = filter.selector.as_ref().and_then(Selector::label);
-    let parent = filter.parent.map(|id| id.to_bytes().to_vec());
-    // An id is 16 bytes, so the empty blob comes before every one.
-    let query = agents!(
-        "WHERE agents.id > $1
-           AND (CAST($2 AS TEXT) IS NULL OR agents.status = $2)
-           AND (CAST($3 AS BIGINT) = 0
-                OR (CAST($3 AS BIGINT) = 1
-                    AND (agents.expires_s IS NULL OR agents.expires_s > $4))
-                OR (CAST($3 AS BIGINT) = 2
-                    AND agents.status <> 'revoked' AND agents.expires_s <= $4))
-           AND (CAST($5 AS BIGINT) = 1 OR agents.principal_id = $6)
-           AND (CAST($7 AS TEXT) IS NULL OR EXISTS (
-                SELECT 1 FROM agent_labels
-                WHERE label_key = $7 AND label_value = $8 AND agent_id = agents.id))
-           AND (CAST($9 AS BIGINT) = 1 OR agents.parent_id = $10)
-           AND (CAST($11 AS BIGINT) = 1 OR agents.policy_id = $12)
-         ORDER BY agents.id LIMIT $13"
-    );
-    let found = db
-        .all(
-            query,
-            values![
-                after.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
-                status,
-                expiry,
-                signed(now.seconds().0),
-                i64::from(owner.is_none()),
-                owner,
-                label.map(|(key, _)| key.as_str()),
-                label.map(|(_, value)| value.as_str()),
-                i64::from(parent.is_none()),
-                &parent,
-                i64::from(policy.is_none()),
-                policy,
-                limit,
-            ],
-        )
-        .await?;
-    found.iter().map(rows::agent).collect()
 }
 
 pub(super) async fn register(
@@ -173,6 +50,9 @@ pub(super) async fn add(
     replaces: Option<AgentId>,
     cause: &Cause,
 ) -> Result<(Agent, Vec<Change>), StoreError> {
+    if let Some(key) = &new.public_key {
+        delegation::nobodys_key(write.db(), key).await?;
+    }
     let (owner, expires) = delegation::below_parent(write, &new).await?;
     if let Some(owner) = &owner {
         rules::may_delegate(owner)?;
@@ -306,8 +186,8 @@ pub(super) async fn decide_all(
     let (mut unchanged, mut newest) = (0_u64, None::<Revision>);
     let mut more = true;
     while more && changing.len() < MAX_CHANGES {
-        let looked = candidates(write.db(), &selector, after, now).await?;
-        more = is_whole(&looked);
+        let looked = listing::candidates(write.db(), &selector, after, now).await?;
+        more = listing::is_whole(&looked);
         for agent in looked {
             if changing.len() == MAX_CHANGES {
                 more = true;

@@ -1,7 +1,7 @@
 //! Who acts for whom, and who takes whose place.
 
 use kya_core::policy::{PolicyReference, excess};
-use kya_core::{AgentId, InFlight, MAX_DELEGATION, Status, UnixSeconds};
+use kya_core::{AgentId, InFlight, MAX_DELEGATION, PublicKey, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
@@ -56,14 +56,41 @@ pub(super) async fn below_parent(
         return Err(DelegationError::OtherOwner { parent: parent.id, owner: name }.into());
     }
     let expires = expiry_below(parent, new.expires)?;
-    if let (Some(parents), Some(own)) = (&parent.policy, &new.policy) {
-        let (parent, parents) = (parent.id, PolicyReference::Id(parents.id));
-        let own = policies::checked(write.db(), own).await?;
-        if let Some(excess) = excess(&own, &policies::checked(write.db(), &parents).await?) {
-            return Err(DelegationError::MoreThanParent { parent, excess }.into());
-        }
+    if let Some(own) = &new.policy {
+        within_those_above(write.db(), &above, own).await?;
     }
     Ok((parent.owner.clone(), expires))
+}
+
+/// Refuses a policy that permits more than that of any agent above.
+pub(super) async fn within_those_above(
+    db: &mut impl Sql,
+    above: &[Agent],
+    own: &PolicyReference,
+) -> Result<(), StoreError> {
+    let mut checked = None;
+    for Agent { id, policy, .. } in above {
+        let Some(theirs) = policy else { continue };
+        let own = match checked {
+            Some(own) => own,
+            None => policies::checked(db, own).await?,
+        };
+        let theirs = policies::checked(db, &PolicyReference::Id(theirs.id)).await?;
+        if let Some(excess) = excess(&own, &theirs) {
+            return Err(DelegationError::MoreThanAbove { above: *id, excess }.into());
+        }
+        checked = Some(own);
+    }
+    Ok(())
+}
+
+/// Refuses a key that any agent has or had. Nobody writes meanwhile, on whatever server.
+pub(super) async fn nobodys_key(db: &mut impl Sql, key: &PublicKey) -> Result<(), StoreError> {
+    let query = "SELECT id FROM agents WHERE public_key = $1 LIMIT 1";
+    match db.first(query, values![key.to_string()]).await? {
+        Some(used) => Err(DelegationError::KeyUsed { of: rows::agent_id(&used, "id")? }.into()),
+        None => Ok(()),
+    }
 }
 
 pub(super) async fn replace(
@@ -83,11 +110,6 @@ pub(super) async fn replace(
         }
         (given, same) => given.or(same),
     };
-    let key = "SELECT id FROM agents WHERE public_key = $1 LIMIT 1";
-    let used = write.db().first(key, values![new.public_key.to_string()]).await?;
-    if let Some(used) = used {
-        return Err(DelegationError::KeyUsed { of: rows::agent_id(&used, "id")? }.into());
-    }
     let next = rules::next_status(&before, StatusAction::Revoke(InFlight::Abort))?;
     let mut changes = Vec::new();
     if before.status != Status::Revoked {

@@ -9,6 +9,7 @@ mod capabilities;
 mod delegation;
 mod fleet;
 mod keys;
+mod listing;
 mod nodes;
 mod operators;
 mod policies;

@@ -8,7 +8,7 @@ use kya_core::{
 
 use super::rows::{self, corrupt, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, agents, values};
+use super::{Columns, Engine, Sql, agents, delegation, values};
 use crate::store::policies::MAX_POLICIES;
 use crate::store::{
     Agent, Cause, Expected, Outcome, Policy, PolicyChange, PolicyError, PolicyOf, PolicyStep,
@@ -278,6 +278,10 @@ pub(super) async fn assign(
     if policy == before.policy {
         let revision = before.revision.max(before.policy_revision.unwrap_or(Revision(0)));
         return write.unchanged(before, revision).await;
+    }
+    if let Some(reference) = &reference {
+        let above = delegation::above(write.db(), before.parent).await?;
+        delegation::within_those_above(write.db(), &above, reference).await?;
     }
     let agent = Agent { policy, policy_revision: Some(write.position().revision), ..before };
     let update = "UPDATE agents SET policy_id = $1, policy_revision = $2 WHERE id = $3";

@@ -1,11 +1,11 @@
 //! Whom a stop reaches, and what it would do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use kya_core::AgentId;
 
 use super::rows::{self, signed};
-use super::{Sql, agents, capabilities, fleet, policies, principals, tokens, values};
+use super::{Sql, agents, capabilities, fleet, listing, policies, principals, tokens, values};
 use crate::labels::Selector;
 use crate::store::{
     Agent, Preview, Reach, StatusAction, StoreError, Target, TokenSelection, rules,
@@ -126,8 +126,8 @@ fn is_live(agent: &Agent, now: UnixMicros) -> bool {
     agent.revoked_at.is_none() && !agent.is_expired(now)
 }
 
-/// Whether any agent with these labels is one of which `would` says so, and whom
-/// they are.
+/// Whether any agent with these labels is one of which `would` says so, and whom a stop
+/// of them reaches: them, and all that act for them.
 async fn selection(
     db: &mut impl Sql,
     selector: &Selector,
@@ -135,24 +135,91 @@ async fn selection(
     would: impl Fn(&Agent) -> Result<bool, StoreError>,
 ) -> Result<(bool, Reach), StoreError> {
     let (mut changes, mut reach, mut after) = (false, Reach::default(), None);
+    let mut meant = HashSet::new();
     loop {
-        let looked = agents::candidates(db, selector, after, now).await?;
+        let looked = listing::candidates(db, selector, after, now).await?;
         let (Some(first), Some(last)) = (looked.first(), looked.last()) else { break };
         let held = tokens_between(db, first.id, last.id, now).await?;
         after = Some(last.id);
         for agent in looked.iter().filter(|agent| selector.matches(&agent.labels)) {
             changes = changes || would(agent)?;
+            meant.insert(agent.id);
             if is_live(agent, now) {
-                let tokens = held.get(&agent.id).copied().unwrap_or_default();
-                reach.agents = reach.agents.saturating_add(1);
-                reach.tokens = reach.tokens.saturating_add(tokens);
+                reach.count(held.get(&agent.id).copied());
             }
         }
-        if !agents::is_whole(&looked) {
+        if !listing::is_whole(&looked) {
             break;
         }
     }
+    if !meant.is_empty() {
+        below(db, meant, now, &mut reach).await?;
+    }
     Ok((changes, reach))
+}
+
+impl Reach {
+    /// Counts an agent that has so many tokens.
+    fn count(&mut self, tokens: Option<u64>) {
+        self.agents = self.agents.saturating_add(1);
+        self.tokens = self.tokens.saturating_add(tokens.unwrap_or_default());
+    }
+}
+
+/// An agent that acts for another.
+struct SubAgent {
+    id: AgentId,
+    /// Its tokens, if it is live.
+    live: Option<u64>,
+}
+
+/// Counts all that act for agents that are `reached`, and are not among them.
+async fn below(
+    db: &mut impl Sql,
+    mut reached: HashSet<AgentId>,
+    now: UnixMicros,
+    reach: &mut Reach,
+) -> Result<(), StoreError> {
+    let mut acting = sub_agents(db, now).await?;
+    let mut next: Vec<AgentId> = reached.iter().copied().collect();
+    while let Some(above) = next.pop() {
+        for SubAgent { id, live } in acting.remove(&above).unwrap_or_default() {
+            if reached.insert(id) {
+                next.push(id);
+                if live.is_some() {
+                    reach.count(live);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every agent that acts for another, by whom it acts for.
+async fn sub_agents(
+    db: &mut impl Sql,
+    now: UnixMicros,
+) -> Result<HashMap<AgentId, Vec<SubAgent>>, StoreError> {
+    const PAGE: u32 = 1_000;
+    let query = "SELECT id, parent_id, revoked_us, expires_s FROM agents
+                 WHERE parent_id IS NOT NULL AND id > $1 ORDER BY id LIMIT $2";
+    let (mut acting, mut after) = (HashMap::<_, Vec<_>>::new(), Vec::new());
+    loop {
+        let found = db.all(query, values![after, PAGE]).await?;
+        let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(acting) };
+        let (first, last) = (rows::agent_id(first, "id")?, rows::agent_id(last, "id")?);
+        let held = tokens_between(db, first, last, now).await?;
+        for row in &found {
+            let id = rows::agent_id(row, "id")?;
+            let expires = rows::optional(row, "expires_s")?;
+            let live = rows::optional(row, "revoked_us")?.is_none()
+                && expires.is_none_or(|expires| expires > now.seconds().0);
+            let live = live.then(|| held.get(&id).copied().unwrap_or_default());
+            let parent = rows::agent_id(row, "parent_id")?;
+            acting.entry(parent).or_default().push(SubAgent { id, live });
+        }
+        after = last.to_bytes().to_vec();
+    }
 }
 
 /// The tokens that count of agents with an id from `first` to `last`.

@@ -10,8 +10,8 @@ use kya_core::{
 
 use super::write::Write;
 use super::{
-    Backend, agents, capabilities, delegation, fleet, keys, nodes, operators, policies, principals,
-    reach, read, records, tokens,
+    Backend, agents, capabilities, delegation, fleet, keys, listing, nodes, operators, policies,
+    principals, reach, read, records, tokens,
 };
 use crate::labels::Selector;
 use crate::nodes::NodeName;
@@ -102,7 +102,7 @@ impl<B: Backend> Store for B {
         limit: u32,
     ) -> Result<Vec<Agent>, StoreError> {
         let now = self.clock().now();
-        read!(self, |db| agents::list(db, &filter, after, limit, now))
+        read!(self, |db| listing::list(db, &filter, after, limit, now))
     }
 
     async fn tokens(
