@@ -72,6 +72,23 @@ pub struct Acknowledgements {
     pub acknowledgements: Vec<Acknowledgement>,
 }
 
+/// Something that was done, as the log of events keeps it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    /// The place in the log.
+    pub sequence: u64,
+    /// What: `agent.revoked`.
+    pub action: String,
+    /// To whom: an id, or several parts with spaces between.
+    pub subject: String,
+    /// The operator who did it.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The incident that it belongs to.
+    pub incident_id: Option<String>,
+}
+
 impl Node {
     /// When it connected, in milliseconds since 1970.
     pub fn connected_unix_ms(&self) -> f64 {
@@ -228,6 +245,25 @@ impl Api {
     /// One agent as it stands.
     pub async fn agent(&self, agent_id: &str) -> Result<Agent> {
         self.get(&format!("/v1/agents/{agent_id}")).await
+    }
+
+    /// Everything that was done to `subject`, or with it, in order.
+    pub async fn events_of(&self, subject: &str) -> Result<Vec<Event>> {
+        #[derive(Deserialize)]
+        struct Page {
+            events: Vec<Event>,
+            next: Option<u64>,
+        }
+        let (mut found, mut after) = (Vec::new(), 0);
+        loop {
+            let page: Page = self.get(&format!("/v1/events?after={after}")).await?;
+            let about = |event: &Event| event.subject.split(' ').any(|part| part == subject);
+            found.extend(page.events.into_iter().filter(about));
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(found),
+            }
+        }
     }
 
     /// Issues a token of the default lifetime.

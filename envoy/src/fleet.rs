@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::Artifacts;
 use crate::api::Api;
+use crate::cli::Cli;
 use crate::control_plane::{ControlPlane, Downed};
 use crate::sidecar::{Changes, Sidecar, SidecarOptions};
 use crate::upstream::Upstream;
@@ -117,6 +118,11 @@ impl Fleet {
     /// A client of the control plane.
     pub fn api(&self) -> &Api {
         self.control_plane.api()
+    }
+
+    /// `kya` with the admin key.
+    pub fn kya(&self, artifacts: &Artifacts) -> Result<Cli> {
+        Cli::new(artifacts, self.api().base(), self.api().admin_key())
     }
 
     /// All workers of all sidecars.

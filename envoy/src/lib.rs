@@ -22,6 +22,7 @@ mod access;
 mod api;
 mod artifacts;
 mod bootstrap;
+mod cli;
 mod clock;
 mod control_plane;
 mod fleet;
@@ -36,11 +37,12 @@ mod wait;
 mod wire;
 
 pub use api::{
-    Acknowledgement, Acknowledgements, Agent, Api, Armed, Change, Disconnected, Node, Nodes, Proof,
-    ProvedNode, ProvedWorker, Token, Worker,
+    Acknowledgement, Acknowledgements, Agent, Api, Armed, Change, Disconnected, Event, Node, Nodes,
+    Proof, ProvedNode, ProvedWorker, Token, Worker,
 };
 pub use artifacts::{Artifacts, ENVOY_VERSION_VARIABLE, FILTER_TARGET, Profile};
 pub use bootstrap::Bootstrap;
+pub use cli::{Cli, Ended};
 pub use clock::unix_ms;
 pub use control_plane::{Addresses, ControlPlane, Downed};
 pub use fleet::{Fleet, FleetOptions, Headless, RunDir};
@@ -48,7 +50,7 @@ pub use ports::reserve_port;
 pub use process::Process;
 pub use sidecar::{Changes, ListenerFile, Sidecar, SidecarOptions};
 pub use stats::Stats;
-pub use upstream::{Upstream, curl_charge};
+pub use upstream::{CHARGES, REFUNDS, Upstream, curl_charge};
 pub use version::EnvoyVersion;
 pub use wait::until;
 pub use wire::{Fault, Towards, Wire};

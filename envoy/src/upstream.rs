@@ -13,8 +13,12 @@ use crate::process::Process;
 const START_LIMIT: Duration = Duration::from_secs(20);
 const ANNOUNCED: &str = "listening on ";
 
-/// Where charges are made.
-pub(crate) const CHARGES: &str = "/v1/charges";
+/// Where charges are made: the action `create_charge`.
+pub const CHARGES: &str = "/v1/charges";
+
+/// Where refunds are made: the action `issue_refund`. The service answers one as it does
+/// a charge.
+pub const REFUNDS: &str = "/v1/refunds";
 
 /// Something to ask for without a body.
 pub(crate) const HEALTH: &str = "/healthz";
@@ -68,8 +72,18 @@ impl Upstream {
 
     /// How many charges and refunds have reached it.
     pub async fn total(&self) -> Result<u64> {
+        self.ledger().await?["total"].as_u64().context("the ledger has no total")
+    }
+
+    /// How many of the last 1000 of them were made by this agent.
+    pub async fn made_by(&self, agent_id: &str) -> Result<usize> {
+        let page = self.ledger().await?;
+        let entries = page["entries"].as_array().context("the ledger has no entries")?;
+        Ok(entries.iter().filter(|entry| entry["agent_id"] == agent_id).count())
+    }
+
+    async fn ledger(&self) -> Result<Value> {
         let url = format!("http://{}/v1/ledger", self.address);
-        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        page["total"].as_u64().context("the ledger has no total")
+        Ok(self.http.get(url).send().await?.error_for_status()?.json().await?)
     }
 }

@@ -6,7 +6,9 @@ mod command;
 mod demo;
 mod deny;
 mod fuzz;
+mod incident;
 mod named_tests;
+mod narrator;
 mod postgres;
 mod python;
 mod schema;
@@ -51,6 +53,18 @@ enum Command {
     ///   cargo xtask demo --once --json    print one JSON object, for scripts
     #[command(verbatim_doc_comment)]
     Demo(demo::Options),
+    /// Go through an incident on real parts: suspend, restore, revoke, replace, and what lies between.
+    ///
+    /// Every step of an operator is done by `kya`, and checked by requests that every worker of
+    /// real Envoys answers. It ends by itself; the exit code is 1 unless all steps are ok. What
+    /// each step is: examples/incident/README.md.
+    ///
+    /// Examples:
+    ///
+    ///   cargo xtask incident           tell it, with the commands that are typed
+    ///   cargo xtask incident --json    print one JSON object: each step, whether it is ok, and ms
+    #[command(verbatim_doc_comment)]
+    Incident(incident::Options),
     /// Print where Envoy is, after installing it if need be.
     EnvoyPath,
     /// Run every check and every test, as CI does.
@@ -96,6 +110,7 @@ fn run(command: Command) -> Result<ExitCode> {
             println!("{}", artifacts.envoy()?.display());
         }
         Command::Demo(options) => return demo::run(&artifacts, &options),
+        Command::Incident(options) => return incident::run(&artifacts, &options),
         Command::Test(options) => test::run(&artifacts, &options)?,
         Command::Fuzz(options) => fuzz::with(&artifacts, &options)?,
         Command::Schema => schema::run(&artifacts)?,

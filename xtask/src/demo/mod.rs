@@ -1,6 +1,5 @@
 //! `cargo xtask demo`: a kill, as it happens.
 
-mod narrator;
 mod next;
 mod report;
 mod story;
@@ -14,8 +13,8 @@ use kya_envoy::{Artifacts, Fleet, FleetOptions, Profile};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::narrator::Narrator;
 use crate::{build, setup};
-use narrator::Narrator;
 
 /// Options of `cargo xtask demo`.
 #[derive(Debug, clap::Args)]

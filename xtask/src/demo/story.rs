@@ -1,17 +1,15 @@
 //! The demo itself: an agent makes charges, is revoked, and is denied.
 
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use kya_envoy::traffic::{Lane, Load, Outcome};
 use kya_envoy::{Agent, Artifacts, Fleet, Token};
 use tokio::time::{Instant, sleep_until};
 
-use super::narrator::Narrator;
 use super::report::{Facts, Report};
 use super::timeline;
-use crate::command::shown;
+use crate::narrator::Narrator;
 
 const INCIDENT: &str = "INC-2041";
 const REASON: &str = "charges nobody ordered";
@@ -97,20 +95,13 @@ async fn revoke(
     fleet: &Fleet,
     agent: &Agent,
 ) -> Result<()> {
-    let mut command = Command::new(artifacts.cli()?);
-    command
-        .args(["agent", "revoke", &agent.agent_id, "--reason", REASON])
-        .args(["--incident-id", INCIDENT])
-        .env("KYA_SERVER", fleet.api().base())
-        .env("KYA_TOKEN", fleet.api().admin_key());
-    let typed = shown(&command).replace(&artifacts.cli()?.display().to_string(), "kya");
-    narrator.say(&format!("\n$ {typed}"));
-    let output = tokio::task::spawn_blocking(move || command.output()).await??;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
+    let id = &agent.agent_id;
+    narrator
+        .say(&format!("\n$ kya agent revoke {id} --reason '{REASON}' --incident-id {INCIDENT}"));
+    let why = ["--reason", REASON, "--incident-id", INCIDENT];
+    let said = fleet.kya(artifacts)?.text(&[&["agent", "revoke", id], &why[..]].concat()).await?;
+    for line in said.lines() {
         narrator.say(&format!("  {line}"));
-    }
-    if !output.status.success() {
-        bail!("kya agent revoke failed: {}", String::from_utf8_lossy(&output.stderr));
     }
     narrator.say("");
     Ok(())

@@ -1,15 +1,15 @@
 /// Says what happens: on stdout, or on stderr where stdout belongs to JSON.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Narrator {
+pub(crate) struct Narrator {
     to_stderr: bool,
 }
 
 impl Narrator {
-    pub(super) fn new(to_stderr: bool) -> Self {
+    pub(crate) fn new(to_stderr: bool) -> Self {
         Self { to_stderr }
     }
 
-    pub(super) fn say(&self, text: &str) {
+    pub(crate) fn say(&self, text: &str) {
         if self.to_stderr {
             eprintln!("{text}");
         } else {
