@@ -2,7 +2,6 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use kya_control_plane::Server;
@@ -344,7 +343,7 @@ async fn without_an_issuer_a_token_is_no_key_and_with_one_keys_are_what_they_wer
     let signer = Signer::ed_dsa();
     let issuer = Issuer::start(Says::Keys(vec![signer.jwk("k")]), None).await;
     let token = signer.token("k", &claims(&issuer, json!("boss")));
-    let alone = Arc::new(ControlPlane::start().await);
+    let alone = ControlPlane::start().await;
     let detail = alone.api.with_key(&token).get("/v1/whoami").await.problem(401, "unauthorized");
     assert!(detail.contains("it does not start with `ok_`"), "{detail}");
     let plane = informed(config(&issuer.url)).await;

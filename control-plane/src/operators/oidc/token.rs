@@ -181,7 +181,7 @@ impl Claims {
             }
         };
         let groups: Vec<&str> = match found {
-            None => vec![],
+            None | Some(Value::Null) => vec![],
             Some(Value::String(group)) => vec![group],
             Some(Value::Array(groups)) if groups.iter().all(Value::is_string) => {
                 groups.iter().filter_map(Value::as_str).collect()
