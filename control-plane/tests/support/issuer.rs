@@ -153,7 +153,7 @@ impl Issuer {
                         None => serve(stream, &answers, &documents, &count).await,
                         Some(tls) => match tls.accept(stream).await {
                             Ok(stream) => serve(stream, &answers, &documents, &count).await,
-                            Err(_) => return,
+                            Err(_) => {}
                         },
                     }
                 });
