@@ -13,6 +13,7 @@ mod api;
 mod bearer;
 pub mod config;
 pub mod data_dir;
+mod fetch;
 mod http;
 pub mod keys;
 pub mod labels;

@@ -113,6 +113,36 @@ struct Serve {
     /// Serve addresses that other machines reach without TLS, because a mesh or a tunnel encrypts.
     #[arg(long)]
     allow_plaintext: bool,
+    /// Let in operators by OpenID Connect: the issuer of their tokens, as its `iss` says.
+    #[arg(long, value_name = "URL", help_heading = "Single sign-on")]
+    oidc_issuer: Option<String>,
+    /// What `aud` of these tokens must name: usually the client id.
+    #[arg(long, value_name = "TEXT", help_heading = "Single sign-on")]
+    oidc_audience: Option<String>,
+    /// Which group has which role: `sre=operator,security=admin`, or a JSON object.
+    #[arg(long, value_name = "GROUP=ROLE,…", help_heading = "Single sign-on")]
+    oidc_roles: Option<String>,
+    /// Claim with the groups; one that begins with `/` is a JSON pointer [default: groups].
+    #[arg(long, value_name = "CLAIM", help_heading = "Single sign-on")]
+    oidc_groups_claim: Option<String>,
+    /// Claim that operators are called by, as `oidc:VALUE` [default: sub].
+    #[arg(long, value_name = "CLAIM", help_heading = "Single sign-on")]
+    oidc_name_claim: Option<String>,
+    /// What `azp` may be, where a token has it [default: the audience].
+    #[arg(long, value_name = "TEXT,…", help_heading = "Single sign-on")]
+    oidc_authorized_parties: Option<String>,
+    /// Algorithms that count, of RS256, ES256 and EdDSA [default: all three].
+    #[arg(long, value_name = "ALG,…", help_heading = "Single sign-on")]
+    oidc_algorithms: Option<String>,
+    /// How far the issuer's clock may be off [default: 30s].
+    #[arg(long, value_name = "DURATION", help_heading = "Single sign-on")]
+    oidc_leeway: Option<String>,
+    /// Where the issuer's keys are [default: where its discovery document says].
+    #[arg(long, value_name = "URL", help_heading = "Single sign-on")]
+    oidc_jwks_url: Option<String>,
+    /// PEM file of the authorities of the issuer's certificate [default: those of this machine].
+    #[arg(long, value_name = "FILE", help_heading = "Single sign-on")]
+    oidc_ca: Option<String>,
     /// How long requests under way may take to end at shutdown [default: 10s].
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<String>,
@@ -262,6 +292,16 @@ impl Serve {
             ("grpc_tls_key", &self.grpc_tls_key),
             ("grpc_tls_client_ca", &self.grpc_tls_client_ca),
             ("allow_plaintext", &self.allow_plaintext.then(|| "true".to_owned())),
+            ("oidc_issuer", &self.oidc_issuer),
+            ("oidc_audience", &self.oidc_audience),
+            ("oidc_roles", &self.oidc_roles),
+            ("oidc_groups_claim", &self.oidc_groups_claim),
+            ("oidc_name_claim", &self.oidc_name_claim),
+            ("oidc_authorized_parties", &self.oidc_authorized_parties),
+            ("oidc_algorithms", &self.oidc_algorithms),
+            ("oidc_leeway", &self.oidc_leeway),
+            ("oidc_jwks_url", &self.oidc_jwks_url),
+            ("oidc_ca", &self.oidc_ca),
             ("drain_timeout", &self.drain_timeout),
             ("log", &self.log),
             ("log_format", &self.log_format),
@@ -289,6 +329,7 @@ fn validate(effective: &Effective) -> ExitCode {
     for tls in [&config.http_tls, &config.grpc_tls].into_iter().flatten() {
         errors.extend(tls.check().err().map(Into::into));
     }
+    errors.extend(config.oidc.as_ref().and_then(|oidc| oidc.check().err()).map(Into::into));
     if errors.is_empty() {
         print!("{effective}");
         return ExitCode::SUCCESS;

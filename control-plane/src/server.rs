@@ -15,11 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Api};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::fetch::FetchError;
 use crate::http;
 use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
-use crate::operators::OperatorAccess;
+use crate::operators::{Oidc, OperatorAccess};
 use crate::push::{self, Limits, Push};
 use crate::registry::{self, Registry};
 use crate::rotation::KeyRotation;
@@ -100,6 +101,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The issuer of operators' tokens cannot be asked.
+    #[error("single sign-on")]
+    Oidc(#[source] FetchError),
     /// The metrics cannot be set up.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -180,12 +184,19 @@ impl Server {
         let following = Arc::clone(&access);
         let following = async move { following.follow_others(looked, LOOK).await };
         tokio::spawn(stop.clone().run_until_cancelled_owned(following));
-        let operators = Arc::new(OperatorAccess::new(
+        let oidc = config.oidc.map(|oidc| Oidc::new(oidc, Arc::clone(&metrics)));
+        let oidc = oidc.transpose().map_err(StartError::Oidc)?.map(Arc::new);
+        if let Some(oidc) = oidc.clone() {
+            let following = async move { oidc.follow_issuer().await };
+            tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        }
+        let operators = OperatorAccess::new(
             admin_key,
             Arc::clone(&store),
             Arc::clone(&clock),
             Arc::clone(&metrics),
-        ));
+        );
+        let operators = Arc::new(operators.with_oidc(oidc));
         let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),

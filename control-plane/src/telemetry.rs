@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use kya_core::Revision;
+use kya_core::{Revision, UnixSeconds};
 use prometheus::{
     Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -48,6 +48,8 @@ pub struct Metrics {
     impossible: IntCounter,
     nodes_refused: IntCounterVec,
     auth_failures: IntCounterVec,
+    oidc_fetches: IntCounterVec,
+    oidc_fetched_at: IntGauge,
     tls_refused: IntCounterVec,
     tls_files_refused: IntCounterVec,
     requests: IntCounterVec,
@@ -126,6 +128,17 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
+            oidc_fetches: IntCounterVec::new(
+                Opts::new(
+                    "kya_oidc_key_fetches_total",
+                    "Times that the keys of the issuer of operators' tokens were asked for, by outcome.",
+                ),
+                &["outcome"],
+            )?,
+            oidc_fetched_at: IntGauge::new(
+                "kya_oidc_keys_fetched_timestamp_seconds",
+                "When they were last had, in seconds since 1970; 0 if never.",
+            )?,
             tls_refused: IntCounterVec::new(
                 Opts::new("kya_tls_refusals_total", "Connections without a good TLS handshake."),
                 &["listener"],
@@ -162,6 +175,8 @@ impl Metrics {
         registry.register(Box::new(metrics.impossible.clone()))?;
         registry.register(Box::new(metrics.nodes_refused.clone()))?;
         registry.register(Box::new(metrics.auth_failures.clone()))?;
+        registry.register(Box::new(metrics.oidc_fetches.clone()))?;
+        registry.register(Box::new(metrics.oidc_fetched_at.clone()))?;
         registry.register(Box::new(metrics.tls_refused.clone()))?;
         registry.register(Box::new(metrics.tls_files_refused.clone()))?;
         registry.register(Box::new(metrics.requests.clone()))?;
@@ -221,6 +236,16 @@ impl Metrics {
 
     pub(crate) fn auth_failed(&self, reason: &str) {
         self.auth_failures.with_label_values(&[reason]).inc();
+    }
+
+    /// The keys of an issuer were asked for: `fetched`, `failed`, or `limited` and not asked.
+    pub(crate) fn oidc_keys(&self, outcome: &str) {
+        self.oidc_fetches.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn oidc_keys_fetched(&self, now: UnixSeconds) {
+        self.oidc_keys("fetched");
+        self.oidc_fetched_at.set(i64::try_from(now.0).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn tls_refused(&self, listener: &str) {

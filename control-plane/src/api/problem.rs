@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::bearer::BearerError;
 use crate::nodes::AccessError;
-use crate::operators::{AuthError, Permission, Role, seconds};
+use crate::operators::{AuthError, Permission, Role, TokenRefusal, seconds};
 use crate::registry::RegistryError;
 use crate::store::{PolicyError, StopError, StoreError};
 
@@ -237,7 +237,10 @@ impl From<AuthError> for Problem {
                 let retry_after = Some(retry_after);
                 Self { retry_after, ..Self::new(Code::TooManyRequests, detail) }
             }
-            AuthError::Unavailable(_) => Self::new(Code::Unavailable, detail),
+            AuthError::Unavailable(_) | AuthError::Token(TokenRefusal::NoKeys) => {
+                Self::new(Code::Unavailable, detail)
+            }
+            AuthError::Token(TokenRefusal::NoRole { .. }) => Self::new(Code::Forbidden, detail),
             _ => Self::unauthorized(detail, true),
         }
     }

@@ -1,6 +1,7 @@
 //! What can be set, and where it was set: a flag wins over the environment, the
 //! environment over the configuration file, the file over the default.
 
+mod oidc;
 mod settings;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::store::DatabaseUrl;
 use crate::tls::TlsFiles;
+pub use oidc::OidcConfig;
 use settings::{
     ALLOW_PLAINTEXT, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN, GRPC_TLS_CERT,
     GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT, HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY,
@@ -40,6 +42,8 @@ pub struct Config {
     pub grpc_tls: Option<TlsFiles>,
     /// Whether addresses that other machines reach may be served in the clear.
     pub allow_plaintext: bool,
+    /// Who else may be an operator: whoever an issuer of OpenID Connect says.
+    pub oidc: Option<OidcConfig>,
     /// How long requests under way may take to end at shutdown.
     pub drain_timeout: Duration,
     /// Which log lines are written, in the syntax of `tracing`'s `EnvFilter`.
@@ -87,6 +91,7 @@ impl Config {
             http_tls: None,
             grpc_tls: None,
             allow_plaintext: false,
+            oidc: None,
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
@@ -133,7 +138,7 @@ pub fn resolve(
 ) -> Result<Effective, Vec<ConfigError>> {
     let mut reader = Reader { flags, environment, file, errors: vec![], origins: vec![] };
     let config = (
-        (reader.read(DATA_DIR, path), reader.read_database()),
+        (reader.read(DATA_DIR, path), reader.read_database(), reader.read_oidc()),
         reader.read(HTTP_LISTEN, address),
         reader.read(GRPC_LISTEN, address),
         reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
@@ -161,7 +166,7 @@ pub fn resolve(
     }
     match config {
         (
-            (Some(data_dir), database_url),
+            (Some(data_dir), database_url, oidc),
             Some(http_listen),
             Some(grpc_listen),
             http_tls,
@@ -179,6 +184,7 @@ pub fn resolve(
                 http_tls,
                 grpc_tls,
                 allow_plaintext,
+                oidc,
                 drain_timeout,
                 log,
                 log_format,

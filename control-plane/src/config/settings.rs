@@ -45,6 +45,16 @@ settings! {
     GRPC_TLS_CLIENT_CA = "grpc_tls_client_ca", "KYA_GRPC_TLS_CLIENT_CA", None;
     ALLOW_PLAINTEXT = "allow_plaintext", "KYA_ALLOW_PLAINTEXT", Some("false");
     DRAIN_TIMEOUT = "drain_timeout", "KYA_DRAIN_TIMEOUT", Some("10s");
+    OIDC_ISSUER = "oidc_issuer", "KYA_OIDC_ISSUER", None;
+    OIDC_AUDIENCE = "oidc_audience", "KYA_OIDC_AUDIENCE", None;
+    OIDC_ROLES = "oidc_roles", "KYA_OIDC_ROLES", None;
+    OIDC_GROUPS_CLAIM = "oidc_groups_claim", "KYA_OIDC_GROUPS_CLAIM", Some("groups");
+    OIDC_NAME_CLAIM = "oidc_name_claim", "KYA_OIDC_NAME_CLAIM", Some("sub");
+    OIDC_AUTHORIZED_PARTIES = "oidc_authorized_parties", "KYA_OIDC_AUTHORIZED_PARTIES", None;
+    OIDC_ALGORITHMS = "oidc_algorithms", "KYA_OIDC_ALGORITHMS", Some("RS256,ES256,EdDSA");
+    OIDC_LEEWAY = "oidc_leeway", "KYA_OIDC_LEEWAY", Some("30s");
+    OIDC_JWKS_URL = "oidc_jwks_url", "KYA_OIDC_JWKS_URL", None;
+    OIDC_CA = "oidc_ca", "KYA_OIDC_CA", None;
     LOG = "log", "KYA_LOG", Some("info");
     LOG_FORMAT = "log_format", "KYA_LOG_FORMAT", Some("text");
 }
@@ -96,6 +106,10 @@ pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
             }
             (Some(setting), toml::Value::Boolean(value)) if *setting == ALLOW_PLAINTEXT => {
                 values.insert(setting.name, value.to_string());
+            }
+            // A table of groups reads as the JSON object that the other places take.
+            (Some(setting), toml::Value::Table(roles)) if *setting == OIDC_ROLES => {
+                values.insert(setting.name, serde_json::to_string(&roles).unwrap_or_default());
             }
             (Some(setting), value) => {
                 let kind = article(&value);

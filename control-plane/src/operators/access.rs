@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::buckets::Buckets;
-use super::{AuthError, OperatorError, OperatorName, Permission, Role};
+use super::{AuthError, Oidc, OperatorError, OperatorName, Permission, Role};
 use crate::bearer::bearer;
 use crate::keys::AdminKey;
 use crate::places::who;
@@ -57,6 +57,7 @@ pub struct Operator {
 #[derive(Debug)]
 pub struct OperatorAccess {
     admin_key: AdminKey,
+    oidc: Option<Arc<Oidc>>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
@@ -103,6 +104,7 @@ impl OperatorAccess {
     ) -> Self {
         Self {
             admin_key,
+            oidc: None,
             store,
             clock,
             metrics,
@@ -113,6 +115,11 @@ impl OperatorAccess {
             starts: Semaphore::new(STARTS),
             warnings: Throttle::new(Duration::from_secs(1)),
         }
+    }
+
+    /// The same that lets in by tokens of this issuer, too.
+    pub(crate) fn with_oidc(self, oidc: Option<Arc<Oidc>>) -> Self {
+        Self { oidc, ..self }
     }
 
     /// Lets an operator in by the key in these headers, whatever came from its address
@@ -197,6 +204,13 @@ impl OperatorAccess {
         }
         if AdminKey::is_of_this_kind(presented) {
             return Err(AuthError::OtherAdminKey);
+        }
+        // No key has a dot in it, and every token has two.
+        if let Some(oidc) = self.oidc.as_ref().filter(|_| presented.contains(&b'.')) {
+            // Whoever guesses does not have the issuer asked.
+            let ask = !self.failures.is_full(&who(peer), Instant::now());
+            let (name, role) = oidc.operator(presented, self.clock.now(), ask).await?;
+            return Ok(Operator { name, role, built_in: false });
         }
         // The checksum keeps what was merely mistyped away from the store.
         let key = OperatorKey::parse(presented).map_err(AuthError::Malformed)?;

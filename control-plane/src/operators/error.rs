@@ -5,7 +5,7 @@ use std::time::Duration;
 use kya_core::TokenError;
 use thiserror::Error;
 
-use super::{OperatorName, Permission, Role};
+use super::{OperatorName, Permission, Role, TokenRefusal};
 use crate::bearer::BearerError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
@@ -19,6 +19,9 @@ pub enum AuthError {
     /// What it presents has not the form of a key.
     #[error("this is not the key of an operator: {0}")]
     Malformed(TokenError),
+    /// It is a token of OpenID Connect that does not count.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
     /// It begins as the admin key does, and is another one.
     #[error("this is not the admin key of this control plane, or no longer")]
     OtherAdminKey,
@@ -100,6 +103,7 @@ impl AuthError {
         match self {
             Self::Bearer(BearerError::Missing) => "missing",
             Self::Bearer(_) | Self::Malformed(_) => "malformed",
+            Self::Token(refusal) => refusal.reason(),
             Self::OtherAdminKey | Self::Unknown => "unknown",
             Self::Revoked(_) => "revoked",
             Self::Expired { .. } => "expired",
@@ -113,6 +117,7 @@ impl AuthError {
     pub(super) const fn is_a_wrong_key(&self) -> bool {
         match self {
             Self::Bearer(BearerError::Missing) | Self::Unavailable(_) => false,
+            Self::Token(refusal) => refusal.is_wrong(),
             Self::Bearer(_)
             | Self::Malformed(_)
             | Self::OtherAdminKey

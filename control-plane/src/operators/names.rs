@@ -12,6 +12,10 @@ const MAX_NAME: usize = 128;
 /// Of the operator whose key is in the data directory.
 const BUILT_IN: &str = "admin";
 
+/// What begins the name of an operator who is known by OpenID Connect.
+const FEDERATED: &str = "oidc:";
+const MAX_FEDERATED: usize = 255;
+
 /// Name of an operator: 1 to 128 of the characters that need no escaping in a URL
 /// (RFC 3986 section 2.3), the first a letter or digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -35,6 +39,21 @@ impl OperatorName {
     /// The name of the built-in operator.
     pub(crate) fn built_in() -> Self {
         Self(BUILT_IN.to_owned())
+    }
+
+    /// The name of whoever an issuer of OpenID Connect calls this: `oidc:`, then the text
+    /// with every character but letters, digits and `._-~@` escaped (RFC 3986 section
+    /// 2.1), so that no two have one name and none has that of a named operator. `None`
+    /// if it is empty or that has more than 255 characters.
+    pub(crate) fn federated(text: &str) -> Option<Self> {
+        let mut name = FEDERATED.to_owned();
+        for byte in text.bytes() {
+            match byte.is_ascii_alphanumeric() || b"._-~@".contains(&byte) {
+                true => name.push(char::from(byte)),
+                false => name.push_str(&format!("%{byte:02X}")),
+            }
+        }
+        (!text.is_empty() && name.len() <= MAX_FEDERATED).then_some(Self(name))
     }
 
     /// True of a name that is that of the built-in operator, or looks like it.
@@ -101,6 +120,18 @@ mod tests {
         }
         assert!(!"admin2".parse::<OperatorName>().unwrap().is_reserved());
         assert_eq!(OperatorName::built_in().as_str(), "admin");
+    }
+
+    #[test]
+    fn whoever_an_issuer_names_has_a_name_that_no_named_operator_can_have() {
+        let name = |text: &str| OperatorName::federated(text).map(|name| name.to_string());
+        assert_eq!(name("anna@example.com").unwrap(), "oidc:anna@example.com");
+        assert_eq!(name("auth0|5f\n\u{430}%").unwrap(), "oidc:auth0%7C5f%0A%D0%B0%25");
+        assert_eq!(name("admin").unwrap(), "oidc:admin");
+        assert!("oidc:admin".parse::<OperatorName>().is_err());
+        assert_eq!(name(""), None);
+        assert_eq!(name(&"n".repeat(250)).unwrap().len(), 255);
+        assert_eq!(name(&"n".repeat(251)), None);
     }
 
     proptest! {

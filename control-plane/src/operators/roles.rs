@@ -48,8 +48,9 @@ pub enum Permission {
     ManageOperators,
 }
 
-/// Who somebody is to the control plane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who somebody is to the control plane. The order is the one that decides which role
+/// somebody has who is given several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Looks at the registry and the proxies.

@@ -49,6 +49,19 @@ impl Authority {
 }
 
 impl Certified {
+    /// Accepts TLS with this certificate.
+    pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der.clone()], key)
+            .unwrap();
+        Arc::new(config).into()
+    }
+
     /// Writes or replaces certificate and key in a directory.
     pub fn write(&self, dir: &Path) -> TlsFiles {
         let files =

@@ -1,0 +1,167 @@
+//! Asking another server for a small document by HTTPS: one GET, no redirect, bounded in
+//! time and size.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, HOST};
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+use url::{Host, Position, Url};
+
+/// From the first packet to the last byte.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Of a document.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Asks, and believes these authorities.
+pub(crate) struct Fetcher(TlsConnector);
+
+/// Why a document is not there.
+#[derive(Debug, Error)]
+pub enum FetchError {
+    /// The file of authorities cannot be used.
+    #[error("{0}: cannot be used as CA certificates: {1}")]
+    Authorities(PathBuf, String),
+    /// TLS cannot be set up.
+    #[error("cannot set up TLS: {0}")]
+    Tls(String),
+    /// No connection, or one that ended early.
+    #[error("{0} cannot be reached: {1}")]
+    Unreachable(String, String),
+    /// Too slow.
+    #[error("{0} has not answered within {seconds} s", seconds = TIMEOUT.as_secs())]
+    Late(String),
+    /// Not 200; a redirect is not followed.
+    #[error("{0} answers {1}")]
+    Status(String, StatusCode),
+    /// Too much.
+    #[error("{0} answers more than {MAX_BYTES} bytes")]
+    TooLarge(String),
+}
+
+/// An address that may be asked: `https://`, or `http://` of this machine alone.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn endpoint(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text)
+        .map_err(|why| format!("`{text}` is not an address such as https://id.example: {why}"))?;
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(format!("`{text}` is not an https:// address")),
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("has a user or password in it, which are not sent".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err(format!("`{text}` has a fragment, which is not sent"));
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if local => Ok(url),
+        "http" => Err(format!(
+            "`{text}` would be asked in the clear, and whoever is on the way could answer with keys of their own: only https:// is, but for this machine"
+        )),
+        _ => Err(format!("`{text}` is not an https:// address")),
+    }
+}
+
+impl Fetcher {
+    /// Believes the authorities in a PEM file, or those of the machine.
+    pub(crate) fn new(ca: Option<&Path>) -> Result<Self, FetchError> {
+        let mut roots = RootCertStore::empty();
+        match ca {
+            Some(file) => {
+                let wrong = |why: String| FetchError::Authorities(file.to_owned(), why);
+                let read: Result<Vec<_>, _> =
+                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+                for certificate in read.map_err(|why| wrong(why.to_string()))? {
+                    roots.add(certificate).map_err(|why| wrong(why.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(wrong("there is no PEM certificate in it".to_owned()));
+                }
+            }
+            None => {
+                let found = rustls_native_certs::load_native_certs();
+                roots.add_parsable_certificates(found.certs);
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|why| FetchError::Tls(why.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(config).into()))
+    }
+
+    /// The document at an address that [`endpoint`] takes.
+    pub(crate) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
+        let late = |_| FetchError::Late(url.to_string());
+        timeout(TIMEOUT, self.exchange(url)).await.map_err(late)?
+    }
+
+    async fn exchange(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
+        let lost =
+            |why: &dyn std::fmt::Display| FetchError::Unreachable(url.to_string(), why.to_string());
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or_default();
+        let stream = TcpStream::connect((host, port)).await.map_err(|why| lost(&why))?;
+        let stream: Box<dyn Stream> = match url.scheme() {
+            "https" => {
+                let name = ServerName::try_from(host.to_owned()).map_err(|why| lost(&why))?;
+                Box::new(self.0.connect(name, stream).await.map_err(|why| lost(&why))?)
+            }
+            _ => Box::new(stream),
+        };
+        let request = Request::get(&url[Position::BeforePath..])
+            .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+            .header(ACCEPT, "application/json")
+            .body(Empty::<Bytes>::new())
+            .map_err(|why| lost(&why))?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|why| lost(&why))?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+        let mut answer = sender.send_request(request).await.map_err(|why| lost(&why))?;
+        if answer.status() != StatusCode::OK {
+            return Err(FetchError::Status(url.to_string(), answer.status()));
+        }
+        let mut body = Vec::new();
+        while let Some(frame) = answer.frame().await {
+            if let Ok(data) = frame.map_err(|why| lost(&why))?.into_data() {
+                if body.len().saturating_add(data.len()) > MAX_BYTES {
+                    return Err(FetchError::TooLarge(url.to_string()));
+                }
+                body.extend_from_slice(&data);
+            }
+        }
+        Ok(body)
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fetcher")
+    }
+}
