@@ -24,6 +24,7 @@ pub mod principals;
 pub mod push;
 pub mod registry;
 pub mod rotation;
+mod schema;
 pub mod server;
 pub mod store;
 pub mod telemetry;
@@ -39,4 +40,5 @@ pub mod rpc {
     tonic::include_proto!("kya.v1");
 }
 
+pub use api::openapi;
 pub use server::{RunningServer, Server};
