@@ -167,6 +167,8 @@ fn for_everyone() -> Unguarded {
         .get("/readyz", health::ready)
         .get("/metrics", health::metrics)
         .get("/openapi.json", openapi::serve)
+        .get("/docs", openapi::serve_page)
+        .get("/docs/style.css", openapi::serve_style)
 }
 
 /// Every route.

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document of the HTTP API, made from the routes: their paths, their
 //! permissions, and the types that their handlers take and answer.
 
+mod page;
 mod summaries;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use super::describe::{Operation, Schemas};
 use super::problem::{Body, Code};
 use super::{PREFIX, for_everyone, for_operators, for_proxies};
 use crate::operators::{Permission, Role};
+pub(super) use page::{serve_page, serve_style};
 use summaries::{OTHERS, SUMMARIES, of};
 
 /// Statuses with which anything for operators may answer. 405 is left out: a document
@@ -143,7 +145,12 @@ fn for_a_proxy(method: &str, path: &str) -> Value {
 
 fn open(method: &str, path: &str) -> Value {
     let (tag, summary) = of(OTHERS, method, path).unwrap_or_default();
-    let media_type = if path.ends_with(".json") { "application/json" } else { "text/plain" };
+    let media_type = match path {
+        "/openapi.json" => "application/json",
+        "/docs" => "text/html",
+        "/docs/style.css" => "text/css",
+        _ => "text/plain",
+    };
     json!({
         "operationId": operation_id(method, path),
         "tags": [tag],
@@ -241,5 +248,39 @@ mod tests {
         }
         let document = document();
         check(&document, &document);
+    }
+
+    #[tokio::test]
+    async fn document_and_page_open_without_a_key_and_run_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let config = crate::config::Config::ephemeral(temp.path());
+        let server = crate::Server::start(config).await.unwrap();
+        let get = async |path: &str| {
+            let answer = reqwest::get(format!("http://{}{path}", server.http_addr)).await.unwrap();
+            assert_eq!(answer.status().as_u16(), 200, "{path}");
+            let headers = answer.headers().clone();
+            assert_eq!(headers["cache-control"], "no-store", "{path}");
+            assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+            (headers, answer.text().await.unwrap())
+        };
+        let (_, told) = get("/openapi.json").await;
+        assert_eq!(serde_json::from_str::<Value>(&told).unwrap(), document());
+        let (headers, page) = get("/docs").await;
+        assert!(headers["content-type"].to_str().unwrap().starts_with("text/html"));
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'self';"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for (method, path) in listed() {
+            let operation = &document()["paths"][&path][method.to_lowercase()];
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(page.contains(&format!("id=\"{id}\"")), "{method} {path}");
+        }
+        for forbidden in ["<script", " style=", "http://", "https://", " on"] {
+            let tags = page.split('<').filter_map(|part| part.split('>').next());
+            assert!(tags.map(|tag| format!("<{tag}")).all(|tag| !tag.contains(forbidden)));
+        }
+        let (headers, _) = get("/docs/style.css").await;
+        assert!(headers["content-type"].to_str().unwrap().starts_with("text/css"));
+        server.shutdown().await;
     }
 }

@@ -99,6 +99,8 @@ pub(super) const OTHERS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/readyz", "Probes", "Whether it can commit and push"),
     ("GET", "/metrics", "Probes", "Metrics for Prometheus"),
     ("GET", "/openapi.json", "Documentation", "This document"),
+    ("GET", "/docs", "Documentation", "This document, to be read in a browser"),
+    ("GET", "/docs/style.css", "Documentation", "The style of that page"),
 ];
 
 /// Tag and summary of an operation.
