@@ -215,6 +215,13 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_to_be_under_must_be_named_even_if_it_is_none() {
+        let operation = &document()["paths"]["/v1/agents/{agent_id}/policy"]["post"];
+        let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        assert_eq!(schema["required"], json!(["policy"]));
+    }
+
+    #[test]
     fn each_operation_says_what_its_route_takes() {
         let document = document();
         let mut ids = BTreeSet::new();

@@ -70,6 +70,7 @@ pub(in crate::api) struct RollBack {
 
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["policy"]))]
 pub(in crate::api) struct AssignPolicy {
     /// `None` is no policy; it must be said.
     #[serde(deserialize_with = "Option::deserialize")]

@@ -17,6 +17,7 @@ use crate::time::UnixMicros;
 /// What was done, or would be.
 #[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Stopped_{T}")]
 pub(in crate::api) enum Stopped<T> {
     Done(T),
     Dry(DryRun),
