@@ -25,6 +25,7 @@ pub mod principals;
 pub mod push;
 pub mod registry;
 pub mod rotation;
+mod schema;
 pub mod server;
 pub mod store;
 pub mod telemetry;
@@ -40,4 +41,5 @@ pub mod rpc {
     tonic::include_proto!("kya.v1");
 }
 
+pub use api::openapi;
 pub use server::{RunningServer, Server};

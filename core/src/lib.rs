@@ -90,3 +90,6 @@ pub use update::{
     Body, MAX_CHANGES, MAX_KEYS, Nonce, Position, Revision, UpdateError, VerifiedUpdate, Verifier,
     sign_update,
 };
+
+#[cfg(feature = "schema")]
+mod schema;

@@ -1,5 +1,5 @@
-//! `cargo xtask schema`: the JSON Schema of the plugin configuration, from the types
-//! that read it.
+//! `cargo xtask schema`: what is written into `docs/` by the types themselves: the JSON
+//! Schema of the plugin configuration, and the OpenAPI document of the HTTP API.
 
 use std::fs;
 
@@ -8,36 +8,37 @@ use kya_envoy::Artifacts;
 
 use crate::command::{cargo, output};
 
-const FILE: &str = "docs/plugin-config.schema.json";
-const PRINT: [&str; 8] = [
-    "run",
-    "--quiet",
-    "-p",
-    "kya-filter",
-    "--features",
-    "schema",
-    "--example",
-    "plugin_config_schema",
+/// Each file, and the arguments of `cargo run` that print it.
+const FILES: [(&str, &[&str]); 2] = [
+    (
+        "docs/plugin-config.schema.json",
+        &["-p", "kya-filter", "--features", "schema", "--example", "plugin_config_schema"],
+    ),
+    ("docs/openapi.json", &["-p", "kya-control-plane", "--example", "openapi"]),
 ];
 
-/// Writes the file anew.
+/// Writes the files anew.
 pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
-    let path = artifacts.root().join(FILE);
-    fs::write(&path, generated(artifacts)?)
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// Fails if the file is not what the types say.
-pub(crate) fn check(artifacts: &Artifacts) -> Result<()> {
-    let path = artifacts.root().join(FILE);
-    let written = fs::read_to_string(&path).unwrap_or_default();
-    ensure!(
-        written == generated(artifacts)?,
-        "{FILE} is not up to date: run `cargo xtask schema` and commit it"
-    );
+    for (file, arguments) in FILES {
+        let path = artifacts.root().join(file);
+        fs::write(&path, generated(artifacts, arguments)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }
 
-fn generated(artifacts: &Artifacts) -> Result<String> {
-    output(&mut cargo(artifacts, &PRINT))
+/// Fails if a file is not what the types say.
+pub(crate) fn check(artifacts: &Artifacts) -> Result<()> {
+    for (file, arguments) in FILES {
+        let written = fs::read_to_string(artifacts.root().join(file)).unwrap_or_default();
+        ensure!(
+            written == generated(artifacts, arguments)?,
+            "{file} is not up to date: run `cargo xtask schema` and commit it"
+        );
+    }
+    Ok(())
+}
+
+fn generated(artifacts: &Artifacts, arguments: &[&str]) -> Result<String> {
+    output(&mut cargo(artifacts, &[&["run", "--quiet"], arguments].concat()))
 }

@@ -19,7 +19,7 @@ use crate::push::{ChallengeError, Node, Proof, State as Proved, Verdict};
 const DEFAULT_WAIT_MS: u32 = 5_000;
 const MAX_WAIT_MS: u32 = 30_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewChallenge {
     /// Envoy's `node.id`. Every connected proxy if there is none.
@@ -27,7 +27,7 @@ pub(super) struct NewChallenge {
     wait_ms: Option<Bounded<0, MAX_WAIT_MS>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct ProofReport {
     nonce: String,
     challenged_at: String,
@@ -40,7 +40,7 @@ pub(super) struct ProofReport {
     disconnected: Vec<Disconnected>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ProvedNode {
     node_id: String,
     registration: NodeName,
@@ -55,7 +55,7 @@ struct ProvedNode {
 }
 
 /// What a worker has answered; nothing if it has not.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ProvedWorker {
     slot: u32,
     instance: String,

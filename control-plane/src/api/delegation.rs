@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::IntoResponse;
 use kya_core::{ActionName, AgentId, InFlight, WrittenKey};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::describe::Created;
 use super::extract::{Body, Segment};
 use super::handlers::{register, registered};
 use super::problem::Problem;
@@ -29,7 +29,7 @@ type Shared = State<Arc<Api>>;
 const MAX_TREE: u32 = 1_000;
 
 /// Registers an agent in the place of another. What is left out is as it is of that one.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReplaceAgent {
     public_key: WrittenKey,
@@ -44,7 +44,7 @@ pub(super) struct ReplaceAgent {
 }
 
 /// Revokes tokens of an agent, or of agents with these labels.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeTokens {
     agent_id: Option<AgentId>,
@@ -58,7 +58,7 @@ pub(super) struct RevokeTokens {
 }
 
 /// An agent and all that act for it.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Tree {
     /// That agent first, and each after the one that it acts for.
     agents: Vec<Branch>,
@@ -66,14 +66,14 @@ pub(super) struct Tree {
     truncated: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Branch {
     depth: u64,
     #[serde(flatten)]
     agent: Agent,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct TokensChange {
     agent_id: Option<AgentId>,
     selector: Option<String>,
@@ -96,7 +96,7 @@ pub(super) async fn replace(
     By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(wanted): Body<ReplaceAgent>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<Agent>, Problem> {
     let now = api.clock.now();
     let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
     if wanted.revoke && wanted.reason.is_none() {
@@ -121,7 +121,7 @@ pub(super) async fn sub_agent(
     By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(wanted): Body<RegisterAgent>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<Agent>, Problem> {
     if wanted.parent_id.is_some_and(|parent| parent != id) {
         return Err(Problem::unprocessable(format!("`parent_id`: the path says {id}")));
     }

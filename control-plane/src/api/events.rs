@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::requests::Limit;
 use crate::store::Event;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListEvents {
     /// A sequence: those after it.
@@ -23,7 +23,7 @@ pub(super) struct ListEvents {
     limit: Limit,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Events {
     events: Vec<Listed>,
     next: Option<u64>,
@@ -31,7 +31,8 @@ pub(super) struct Events {
 
 /// An event. `revision` and `epoch` are those of the change; of one that is no change
 /// of authority, the newest ones then.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Event")]
 struct Listed {
     sequence: u64,
     at: String,

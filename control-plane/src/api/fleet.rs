@@ -11,7 +11,7 @@ use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Trans
 use crate::store::Committed;
 use crate::time::UnixMicros;
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Nodes {
     revision: u64,
     epoch: u64,
@@ -20,7 +20,7 @@ pub(super) struct Nodes {
 }
 
 /// What is proved of a proxy.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Armed {
     pub(super) state: &'static str,
     /// Why it is not armed.
@@ -29,7 +29,7 @@ pub(super) struct Armed {
     pub(super) answered_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Disconnected {
     node_id: String,
     registration: NodeName,
@@ -37,7 +37,7 @@ pub(super) struct Disconnected {
     armed: Armed,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ConnectedNode {
     node_id: String,
     registration: NodeName,
@@ -53,7 +53,7 @@ struct ConnectedNode {
     workers: Vec<Worker>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Worker {
     slot: u32,
     instance: String,
@@ -131,7 +131,7 @@ impl ConnectedNode {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct AcknowledgementReport {
     #[serde(flatten)]
     committed: CommittedAt,
@@ -146,7 +146,7 @@ pub(super) struct AcknowledgementReport {
     disconnected: Vec<Disconnected>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Acknowledgement {
     #[serde(flatten)]
     worker: WorkerName,
@@ -155,7 +155,7 @@ struct Acknowledgement {
     after_ms: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct WorkerName {
     node_id: String,
     slot: u32,

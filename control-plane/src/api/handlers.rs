@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::IntoResponse;
 use kya_core::{AgentId, InFlight, Revision, TokenId};
 
 use super::Api;
+use super::describe::Created;
 use super::extract::{Body, Params, Segment};
 use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
@@ -30,7 +29,7 @@ pub(super) async fn register_agent(
     State(api): Shared,
     By(operator): By,
     Body(wanted): Body<RegisterAgent>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<Agent>, Problem> {
     register(&api, &operator, wanted).await
 }
 
@@ -39,7 +38,7 @@ pub(super) async fn register(
     api: &Api,
     operator: &Operator,
     wanted: RegisterAgent,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Agent>), Problem> {
+) -> Result<Created<Agent>, Problem> {
     let now = api.clock.now();
     let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
     let RegisterAgent { name, public_key, owner, parent_id: parent, labels, policy, .. } = wanted;
@@ -52,12 +51,8 @@ pub(super) async fn register(
 }
 
 /// 201, and where the agent is.
-pub(super) fn registered(
-    agent: store::Agent,
-    now: UnixMicros,
-) -> (StatusCode, [(HeaderName, String); 1], Json<Agent>) {
-    let location = [(header::LOCATION, format!("/v1/agents/{}", agent.id))];
-    (StatusCode::CREATED, location, Json(Agent::new(agent, now)))
+pub(super) fn registered(agent: store::Agent, now: UnixMicros) -> Created<Agent> {
+    Created(Some(format!("/v1/agents/{}", agent.id)), Agent::new(agent, now))
 }
 
 pub(super) async fn list_agents(
@@ -136,14 +131,14 @@ pub(super) async fn issue_token(
     State(api): Shared,
     By(operator): By,
     Body(wanted): Body<IssueToken>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<IssuedToken>, Problem> {
     let ttl = u64::from(wanted.ttl_seconds.0);
     let cause = operator.because(Why::default());
     let limits = TokenLimits::new(wanted.services, wanted.actions)
         .map_err(|error| Problem::unprocessable(error.to_string()))?;
     let (secret, outcome) = api.registry.issue_token(wanted.agent_id, limits, ttl, cause).await?;
     let issued = IssuedToken::new(secret.reveal(), outcome.record);
-    Ok((StatusCode::CREATED, Json(issued)))
+    Ok(Created(None, issued))
 }
 
 pub(super) async fn list_tokens(

@@ -21,7 +21,7 @@ use crate::text::{IncidentId, Reason};
 /// Steps that are listed, the newest.
 const LISTED: usize = 100;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Announce {
     reason: Reason,
@@ -29,7 +29,7 @@ pub(super) struct Announce {
 }
 
 /// To activate, or to retire.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Proceed {
     reason: Reason,
@@ -39,7 +39,7 @@ pub(super) struct Proceed {
     force: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Compact {
     /// The key that every configuration pins.
@@ -49,7 +49,7 @@ pub(super) struct Compact {
 }
 
 /// The keys that count, and how they came to.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Keys {
     phase: &'static str,
     keys: Vec<Key>,
@@ -58,7 +58,7 @@ pub(super) struct Keys {
     steps: Vec<ListedStep>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Key {
     key_id: String,
     public_key: PublicKey,
@@ -67,13 +67,13 @@ struct Key {
 }
 
 /// `Keys` updates that every proxy is sent, and how many there may be.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Chain {
     length: usize,
     most: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct ListedStep {
     action: &'static str,
     key_id: String,
@@ -86,7 +86,7 @@ struct ListedStep {
 }
 
 /// What became of a step, and how the keys are now.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct KeysChange {
     #[serde(flatten)]
     keys: Keys,

@@ -3,6 +3,7 @@
 
 mod challenges;
 mod delegation;
+mod describe;
 mod enforcement;
 mod events;
 mod extract;
@@ -12,6 +13,7 @@ mod health;
 mod keys;
 mod layers;
 mod nodes;
+pub mod openapi;
 mod operators;
 mod policies;
 mod problem;
@@ -19,6 +21,7 @@ mod records;
 mod requests;
 mod routes;
 mod stops;
+mod unguarded;
 mod verify;
 
 use std::sync::Arc;
@@ -27,7 +30,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
 use kya_core::policy::MAX_DOCUMENT_BYTES;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -41,6 +43,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
 use routes::Routes;
+use unguarded::Unguarded;
 
 /// How long a request may take, from its last header to its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -150,20 +153,35 @@ fn delegating() -> Routes {
         .post("/verify", Permission::Verify, verify::verify)
 }
 
+/// Those of proxies, below [`PREFIX`].
+fn for_proxies() -> Unguarded {
+    Unguarded::new()
+        .post("/enforcement/pull", enforcement::pull)
+        .post("/enforcement/introspect", enforcement::introspect)
+}
+
+/// Those that take no key: nothing that they answer is about an agent.
+fn for_everyone() -> Unguarded {
+    Unguarded::new()
+        .get("/healthz", health::alive)
+        .get("/readyz", health::ready)
+        .get("/metrics", health::metrics)
+        .get("/openapi.json", openapi::serve)
+        .get("/docs", openapi::serve_page)
+        .get("/docs/style.css", openapi::serve_style)
+}
+
 /// Every route.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let guarded = for_operators().guarded(&api.operators);
     // For proxies, which are no operators.
-    let enforcement = Router::new()
-        .route("/enforcement/pull", post(enforcement::pull))
-        .route("/enforcement/introspect", post(enforcement::introspect))
+    let enforcement = for_proxies()
+        .into_router()
         .layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out))
         .method_not_allowed_fallback(layers::method_not_allowed);
     Router::new()
         .nest(PREFIX, guarded.merge(enforcement))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .merge(for_everyone().into_router())
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(DefaultBodyLimit::max(extract::MAX_BODY_BYTES))

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::describe::Created;
 use super::extract::{Body, Params, Segment};
 use super::fleet::{Armed, Nodes};
 use super::handlers::page;
@@ -27,7 +26,7 @@ const MAX_TTL_SECONDS: u32 = 315_360_000;
 /// Who has left is forgotten after a day, and when the server ends.
 const NEVER: &str = "no proxy has connected by it within a day, or since the control plane started";
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterNode {
     name: NodeName,
@@ -36,7 +35,7 @@ pub(super) struct RegisterNode {
     ttl_seconds: Option<Bounded<1, MAX_TTL_SECONDS>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListNodes {
     after: Option<NodeName>,
@@ -44,7 +43,7 @@ pub(super) struct ListNodes {
     limit: Limit,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Registration {
     name: NodeName,
     r#match: NodePattern,
@@ -57,14 +56,14 @@ struct Registration {
     incident_id: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct RegisteredNode {
     credential: String,
     #[serde(flatten)]
     registration: Registration,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct NodeChange {
     node: Registration,
     changed: bool,
@@ -72,7 +71,7 @@ pub(super) struct NodeChange {
 
 /// The proxies that are connected, and the registrations, each with the number of
 /// its streams.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct NodesAndRegistrations {
     #[serde(flatten)]
     nodes: Nodes,
@@ -80,7 +79,8 @@ pub(super) struct NodesAndRegistrations {
     next: Option<NodeName>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "ListedRegistration")]
 struct Listed {
     #[serde(flatten)]
     registration: Registration,
@@ -115,14 +115,14 @@ pub(super) async fn register(
     State(api): State<Arc<Api>>,
     By(operator): By,
     Body(wanted): Body<RegisterNode>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<RegisteredNode>, Problem> {
     let pattern = wanted.r#match.unwrap_or_else(|| wanted.name.to_pattern());
     let ttl = wanted.ttl_seconds.map(|ttl| u64::from(ttl.0));
     let cause = operator.because(Why::default());
     let (credential, node) = api.access.register(wanted.name, pattern, ttl, cause).await?;
     let registration = Registration::new(node, api.clock.now());
     let credential = credential.reveal().to_owned();
-    Ok((StatusCode::CREATED, Json(RegisteredNode { credential, registration })))
+    Ok(Created(None, RegisteredNode { credential, registration }))
 }
 
 pub(super) async fn list(

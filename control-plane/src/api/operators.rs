@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 
 use super::Api;
+use super::describe::Created;
 use super::extract::{Body, Params, Segment};
 use super::handlers::page;
 use super::problem::{Code, Problem};
@@ -21,7 +20,7 @@ use crate::time::{UnixMicros, second_start};
 /// Ten years. A key without an expiry may be revoked all the same.
 const MAX_TTL_SECONDS: u32 = 315_360_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddOperator {
     name: OperatorName,
@@ -29,7 +28,7 @@ pub(super) struct AddOperator {
     ttl_seconds: Option<Bounded<1, MAX_TTL_SECONDS>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListOperators {
     after: Option<OperatorName>,
@@ -38,7 +37,8 @@ pub(super) struct ListOperators {
 }
 
 /// An operator as JSON. Of the built-in one much is not known, and absent.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Operator")]
 struct Listed {
     name: OperatorName,
     role: Role,
@@ -52,27 +52,27 @@ struct Listed {
     incident_id: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Operators {
     operators: Vec<Listed>,
     next: Option<OperatorName>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct AddedOperator {
     key: String,
     #[serde(flatten)]
     operator: Listed,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct OperatorChange {
     operator: Listed,
     changed: bool,
 }
 
 /// Who asks, and what they may do.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct WhoAmI {
     name: OperatorName,
     role: Role,
@@ -112,11 +112,11 @@ pub(super) async fn add(
     State(api): State<Arc<Api>>,
     By(operator): By,
     Body(wanted): Body<AddOperator>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<AddedOperator>, Problem> {
     let ttl = wanted.ttl_seconds.map(|ttl| u64::from(ttl.0));
     let (key, added) = api.operators.add(&operator, wanted.name, wanted.role, ttl).await?;
     let added = Listed::new(added, api.clock.now());
-    Ok((StatusCode::CREATED, Json(AddedOperator { key: key.reveal().to_owned(), operator: added })))
+    Ok(Created(None, AddedOperator { key: key.reveal().to_owned(), operator: added }))
 }
 
 pub(super) async fn list(

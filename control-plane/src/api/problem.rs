@@ -1,5 +1,6 @@
 //! Errors of the HTTP API, as RFC 9457 says them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -51,8 +52,9 @@ enum Challenge {
     Lacks(Permission),
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Body<'a> {
     r#type: String,
     title: &'a str,
     status: u16,
@@ -109,6 +111,33 @@ impl Code {
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
+    }
+
+    const ALL: [Self; 11] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::PayloadTooLarge,
+        Self::InvalidRequest,
+        Self::TooManyRequests,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
+    /// Every status of a problem, with the codes that have it.
+    pub(super) fn statuses() -> BTreeMap<u16, Vec<&'static str>> {
+        let mut statuses: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        for code in Self::ALL {
+            statuses.entry(code.status().as_u16()).or_default().push(code.text().0);
+        }
+        // What `with_status` makes of it.
+        for status in [415, 422] {
+            statuses.entry(status).or_default().push(Self::InvalidRequest.text().0);
+        }
+        statuses
     }
 
     const fn text(self) -> (&'static str, &'static str) {

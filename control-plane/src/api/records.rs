@@ -10,7 +10,7 @@ use crate::principals::PrincipalName;
 use crate::store::{self, Committed, Outcome, ServiceName, in_flight_name, status_name};
 use crate::time::{UnixMicros, second_start};
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Agent {
     agent_id: AgentId,
     name: String,
@@ -76,7 +76,7 @@ impl Agent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Token {
     token_id: TokenId,
     agent_id: AgentId,
@@ -112,7 +112,7 @@ impl Token {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct IssuedToken {
     token: String,
     token_id: TokenId,
@@ -139,20 +139,20 @@ impl IssuedToken {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Agents {
     pub(super) agents: Vec<Agent>,
     pub(super) next: Option<AgentId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Tokens {
     pub(super) tokens: Vec<Token>,
     pub(super) next: Option<TokenId>,
 }
 
 /// When something was committed.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct CommittedAt {
     revision: u64,
     committed_at: String,
@@ -169,7 +169,7 @@ impl From<Committed> for CommittedAt {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct AgentChange {
     agent: Agent,
     changed: bool,
@@ -187,7 +187,7 @@ impl AgentChange {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct TokenChange {
     token: Token,
     changed: bool,

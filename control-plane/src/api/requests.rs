@@ -1,7 +1,10 @@
 //! What requests carry. Whatever is not named here is refused.
 
+use std::borrow::Cow;
+
 use kya_core::policy::{PolicyReference, PolicyReferenceError};
 use kya_core::{ActionName, AgentId, InFlight, Status, TokenId, WrittenKey};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
 use crate::labels::{Labels, Selector};
@@ -34,6 +37,57 @@ impl<const MIN: u32, const MAX: u32> TryFrom<u32> for Bounded<MIN, MAX> {
             true => Ok(Self(number)),
             false => Err(format!("must be between {MIN} and {MAX}, not {number}")),
         }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> JsonSchema for Bounded<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Bounded_{MIN}_{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
+
+/// A text that is one of these.
+macro_rules! one_of {
+    ($name:ident $names:tt) => {
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "enum": $names })
+            }
+        }
+    };
+}
+
+one_of!(StatusName ["active", "suspended", "revoked"]);
+one_of!(ShownStatusName ["active", "suspended", "revoked", "expired"]);
+one_of!(InFlightName ["abort", "drain"]);
+
+impl JsonSchema for PolicyKey {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        PolicyReference::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        PolicyReference::json_schema(generator)
     }
 }
 
@@ -128,7 +182,7 @@ impl TryFrom<String> for PolicyKey {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RegisterAgent {
     pub(super) name: Name,
@@ -142,7 +196,7 @@ pub(super) struct RegisterAgent {
 }
 
 /// Stops an agent.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stop {
     pub(super) reason: Reason,
@@ -153,7 +207,7 @@ pub(super) struct Stop {
 }
 
 /// Takes a token back, or says what that would do.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeToken {
     pub(super) reason: Reason,
@@ -163,21 +217,21 @@ pub(super) struct RevokeToken {
 }
 
 /// Takes a node's credential back, and ends its streams.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TakeBack {
     pub(super) reason: Reason,
     pub(super) incident_id: Option<IncidentId>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Restore {
     pub(super) reason: Option<Reason>,
     pub(super) incident_id: Option<IncidentId>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct IssueToken {
     pub(super) agent_id: AgentId,
@@ -187,7 +241,7 @@ pub(super) struct IssueToken {
     pub(super) ttl_seconds: TtlSeconds,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListAgents {
     pub(super) status: Option<ShownStatusName>,
@@ -202,7 +256,7 @@ pub(super) struct ListAgents {
     pub(super) limit: Limit,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTokens {
     pub(super) agent_id: Option<AgentId>,
@@ -211,7 +265,7 @@ pub(super) struct ListTokens {
     pub(super) limit: Limit,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
     #[serde(default)]

@@ -20,12 +20,23 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
+use super::describe::{Describes, Operation, Schemas};
 use super::problem::{Code, Problem};
 use super::{Api, PREFIX, layers};
 use crate::operators::{Operator, OperatorAccess, Permission};
 
 /// What may be asked at a path, and the permission that each takes.
-type Methods = BTreeMap<&'static str, Permission>;
+type Methods = BTreeMap<&'static str, Declared>;
+
+/// What is declared of one method of a path.
+#[derive(Clone, Copy)]
+struct Declared {
+    takes: Permission,
+    describe: Describe,
+}
+
+/// Says what its handler takes and answers.
+pub(super) type Describe = fn(&mut Schemas, &mut Operation);
 
 /// Routes below [`PREFIX`] that are for operators.
 pub(super) struct Routes<S = Arc<Api>> {
@@ -51,29 +62,31 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Something that is read. HEAD asks for the same.
     pub(super) fn get<H, T>(self, path: &'static str, takes: Permission, handler: H) -> Self
     where
-        H: Handler<T, S>,
+        H: Handler<T, S> + Describes<T>,
         T: 'static,
     {
-        self.route(path, "GET", takes, get(handler))
+        let declared = Declared { takes, describe: <H as Describes<T>>::describe };
+        self.route(path, "GET", declared, get(handler))
     }
 
     /// Something that is done.
     pub(super) fn post<H, T>(self, path: &'static str, takes: Permission, handler: H) -> Self
     where
-        H: Handler<T, S>,
+        H: Handler<T, S> + Describes<T>,
         T: 'static,
     {
-        self.route(path, "POST", takes, post(handler))
+        let declared = Declared { takes, describe: <H as Describes<T>>::describe };
+        self.route(path, "POST", declared, post(handler))
     }
 
     fn route(
         mut self,
         path: &'static str,
         method: &'static str,
-        takes: Permission,
+        declared: Declared,
         handler: MethodRouter<S>,
     ) -> Self {
-        self.permissions.entry(path).or_default().insert(method, takes);
+        self.permissions.entry(path).or_default().insert(method, declared);
         Self { router: self.router.route(path, handler), ..self }
     }
 
@@ -89,16 +102,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     pub(super) fn merge(mut self, other: Self) -> Self {
-        self.permissions.extend(other.permissions);
+        for (path, methods) in other.permissions {
+            self.permissions.entry(path).or_default().extend(methods);
+        }
         Self { router: self.router.merge(other.router), ..self }
     }
 
-    /// Method, path and permission of each.
-    #[cfg(test)]
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &'static str, Permission)> {
+    /// Method, path and permission of each, and what describes it.
+    pub(super) fn all(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, &'static str, Permission, Describe)> {
         let methods = self.permissions.iter();
         methods.flat_map(|(path, methods)| {
-            methods.iter().map(|(method, takes)| (*method, *path, *takes))
+            methods.iter().map(|(method, it)| (*method, *path, it.takes, it.describe))
         })
     }
 
@@ -135,7 +151,7 @@ async fn admit(
         Method::HEAD => "GET",
         ref method => method.as_str(),
     };
-    let Some(takes) = methods.get(method) else {
+    let Some(Declared { takes, .. }) = methods.get(method) else {
         let allowed = methods.keys().copied().collect::<Vec<_>>().join(", ");
         return not_allowed(request.method().clone(), uri, &allowed).await;
     };

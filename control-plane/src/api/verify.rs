@@ -18,7 +18,7 @@ use crate::store::ServiceName;
 const MAX_TOKEN_BYTES: usize = kya_core::jwt::MAX_TOKEN_BYTES;
 
 /// A token, which is nowhere shown, or an agent by itself; and what it would do.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Verify {
     token: Option<String>,
@@ -27,7 +27,8 @@ pub(super) struct Verify {
     service: Option<ServiceName>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Verified")]
 pub(super) struct Answer {
     decision: &'static str,
     /// Why it is denied.
@@ -43,7 +44,8 @@ pub(super) struct Answer {
     state_age_ms: f64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PolicyUsed")]
 struct Policy {
     id: String,
     version: u64,

@@ -11,6 +11,7 @@ use crate::action::ActionName;
 /// What differs between two policies. What means the same is no difference,
 /// however it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct PolicyDiff {
     /// The fields that differ, by their names.
     pub fields: Vec<FieldChange>,
@@ -24,6 +25,7 @@ pub struct PolicyDiff {
 
 /// How one field differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum FieldChange {
     /// It was not there.
@@ -62,6 +64,7 @@ pub enum FieldChange {
 
 /// What a policy says of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It is permitted.

@@ -20,7 +20,7 @@ use crate::text::{IncidentId, Reason};
 const YAML: [&str; 3] = ["application/yaml", "application/x-yaml", "text/yaml"];
 
 /// What comes with a document, which is the body.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ApplyPolicy {
     pub(super) reason: Option<Reason>,
@@ -29,7 +29,7 @@ pub(in crate::api) struct ApplyPolicy {
     pub(super) dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListPolicies {
     pub(super) after: Option<PolicyId>,
@@ -37,13 +37,13 @@ pub(in crate::api) struct ListPolicies {
     pub(super) limit: Limit,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Show {
     pub(super) version: Option<PolicyVersion>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListVersions {
     pub(super) before: Option<PolicyVersion>,
@@ -51,14 +51,14 @@ pub(in crate::api) struct ListVersions {
     pub(super) limit: Limit,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Compare {
     pub(super) from: Option<PolicyVersion>,
     pub(super) to: Option<PolicyVersion>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct RollBack {
     to: PolicyVersion,
@@ -68,8 +68,9 @@ pub(in crate::api) struct RollBack {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["policy"]))]
 pub(in crate::api) struct AssignPolicy {
     /// `None` is no policy; it must be said.
     #[serde(deserialize_with = "Option::deserialize")]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use kya_core::policy::PolicyReference;
 use kya_core::{AgentId, InFlight};
 
 use super::Api;
+use super::describe::{Created, NotModified, Shaped};
 use super::extract::{Body, Params, Segment};
 use super::handlers::page;
 use super::problem::Problem;
@@ -40,9 +40,9 @@ pub(super) async fn apply(
     Params(wanted): Params<ApplyPolicy>,
     Precondition(expected): Precondition,
     PolicyBody(policy): PolicyBody,
-) -> Result<Response, Problem> {
+) -> Result<Shaped<(Created<PolicyChange>, Json<Previewed>)>, Problem> {
     if wanted.dry_run {
-        return Ok(Json(preview(&api, &policy, expected).await?).into_response());
+        return Ok(Shaped::new(Json(preview(&api, &policy, expected).await?)));
     }
     let cause = operator.because(wanted.into());
     let outcome = api.registry.apply_policy(policy, expected, cause).await?;
@@ -51,7 +51,7 @@ pub(super) async fn apply(
     let location: [(HeaderName, String); 1] =
         [(header::LOCATION, format!("/v1/policies/{}", outcome.record.id))];
     let tag = tag(&outcome.record);
-    Ok((status, location, tag, Json(PolicyChange::new(outcome)?)).into_response())
+    Ok(Shaped::new((status, location, tag, Json(PolicyChange::new(outcome)?))))
 }
 
 /// What applying a policy would change. Nothing is written.
@@ -105,14 +105,14 @@ pub(super) async fn show(
     Segment(reference): Segment<PolicyReference>,
     Params(wanted): Params<Show>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Shaped<(Json<Policy>, NotModified)>, Problem> {
     let policy = api.store.policy(reference, wanted.version).await?;
     let tag = tag(&policy);
     let known = headers.get_all(header::IF_NONE_MATCH);
     if known.iter().any(|known| bodies::names(known, policy.version)) {
-        return Ok((StatusCode::NOT_MODIFIED, tag).into_response());
+        return Ok(Shaped::new((StatusCode::NOT_MODIFIED, tag)));
     }
-    Ok((tag, Json(Policy::new(policy)?)).into_response())
+    Ok(Shaped::new((tag, Json(Policy::new(policy)?))))
 }
 
 pub(super) async fn versions(
@@ -151,17 +151,17 @@ pub(super) async fn roll_back(
     Segment(reference): Segment<PolicyReference>,
     Precondition(expected): Precondition,
     Body(wanted): Body<RollBack>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Shaped<Json<Previewed>>, Problem> {
     let (version, dry_run, why) = wanted.parts();
     if dry_run {
         let before = api.store.policy(reference, Some(version)).await?;
         let policy = records::checked(&before)?;
-        return Ok(Json(Previewed::Dry(preview(&api, &policy, expected).await?)).into_response());
+        return Ok(Shaped::new(Json(Previewed::Dry(preview(&api, &policy, expected).await?))));
     }
     let cause = operator.because(why);
     let outcome = api.registry.roll_back_policy(reference, version, expected, cause).await?;
     let tag = tag(&outcome.record);
-    Ok((tag, Json(Previewed::Done(PolicyChange::new(outcome)?))).into_response())
+    Ok(Shaped::new((tag, Json(Previewed::Done(PolicyChange::new(outcome)?)))))
 }
 
 pub(super) async fn revoke(

@@ -13,7 +13,7 @@ use crate::store::{self, Outcome};
 use crate::time::UnixMicros;
 
 /// One version of a policy.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Policy {
     policy_id: PolicyId,
     name: PolicyName,
@@ -31,20 +31,20 @@ pub(in crate::api) struct Policy {
     revision: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Policies {
     pub(super) policies: Vec<Policy>,
     pub(super) next: Option<PolicyId>,
 }
 
 /// The newest first.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Versions {
     pub(super) versions: Vec<Policy>,
     pub(super) next: Option<PolicyVersion>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct PolicyChange {
     policy: Policy,
     changed: bool,
@@ -56,7 +56,7 @@ pub(in crate::api) struct PolicyChange {
 }
 
 /// What differs between two policies.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Difference {
     /// `same`, `narrows`, `widens`, or `changes` where it does, or may do, both.
     tendency: &'static str,
@@ -64,7 +64,7 @@ pub(in crate::api) struct Difference {
     diff: PolicyDiff,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Comparison {
     policy_id: PolicyId,
     name: PolicyName,
@@ -75,7 +75,7 @@ pub(in crate::api) struct Comparison {
 }
 
 /// What was done, or would be.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub(in crate::api) enum Previewed {
     Done(PolicyChange),
@@ -83,7 +83,7 @@ pub(in crate::api) enum Previewed {
 }
 
 /// What a change would do. Nothing was written.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Preview {
     dry_run: bool,
     /// Whether it would change anything.
@@ -103,7 +103,7 @@ pub(in crate::api) struct Preview {
 }
 
 /// One agent under a policy.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Affected {
     agent_id: AgentId,
     name: String,

@@ -9,13 +9,13 @@ use crate::principals::PrincipalName;
 use crate::registry::Why;
 use crate::text::{IncidentId, Reason};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct AddPrincipal {
     pub(super) name: PrincipalName,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListPrincipals {
     pub(super) status: Option<StatusName>,
@@ -25,7 +25,7 @@ pub(in crate::api) struct ListPrincipals {
 }
 
 /// Stops one action of an agent.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StopCapability {
     action: ActionName,
@@ -36,7 +36,7 @@ pub(in crate::api) struct StopCapability {
     dry_run: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct RestoreCapability {
     action: ActionName,
@@ -45,7 +45,7 @@ pub(in crate::api) struct RestoreCapability {
 }
 
 /// Stops every agent with these labels.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StopSelected {
     selector: Selector,
@@ -57,7 +57,7 @@ pub(in crate::api) struct StopSelected {
 }
 
 /// Ends a halt, which takes a reason as beginning one does.
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Resume {
     reason: Reason,

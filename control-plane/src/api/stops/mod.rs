@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::IntoResponse;
 use kya_core::policy::PolicyReference;
 use kya_core::{AgentId, InFlight, Status, UnixSeconds};
 
 use super::Api;
+use super::describe::Created;
 use super::extract::{Body, Params, Segment};
 use super::handlers::page;
 use super::policies;
@@ -76,11 +75,10 @@ pub(super) async fn add_principal(
     State(api): Shared,
     By(operator): By,
     Body(wanted): Body<AddPrincipal>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Created<Principal>, Problem> {
     let outcome = api.registry.add_principal(wanted.name, operator.because(Why::default())).await?;
-    let location: [(HeaderName, String); 1] =
-        [(header::LOCATION, format!("/v1/principals/{}", outcome.record.id))];
-    Ok((StatusCode::CREATED, location, Json(Principal::from(outcome.record))))
+    let place = format!("/v1/principals/{}", outcome.record.id);
+    Ok(Created(Some(place), Principal::from(outcome.record)))
 }
 
 pub(super) async fn list_principals(

@@ -15,8 +15,9 @@ use crate::store::{self, Decided, Outcome, in_flight_name, status_name};
 use crate::time::UnixMicros;
 
 /// What was done, or would be.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Stopped_{T}")]
 pub(in crate::api) enum Stopped<T> {
     Done(T),
     Dry(DryRun),
@@ -28,7 +29,7 @@ pub(in crate::api) fn stopped<T>(Json(change): Json<T>) -> Json<Stopped<T>> {
 }
 
 /// What a stop would do. Nothing was written.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct DryRun {
     dry_run: bool,
     /// Whether it would change anything.
@@ -37,13 +38,13 @@ pub(in crate::api) struct DryRun {
 }
 
 /// Agents that are neither revoked nor expired, and their tokens that are neither.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Reach {
     agents: u64,
     tokens: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Principal {
     principal_id: PrincipalId,
     name: PrincipalName,
@@ -52,7 +53,7 @@ pub(in crate::api) struct Principal {
     standing: Standing,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Standing {
     status: &'static str,
     /// What becomes of requests in flight; `None` while it is active.
@@ -65,13 +66,13 @@ struct Standing {
     revision: Option<u64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Principals {
     pub(super) principals: Vec<Principal>,
     pub(super) next: Option<PrincipalId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct PrincipalChange {
     principal: Principal,
     changed: bool,
@@ -81,7 +82,7 @@ pub(in crate::api) struct PrincipalChange {
     reach: Option<Reach>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 struct Capability {
     agent_id: AgentId,
     action: ActionName,
@@ -90,12 +91,12 @@ struct Capability {
 }
 
 /// Every action of an agent about which something was decided.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Capabilities {
     capabilities: Vec<Capability>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct CapabilityChange {
     capability: Capability,
     changed: bool,
@@ -106,13 +107,13 @@ pub(in crate::api) struct CapabilityChange {
     active: Vec<ActionName>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Fleet {
     #[serde(flatten)]
     standing: Standing,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct FleetChange {
     fleet: Fleet,
     changed: bool,
@@ -122,7 +123,7 @@ pub(in crate::api) struct FleetChange {
     reach: Option<Reach>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct SelectionChange {
     selector: String,
     /// What the agents are now, unless they were revoked before.
