@@ -16,12 +16,12 @@ use crate::api::{self, Api};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::http;
-use crate::keys::{AdminKey, KeyFileError, SigningKeys};
+use crate::keys::{AdminKey, KeyFileError, SigningKeys, TokenKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
 use crate::operators::OperatorAccess;
 use crate::push::{self, Limits, Push};
-use crate::registry::{self, Registry};
+use crate::registry::{self, Registry, RegistryError};
 use crate::rotation::KeyRotation;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -100,6 +100,9 @@ pub enum StartError {
     /// A certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The issuer of capability tokens cannot be as it is configured.
+    #[error("the issuer of capability tokens")]
+    Issuer(#[source] RegistryError),
     /// The metrics cannot be set up.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -186,7 +189,15 @@ impl Server {
             Arc::clone(&clock),
             Arc::clone(&metrics),
         ));
-        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
+        let registry = Registry::new(
+            Arc::clone(&store),
+            Arc::clone(&push),
+            Arc::clone(&clock),
+            TokenKeys::new(data_dir.clone()),
+        );
+        if let Some(issuer) = &config.issuer {
+            registry.open_issuer(issuer).await.map_err(StartError::Issuer)?;
+        }
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),
             Arc::clone(&push),

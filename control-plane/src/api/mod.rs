@@ -1,6 +1,7 @@
 //! The HTTP API: JSON in, JSON out, problems as RFC 9457. This file has the
 //! routes and the order of the layers around them.
 
+mod capability_tokens;
 mod challenges;
 mod delegation;
 mod enforcement;
@@ -12,6 +13,7 @@ mod health;
 mod keys;
 mod layers;
 mod nodes;
+mod oauth;
 mod operators;
 mod policies;
 mod problem;
@@ -19,6 +21,7 @@ mod records;
 mod requests;
 mod routes;
 mod stops;
+mod token_keys;
 mod verify;
 
 use std::sync::Arc;
@@ -80,6 +83,7 @@ fn for_operators() -> Routes {
     stopping()
         .merge(about_policies())
         .merge(delegating())
+        .merge(capability_tokens())
         .post("/agents", Permission::RegisterAgents, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -150,6 +154,24 @@ fn delegating() -> Routes {
         .post("/verify", Permission::Verify, verify::verify)
 }
 
+/// Those of capability tokens and the keys that sign them.
+fn capability_tokens() -> Routes {
+    let read = Permission::ReadRegistry;
+    Routes::new()
+        .post("/capability-tokens", Permission::IssueTokens, capability_tokens::issue)
+        .get("/capability-tokens", read, capability_tokens::list)
+        .get("/capability-tokens/{token_id}", read, capability_tokens::show)
+        .post(
+            "/capability-tokens/{token_id}/revoke",
+            Permission::RevokeTokens,
+            capability_tokens::revoke,
+        )
+        .get("/token-keys", Permission::ReadKeys, token_keys::list)
+        .post("/token-keys/announce", Permission::RotateKeys, token_keys::announce)
+        .post("/token-keys/activate", Permission::RotateKeys, token_keys::activate)
+        .post("/token-keys/retire", Permission::RotateKeys, token_keys::retire)
+}
+
 /// Every route.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let guarded = for_operators().guarded(&api.operators);
@@ -161,6 +183,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(layers::method_not_allowed);
     Router::new()
         .nest(PREFIX, guarded.merge(enforcement))
+        .merge(oauth::router().layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out)))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

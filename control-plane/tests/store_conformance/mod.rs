@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
 mod delegation;
+mod issuer;
 mod keys;
 mod nodes;
 mod operators;
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use crate::support::TestClock;
 use crate::support::state::Known;
 pub use delegation::*;
+pub use issuer::*;
 pub use keys::*;
 pub use nodes::*;
 pub use operators::*;
@@ -115,6 +117,11 @@ macro_rules! conformance {
             tokens_for_the_same_share_a_grant_and_others_have_their_own,
             all_tokens_of_an_agent_are_taken_back_by_one_record,
             an_expiry_is_noted_once_when_it_has_come,
+            an_issuer_has_keys_that_are_published_then_sign_then_are_retired,
+            a_capability_token_is_noted_and_only_its_revocation_is_pushed,
+            an_assertion_is_used_once_and_forgotten_when_it_is_over,
+            a_token_lives_no_longer_than_issuer_and_policies_say,
+            capability_tokens_are_selected_as_opaque_ones_are,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {
