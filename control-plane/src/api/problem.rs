@@ -12,7 +12,7 @@ use crate::bearer::BearerError;
 use crate::nodes::AccessError;
 use crate::operators::{AuthError, Permission, Role, TokenRefusal, seconds};
 use crate::registry::RegistryError;
-use crate::store::{PolicyError, StopError, StoreError};
+use crate::store::{IssuerError, PolicyError, StopError, StoreError};
 
 /// The kinds of problem. Each has one code; most have one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +207,7 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchNode(_)
             | StoreError::NoSuchOperator(_)
             | StoreError::Stop(StopError::NoSuchPrincipal(_))
+            | StoreError::Issuer(IssuerError::NoSuchToken(_) | IssuerError::NoSuchKey(_))
             | StoreError::Policy(
                 PolicyError::NoSuchPolicy(_) | PolicyError::NoSuchVersion { .. },
             ) => Self::new(Code::NotFound, error.to_string()),
@@ -214,7 +215,11 @@ impl From<StoreError> for Problem {
                 Self::new(Code::PreconditionFailed, error.to_string())
             }
             StoreError::Policy(PolicyError::TooLarge(_)) => Self::unprocessable(error.to_string()),
+            StoreError::Issuer(IssuerError::NoService(_)) => {
+                Self::unprocessable(format!("`services`: {error}"))
+            }
             StoreError::RevokedIsFinal(_)
+            | StoreError::Issuer(_)
             | StoreError::Policy(_)
             | StoreError::Stop(_)
             | StoreError::Delegation(_)
@@ -283,6 +288,12 @@ impl From<RegistryError> for Problem {
                 tracing::error!(%error, "registry");
                 Self::new(Code::Unavailable, error.to_string())
             }
+            RegistryError::Key(_) => {
+                tracing::error!(%error, "registry");
+                let detail = "the key that signs capability tokens cannot be used here; see the server's log";
+                Self::new(Code::Unavailable, detail)
+            }
+            RegistryError::Token(error) => Self::unprocessable(error.to_string()),
             RegistryError::Entropy(_) => {
                 tracing::error!(%error, "registry");
                 Self::new(Code::Unavailable, "no random bytes; see the server's log")

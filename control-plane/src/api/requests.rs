@@ -75,6 +75,7 @@ macro_rules! one_of {
 
 one_of!(StatusName ["active", "suspended", "revoked"]);
 one_of!(ShownStatusName ["active", "suspended", "revoked", "expired"]);
+one_of!(SortName ["name", "created", "expires", "-name", "-created", "-expires"]);
 one_of!(InFlightName ["abort", "drain"]);
 
 impl JsonSchema for PolicyKey {

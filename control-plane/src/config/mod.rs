@@ -1,6 +1,7 @@
 //! What can be set, and where it was set: a flag wins over the environment, the
 //! environment over the configuration file, the file over the default.
 
+mod issuer;
 mod oidc;
 mod settings;
 
@@ -14,11 +15,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::store::DatabaseUrl;
 use crate::tls::TlsFiles;
+pub use issuer::IssuerConfig;
 pub use oidc::OidcConfig;
 use settings::{
-    ALLOW_PLAINTEXT, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN, GRPC_TLS_CERT,
-    GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT, HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY,
-    LOG, LOG_FORMAT,
+    ALLOW_PLAINTEXT, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN,
+    GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
+    HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, ISSUER, LOG, LOG_FORMAT,
 };
 pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub http_tls: Option<TlsFiles>,
     /// The TLS of the enforcement protocol; `None` in the clear.
     pub grpc_tls: Option<TlsFiles>,
+    /// Whose capability tokens are issued; `None` if none are.
+    pub issuer: Option<IssuerConfig>,
     /// Whether addresses that other machines reach may be served in the clear.
     pub allow_plaintext: bool,
     /// Who else may be an operator: whoever an issuer of OpenID Connect says.
@@ -90,6 +94,7 @@ impl Config {
             grpc_listen: anywhere,
             http_tls: None,
             grpc_tls: None,
+            issuer: None,
             allow_plaintext: false,
             oidc: None,
             drain_timeout: Duration::from_secs(10),
@@ -142,7 +147,7 @@ pub fn resolve(
         reader.read(HTTP_LISTEN, address),
         reader.read(GRPC_LISTEN, address),
         reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
-        reader.read_tls([GRPC_TLS_CERT, GRPC_TLS_KEY, GRPC_TLS_CLIENT_CA]),
+        (reader.read_tls([GRPC_TLS_CERT, GRPC_TLS_KEY, GRPC_TLS_CLIENT_CA]), reader.read_issuer()),
         reader.read(ALLOW_PLAINTEXT, |text| {
             text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
         }),
@@ -170,7 +175,7 @@ pub fn resolve(
             Some(http_listen),
             Some(grpc_listen),
             http_tls,
-            grpc_tls,
+            (grpc_tls, issuer),
             Some(allow_plaintext),
             Some(drain_timeout),
             Some(log),
@@ -183,6 +188,7 @@ pub fn resolve(
                 grpc_listen,
                 http_tls,
                 grpc_tls,
+                issuer,
                 allow_plaintext,
                 oidc,
                 drain_timeout,
@@ -263,6 +269,13 @@ impl Reader<'_> {
             false => None,
         };
         Some(TlsFiles { cert: cert?, key: key?, client_ca })
+    }
+
+    /// The issuer, and how long its tokens live at most.
+    fn read_issuer(&mut self) -> Option<IssuerConfig> {
+        let longest = self.read(CAPABILITY_MAX_TTL, issuer::lifetime)?;
+        self.find(ISSUER)?;
+        Some(IssuerConfig { name: self.read(ISSUER, issuer::name)?, max_lifetime: longest })
     }
 
     fn is_missing(&mut self, setting: Setting, what: &str) {

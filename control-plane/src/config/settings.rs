@@ -43,6 +43,8 @@ settings! {
     GRPC_TLS_CERT = "grpc_tls_cert", "KYA_GRPC_TLS_CERT", None;
     GRPC_TLS_KEY = "grpc_tls_key", "KYA_GRPC_TLS_KEY", None;
     GRPC_TLS_CLIENT_CA = "grpc_tls_client_ca", "KYA_GRPC_TLS_CLIENT_CA", None;
+    ISSUER = "issuer", "KYA_ISSUER", None;
+    CAPABILITY_MAX_TTL = "capability_max_ttl", "KYA_CAPABILITY_MAX_TTL", Some("1h");
     ALLOW_PLAINTEXT = "allow_plaintext", "KYA_ALLOW_PLAINTEXT", Some("false");
     DRAIN_TIMEOUT = "drain_timeout", "KYA_DRAIN_TIMEOUT", Some("10s");
     OIDC_ISSUER = "oidc_issuer", "KYA_OIDC_ISSUER", None;

@@ -186,6 +186,31 @@ impl OperatorAccess {
         }
     }
 
+    /// Waits until somebody who is no operator may show who they are, among others from
+    /// where too much was wrong.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`] if it waits too long.
+    pub(crate) async fn turn_of_stranger(
+        &self,
+        peer: IpAddr,
+    ) -> Result<SemaphorePermit<'_>, AuthError> {
+        match self.failures.is_full(&who(peer), Instant::now()) {
+            true => turn(&self.limited_lookups).await,
+            false => turn(&self.lookups).await,
+        }
+    }
+
+    /// Counts and logs somebody who has not shown who they are. After too many from
+    /// there: how long until the next is looked at more closely.
+    pub(crate) fn stranger_refused(&self, peer: IpAddr) -> Option<Duration> {
+        self.metrics.auth_failed("assertion");
+        if self.warnings.passes() {
+            tracing::warn!(%peer, "refused an assertion; further refusals are counted");
+        }
+        self.failures.add(&who(peer), Instant::now()).err()
+    }
+
     /// Counts a refusal, and logs one a second. No error shows a key.
     fn refused(&self, error: &AuthError, peer: IpAddr) {
         let reason = error.reason();

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use kya_core::jwt::VerifiedCache;
 use kya_core::{
-    Authority, Change, Decision, Fingerprint, Image, ImageId, Moment, Position, PublishedImage,
-    TokenTable, UnixSeconds, wire,
+    Authority, Change, Fingerprint, Image, ImageId, Position, PublishedImage, TokenTable,
+    UnixSeconds, wire,
 };
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::verify::Question;
 use crate::store::{Store, StoreError, StoredUpdate};
 use crate::time::UnixMicros;
 
@@ -152,9 +151,12 @@ impl Images {
         (current.position, known)
     }
 
-    /// What the one decision function says by all that is published. Takes as long as it
-    /// takes to read every record, the first time.
-    pub(super) fn decide(&self, asked: &Question, moment: &Moment) -> Decision {
+    /// Asks all that is published. Takes as long as it takes to read every record, the
+    /// first time.
+    pub(super) fn ask<T>(
+        &self,
+        question: impl FnOnce(&Authority, &Image, &mut VerifiedCache) -> T,
+    ) -> T {
         let mut current = self.up_to_date();
         let Current { image, authority, verified, position, .. } = &mut *current;
         let authority = authority.get_or_insert_with(|| {
@@ -162,7 +164,7 @@ impl Images {
             authority.follow(*position, image.records().filter_map(Change::from_wire));
             authority
         });
-        asked.decide(authority, &*image, verified, moment)
+        question(authority, image, verified)
     }
 
     /// Forgets tokens that expired long ago, a few at a time, for ever.

@@ -67,7 +67,7 @@ pub use nodes::{Node, Nodes, Proxy, Transport};
 pub use proof::{ChallengeError, Proof};
 pub(crate) use pull::Refusal;
 pub(crate) use service::grpc_server;
-pub(crate) use verify::{Presented, Question, Verified};
+pub(crate) use verify::{Active, Presented, Question, Verified};
 pub use worker::{Applied, Worker};
 
 /// Bounds of the push side. The defaults are what the server runs with.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::jwt::VerifiedCache;
+use kya_core::jwt::{VerifiedCache, VerifiedCapability};
 use kya_core::{
-    ActionName, Authority, Credential, Decision, Fingerprint, GrantIndex, Image, Moment, Request,
-    TokenDigest, TokenEntry, TokenTable, UnixSeconds, Unreadable, decide,
+    ActionName, Authority, Credential, Decision, DenyReason, Fingerprint, GrantIndex, Image,
+    Moment, Request, TokenDigest, TokenEntry, TokenTable, UnixSeconds, Unreadable, decide,
 };
 use tonic::Status;
 
@@ -27,6 +27,15 @@ pub(crate) struct Question {
     pub(crate) presented: Presented,
     pub(crate) action: Option<ActionName>,
     pub(crate) service: Option<String>,
+}
+
+/// A token that counts.
+#[derive(Debug, Clone)]
+pub(crate) enum Active {
+    /// An opaque one.
+    Opaque(TokenDigest),
+    /// A capability token.
+    Capability(Arc<VerifiedCapability>),
 }
 
 /// What is answered, and how long ago the state that says so was surely that of the
@@ -52,10 +61,63 @@ impl Push {
                 state_age: u64::try_from(state_age.as_millis()).unwrap_or(u64::MAX),
                 max_staleness: None,
             };
-            Verified { decision: images.decide(&question, &moment), state_age }
+            let decision = images.ask(|authority, image, verified| {
+                question.decide(authority, image, verified, &moment)
+            });
+            Verified { decision, state_age }
         };
         let decided = self.images.on_a_thread(decide).await;
         decided.ok_or_else(|| Status::unavailable("the control plane is shutting down"))
+    }
+
+    /// Whether a token counts now, whatever it is for; `None` if it does not. By
+    /// everything that was committed before it was asked.
+    pub(crate) async fn active(&self, token: String) -> Result<Option<Active>, Status> {
+        self.confirm().await?;
+        let clock = Arc::clone(&self.clock);
+        let look = move |images: &Images| {
+            let now = clock.now().millis();
+            let moment = Moment { now, state_age: 0, max_staleness: None };
+            images.ask(|authority, image, verified| {
+                active(token, authority, image, verified, &moment)
+            })
+        };
+        let looked = self.images.on_a_thread(look).await;
+        looked.ok_or_else(|| Status::unavailable("the control plane is shutting down"))
+    }
+}
+
+fn active(
+    token: String,
+    authority: &Authority,
+    image: &Image,
+    verified: &mut VerifiedCache,
+    moment: &Moment,
+) -> Option<Active> {
+    let (active, service) = match Credential::of(token.as_bytes()) {
+        Credential::Opaque(digest) => (Active::Opaque(digest), None),
+        Credential::Capability(token) => {
+            let capability = verified.of(authority.issuer()?).verified(token).ok()?;
+            let service = capability.claims().audience.first().cloned();
+            (Active::Capability(capability), service)
+        }
+        Credential::Missing | Credential::Multiple | Credential::Malformed => return None,
+    };
+    let question = Question { presented: Presented::Token(token), action: None, service };
+    match question.decide(authority, image, verified, moment) {
+        Decision::Allow { .. } => Some(active),
+        // These are of what a request would do, and this is none.
+        Decision::Deny {
+            reason:
+                DenyReason::CapabilityRevoked
+                | DenyReason::WrongAudience
+                | DenyReason::InsufficientScope
+                | DenyReason::ActionDenied
+                | DenyReason::ActionUnknown
+                | DenyReason::ServiceDenied,
+            ..
+        } => Some(active),
+        Decision::Deny { .. } => None,
     }
 }
 

@@ -87,12 +87,10 @@ impl Registry {
                 Ok(batch) => batch,
                 Err(error) => return Err(many.cut_short(error)),
             };
-            many.changed = many.changed.saturating_add(batch.changed);
-            many.revisions = many.revisions.saturating_add(u64::from(batch.changed > 0));
-            many.committed = batch.committed.or(many.committed);
+            many.add(&batch);
             after = batch.next;
             if after.is_none() {
-                return Ok(many);
+                return self.revoke_all_capability_tokens(selection, cause, many).await;
             }
         }
     }
@@ -115,8 +113,14 @@ impl Registry {
 }
 
 impl ManyTokens {
+    pub(super) fn add<Id>(&mut self, batch: &TokenBatch<Id>) {
+        self.changed = self.changed.saturating_add(batch.changed);
+        self.revisions = self.revisions.saturating_add(u64::from(batch.changed > 0));
+        self.committed = batch.committed.or(self.committed);
+    }
+
     /// The error, with what was done before it.
-    fn cut_short(self, error: RegistryError) -> RegistryError {
+    pub(super) fn cut_short(self, error: RegistryError) -> RegistryError {
         match (error, self.committed) {
             (RegistryError::Store(source), Some(committed)) => {
                 let revision = committed.position.revision;

@@ -59,13 +59,13 @@ pub struct TokenSelection {
 
 /// One revision of a decision about many tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenBatch {
+pub struct TokenBatch<Id = TokenId> {
     /// Tokens that were revoked.
     pub changed: u64,
     /// The commit that made it so; `None` if there was nothing to do.
     pub committed: Option<Committed>,
     /// Where to go on, if the revision is full.
-    pub next: Option<TokenId>,
+    pub next: Option<Id>,
 }
 
 /// Why an agent does not act for another, does not take its place, or gets no token

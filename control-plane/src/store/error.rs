@@ -5,7 +5,7 @@ use std::error::Error;
 use kya_core::{AgentId, Status, TokenId};
 use thiserror::Error;
 
-use super::{DelegationError, PolicyError, StopError, status_name};
+use super::{DelegationError, IssuerError, PolicyError, StopError, status_name};
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 
@@ -44,6 +44,9 @@ pub enum StoreError {
     /// A rule of those who act for another agent, or take its place.
     #[error(transparent)]
     Delegation(#[from] DelegationError),
+    /// A rule of capability tokens and their issuer.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// No such node registration.
     #[error("there is no node registration {0}")]
     NoSuchNode(NodeName),

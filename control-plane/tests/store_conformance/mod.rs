@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
 mod delegation;
+mod issuer;
 mod keys;
 mod listing;
 mod nodes;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 use crate::support::TestClock;
 use crate::support::state::Known;
 pub use delegation::*;
+pub use issuer::*;
 pub use keys::*;
 pub use listing::*;
 pub use nodes::*;
@@ -121,6 +123,11 @@ macro_rules! conformance {
             an_agent_is_put_under_no_wider_policy_than_those_above_it,
             a_selection_reaches_also_those_who_act_for_its_agents,
             agents_are_listed_in_every_order_page_by_page,
+            an_issuer_has_keys_that_are_published_then_sign_then_are_retired,
+            a_capability_token_is_noted_and_only_its_revocation_is_pushed,
+            an_assertion_is_used_once_and_forgotten_when_it_is_over,
+            a_token_lives_no_longer_than_issuer_and_policies_say,
+            capability_tokens_are_selected_as_opaque_ones_are,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

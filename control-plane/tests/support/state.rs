@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use kya_core::jwt::VerifiedCache;
+use kya_core::jwt::{CapabilityVerifier, VerifiedCache};
 use kya_core::{
-    ActionName, Agent, AgentId, Authority, Body, Change, Credential, Decision, DenyReason,
-    Fingerprint, Manifest, Moment, OpaqueToken, Policy, PolicyId, PolicyVersion, Position,
-    PrincipalId, Request, Standing, TokenEntry, TokenTable, UnixMillis, Unreadable, VerifiedUpdate,
-    chunk_hash, decide, records, table, wire,
+    ActionName, Agent, AgentId, Authority, Body, CapabilityId, Change, Credential, Decision,
+    DenyReason, Fingerprint, Manifest, Moment, OpaqueToken, Policy, PolicyId, PolicyVersion,
+    Position, PrincipalId, Request, Standing, TokenEntry, TokenTable, UnixMillis, UnixSeconds,
+    Unreadable, VerifiedUpdate, chunk_hash, decide, records, table, wire,
 };
 
 /// What a proxy knows, in a form that can be compared.
@@ -23,6 +23,8 @@ pub struct Known {
     pub principals: BTreeMap<PrincipalId, Standing>,
     pub capabilities: BTreeMap<(AgentId, ActionName), Standing>,
     pub policies: BTreeMap<PolicyId, (PolicyVersion, Arc<Policy>)>,
+    pub issuer: Option<Arc<CapabilityVerifier>>,
+    pub taken_back: BTreeMap<CapabilityId, UnixSeconds>,
 }
 
 /// All that a proxy has.
@@ -47,9 +49,8 @@ impl Known {
             Change::Policy(id, version, policy) => {
                 self.policies.insert(id, (version, policy));
             }
-            other @ (Change::Issuer(_) | Change::RevokedCapability(..)) => {
-                panic!("nobody decides that yet: {other:?}")
-            }
+            Change::Issuer(issuer) => self.issuer = issuer,
+            Change::RevokedCapability(id, expires) => drop(self.taken_back.insert(id, expires)),
         }
     }
 
@@ -111,11 +112,25 @@ impl State {
     /// What a request for this action is answered.
     pub fn decide_action(&self, token: &str, action: Option<&ActionName>) -> Decision {
         let digest = OpaqueToken::parse(token.as_bytes()).unwrap().digest();
-        let request = Request { credential: Credential::Opaque(digest), action, service: None };
+        self.ask(&Request { credential: Credential::Opaque(digest), action, service: None })
+    }
+
+    /// Why a request to this service by whatever kind of token is denied.
+    pub fn denial_at(&self, token: &str, service: &str, action: &str) -> Option<DenyReason> {
+        let action = action.parse().unwrap();
+        let credential = Credential::of(token.as_bytes());
+        let request = Request { credential, action: Some(&action), service: Some(service) };
+        match self.ask(&request) {
+            Decision::Allow { .. } => None,
+            Decision::Deny { reason, .. } => Some(reason),
+        }
+    }
+
+    fn ask(&self, request: &Request<'_>) -> Decision {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let now = UnixMillis(now.try_into().unwrap());
         let moment = Moment { now, state_age: 0, max_staleness: None };
-        decide(&self.authority, &mut { self }, &mut VerifiedCache::default(), &request, &moment)
+        decide(&self.authority, &mut { self }, &mut VerifiedCache::default(), request, &moment)
     }
 
     /// Why a request with this token is denied, if it is.

@@ -7,9 +7,9 @@ use super::{ALGORITHM, MAX_HEADER_BYTES, MAX_TOKEN_BYTES, OLD_ALGORITHM, TYPE, d
 
 /// Parameters by which a token would bring its own key, or send for it (RFC 8725
 /// section 3.10).
-const KEYS: [&str; 6] = ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"];
+pub(super) const KEYS: [&str; 6] = ["jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"];
 /// Parameters that change what the rest means (RFC 7515 section 4.1.11, RFC 7797).
-const EXTENSIONS: [&str; 2] = ["crit", "b64"];
+pub(super) const EXTENSIONS: [&str; 2] = ["crit", "b64"];
 
 /// A token whose header asks for the one way in which tokens are verified. Nothing
 /// it says is believed or can be read: it shows which key is to have signed it.

@@ -1,6 +1,6 @@
 //! Capability tokens: access tokens that say themselves what they are good for,
-//! as signed JWTs (RFC 7519) in the profile of RFC 9068. Neither the filter nor the
-//! control plane uses this module yet.
+//! as signed JWTs (RFC 7519) in the profile of RFC 9068; and the assertions by which
+//! agents ask for them.
 //!
 //! A token goes through three steps, and each has a type of its own:
 //!
@@ -20,6 +20,7 @@
 //! configuration: a cached token is not read again, so a reader that is quicker
 //! would be one more parser of hostile bytes for nothing.
 
+mod assertion;
 mod cache;
 mod claims;
 mod compact;
@@ -34,6 +35,10 @@ mod verify;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
+pub use assertion::{
+    AssertionError, ClientAssertion, MAX_ASSERTION_ID_BYTES, MAX_ASSERTION_LIFETIME,
+    UnverifiedAssertion, parse_assertion,
+};
 pub use cache::{CACHE_ENTRIES, VerifiedCache};
 pub use claims::{Actor, Claims};
 pub use compact::{UnverifiedCapability, parse};

@@ -25,10 +25,10 @@ use crate::store::{self, Cause, FleetAction, Outcome, StatusAction, Target};
 use crate::time::{Instant, UnixMicros, second_start};
 use bodies::{AddPrincipal, ListPrincipals, RestoreCapability, StopCapability, StopSelected};
 use records::{
-    Capabilities, CapabilityChange, DryRun, Fleet, FleetChange, Principal, PrincipalChange,
-    Principals, SelectionChange,
+    Capabilities, CapabilityChange, Fleet, FleetChange, Principal, PrincipalChange, Principals,
+    SelectionChange,
 };
-pub(super) use records::{Reach, Stopped, stopped};
+pub(super) use records::{DryRun, Reach, Stopped, stopped};
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<Json<T>, Problem>;

@@ -6,8 +6,10 @@
 mod agents;
 mod backend;
 mod capabilities;
+mod capability_tokens;
 mod delegation;
 mod fleet;
+mod issuer;
 mod keys;
 mod listing;
 mod nodes;

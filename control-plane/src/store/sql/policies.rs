@@ -251,6 +251,29 @@ pub(super) async fn checked(
     Ok(read(&by_reference(db, reference, None).await?.document)?.1)
 }
 
+/// How long a token of an agent lives at most, in seconds, by its policy and those of
+/// whom it acts for; `None` if none of them says so.
+pub(super) async fn longest_token(
+    db: &mut impl Sql,
+    agent: &Agent,
+    above: &[Agent],
+) -> Result<Option<u64>, StoreError> {
+    let mut longest: Option<u64> = None;
+    for policy in [agent].into_iter().chain(above).filter_map(|it| it.policy.as_ref()) {
+        let span = checked(db, &PolicyReference::Id(policy.id)).await?.max_ttl();
+        let seconds = span.map(|span| span.millis().div_euclid(1_000).max(1));
+        longest = longest.into_iter().chain(seconds).min();
+    }
+    Ok(longest)
+}
+
+/// The services that an agent's policy names.
+pub(super) async fn services(db: &mut impl Sql, agent: &Agent) -> Result<Vec<String>, StoreError> {
+    let Some(policy) = &agent.policy else { return Ok(Vec::new()) };
+    let checked = checked(db, &PolicyReference::Id(policy.id)).await?;
+    Ok(checked.to_document().services.unwrap_or_default())
+}
+
 /// The policy of this reference, as an agent has it.
 pub(super) async fn of_agent(
     db: &mut impl Sql,

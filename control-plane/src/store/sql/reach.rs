@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use kya_core::AgentId;
 
 use super::rows::{self, signed};
-use super::{Sql, agents, capabilities, fleet, listing, policies, principals, tokens, values};
+use super::{
+    Sql, agents, capabilities, capability_tokens, fleet, listing, policies, principals, tokens,
+    values,
+};
 use crate::labels::Selector;
 use crate::store::{
     Agent, Preview, Reach, StatusAction, StoreError, Target, TokenSelection, rules,
@@ -22,6 +25,14 @@ macro_rules! count {
                 AND (agents.expires_s IS NULL OR agents.expires_s > $1)",
             $of_agents,
             ") AS agents,
+             (SELECT count(*) FROM capability_tokens AS held
+              JOIN agents ON agents.id = held.agent_id
+              WHERE held.revoked_us IS NULL AND held.expires_s > $1
+                AND held.issued_s > agents.tokens_not_before_s
+                AND agents.status <> 'revoked'
+                AND (agents.expires_s IS NULL OR agents.expires_s > $1)",
+            $of_agents,
+            ") +
              (SELECT count(*) FROM tokens JOIN agents ON agents.id = tokens.agent_id
               WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
                 AND (agents.tokens_not_before_s = 0
@@ -76,10 +87,10 @@ pub(super) async fn reach(
         }
         Target::TokensOf(id) => {
             let selection = TokenSelection { agent: Some(*id), ..TokenSelection::default() };
-            return Ok(Reach { agents: 0, tokens: tokens::count(db, &selection, now).await? });
+            return Ok(Reach { agents: 0, tokens: selected(db, &selection, now).await? });
         }
         Target::Tokens(selection) => {
-            return Ok(Reach { agents: 0, tokens: tokens::count(db, selection, now).await? });
+            return Ok(Reach { agents: 0, tokens: selected(db, selection, now).await? });
         }
     };
     Ok(Reach { agents: rows::count(&row, "agents")?, tokens: rows::count(&row, "tokens")? })
@@ -101,7 +112,7 @@ pub(super) async fn preview(
         Target::Token(id) => tokens::by_id(db, *id).await?.revoked_at.is_none(),
         Target::TokensOf(id) => agents::by_id(db, *id).await?.revoked_at.is_none(),
         Target::Tokens(selection) => {
-            let tokens = tokens::count(db, selection, now).await?;
+            let tokens = selected(db, selection, now).await?;
             return Ok(Preview { changes: tokens > 0, reach: Reach { agents: 0, tokens } });
         }
         Target::Policy(reference) => match action {
@@ -120,6 +131,16 @@ pub(super) async fn preview(
         }
     };
     Ok(Preview { changes, reach: reach(db, target, now).await? })
+}
+
+/// How many tokens of both kinds are selected.
+async fn selected(
+    db: &mut impl Sql,
+    selection: &TokenSelection,
+    now: UnixMicros,
+) -> Result<u64, StoreError> {
+    let opaque = tokens::count(db, selection, now).await?;
+    Ok(opaque.saturating_add(capability_tokens::count(db, selection, now).await?))
 }
 
 fn is_live(agent: &Agent, now: UnixMicros) -> bool {
@@ -229,12 +250,19 @@ async fn tokens_between(
     last: AgentId,
     now: UnixMicros,
 ) -> Result<HashMap<AgentId, u64>, StoreError> {
-    let query = "SELECT agent_id, count(*) AS tokens
-                 FROM tokens JOIN agents ON agents.id = tokens.agent_id
-                 WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
-                   AND agent_id >= $2 AND agent_id <= $3
-                   AND (agents.tokens_not_before_s = 0
-                        OR tokens.issued_us / 1000000 > agents.tokens_not_before_s)
+    let query = "SELECT agent_id, count(*) AS tokens FROM (
+                     SELECT tokens.agent_id
+                     FROM tokens JOIN agents ON agents.id = tokens.agent_id
+                     WHERE tokens.revoked_us IS NULL AND tokens.expires_s > $1
+                       AND tokens.agent_id >= $2 AND tokens.agent_id <= $3
+                       AND (agents.tokens_not_before_s = 0
+                            OR tokens.issued_us / 1000000 > agents.tokens_not_before_s)
+                     UNION ALL
+                     SELECT held.agent_id
+                     FROM capability_tokens AS held JOIN agents ON agents.id = held.agent_id
+                     WHERE held.revoked_us IS NULL AND held.expires_s > $1
+                       AND held.agent_id >= $2 AND held.agent_id <= $3
+                       AND held.issued_s > agents.tokens_not_before_s) AS counted
                  GROUP BY agent_id";
     let (first, last) = (first.to_bytes().to_vec(), last.to_bytes().to_vec());
     let found = db.all(query, values![signed(now.seconds().0), first, last]).await?;

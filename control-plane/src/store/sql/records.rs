@@ -9,7 +9,7 @@ use wire::change::Change;
 
 use super::agents::agents;
 use super::rows::{self, signed};
-use super::{Columns, Sql, policies, values};
+use super::{Columns, Sql, capability_tokens, issuer, policies, values};
 use crate::store::stops::fleet_to_wire;
 use crate::store::{Pages, RECORDS_A_PAGE, StoreError};
 
@@ -39,6 +39,15 @@ pub(super) async fn send(
         Ok(rows::limits(row)?.to_wire(index, holder))
     };
     send_all(grants, pages, grant).await?;
+    let issuer = issuer::read(db).await?;
+    if issuer.name.is_some() {
+        send_page(vec![wire::Change { change: Some(issuer.to_wire()) }], pages).await;
+    }
+    let taken_back =
+        "SELECT * FROM capability_tokens WHERE revoked_us IS NOT NULL AND expires_s > $1";
+    let taken_back = db.stream(taken_back, values![signed(horizon.0)]);
+    let taken_back_to_wire = |row: &_| Ok(capability_tokens::bare(row)?.revocation_to_wire());
+    send_all(taken_back, pages, taken_back_to_wire).await?;
     let tokens = "SELECT * FROM tokens WHERE expires_s > $1";
     let tokens = db.stream(tokens, values![signed(horizon.0)]);
     send_all(tokens, pages, rows::wire_token).await
@@ -61,8 +70,12 @@ async fn send_all<R: Columns>(
         }
     }
     if !page.is_empty() {
-        // Fails only when nobody takes it, which is no failure of the store.
-        let _ = pages.send(page).await;
+        send_page(page, pages).await;
     }
     Ok(())
+}
+
+async fn send_page(page: Vec<wire::Change>, pages: &Pages) {
+    // Fails only when nobody takes it, which is no failure of the store.
+    let _ = pages.send(page).await;
 }

@@ -1,10 +1,10 @@
 //! Opaque tokens, and the grants that they stand for.
 
-use kya_core::{AgentId, GrantIndex, MAX_CHANGES, TokenId, UnixSeconds};
+use kya_core::{AgentId, GrantIndex, MAX_CHANGES, TokenDigest, TokenId, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, agents, delegation, values};
+use super::{Columns, Engine, Sql, agents, delegation, policies, values};
 use crate::labels::{Labels, Selector};
 use crate::store::delegation::{DelegationError, may_be_acted_for};
 use crate::store::{
@@ -32,6 +32,15 @@ macro_rules! tokens {
 pub(super) async fn by_id(db: &mut impl Sql, id: TokenId) -> Result<Token, StoreError> {
     let row = db.first(tokens!("WHERE tokens.id = $1"), values![id.to_bytes().to_vec()]).await?;
     row.as_ref().map_or(Err(StoreError::NoSuchToken(id)), rows::token)
+}
+
+pub(super) async fn by_digest(
+    db: &mut impl Sql,
+    digest: TokenDigest,
+) -> Result<Option<Token>, StoreError> {
+    let query = tokens!("WHERE tokens.digest = $1");
+    let row = db.first(query, values![digest.0.to_vec()]).await?;
+    row.as_ref().map(rows::token).transpose()
 }
 
 pub(super) async fn list(
@@ -123,6 +132,8 @@ pub(super) async fn issue(
         }
     };
     let position = write.position();
+    let longest = policies::longest_token(write.db(), &agent, &above).await?;
+    let ttl_seconds = new.ttl_seconds.min(longest.unwrap_or(u64::MAX));
     // A second that is superseded is not over: the token is of the next one.
     let earliest = match agent.tokens_not_before {
         UnixSeconds(0) => UnixMicros(0),
@@ -139,7 +150,7 @@ pub(super) async fn issue(
         // From the clock that the proxies' clocks agree with, and not from `at`:
         // one commit in a wrong future must not make every later token outlive
         // what was asked for.
-        expires: UnixSeconds(now.seconds().0.saturating_add(new.ttl_seconds)),
+        expires: UnixSeconds(now.seconds().0.saturating_add(ttl_seconds)),
         revoked_at: None,
         revision: position.revision,
     };
@@ -286,7 +297,8 @@ async fn page(
     let whole = u32::try_from(found.len()) == Ok(PAGE);
     let look = |row: &_| {
         let token = rows::token(row)?;
-        let meant = token.counts(now) && selection.means(&token, &rows::labels(row)?);
+        let meant = token.counts(now)
+            && selection.means(token.agent_id, &token.limits, &rows::labels(row)?);
         Ok((token.id, meant.then_some(token)))
     };
     let tokens = found.iter().map(look).collect::<Result<_, StoreError>>()?;
@@ -295,9 +307,9 @@ async fn page(
 
 impl TokenSelection {
     /// Whether a token of an agent with these labels is meant.
-    fn means(&self, token: &Token, labels: &Labels) -> bool {
-        self.agent.is_none_or(|agent| agent == token.agent_id)
+    pub(super) fn means(&self, holder: AgentId, limits: &TokenLimits, labels: &Labels) -> bool {
+        self.agent.is_none_or(|agent| agent == holder)
             && self.selector.as_ref().is_none_or(|selector| selector.matches(labels))
-            && token.limits.is_for(self.service.as_ref(), self.action.as_ref())
+            && limits.is_for(self.service.as_ref(), self.action.as_ref())
     }
 }

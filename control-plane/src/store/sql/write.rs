@@ -80,6 +80,11 @@ impl<E: Engine> Write<E> {
         self.committed.position
     }
 
+    /// The newest position, which it leads on from.
+    pub(super) fn head(&self) -> Position {
+        self.head
+    }
+
     /// Writes update, event and head beside the change itself, and commits.
     pub(super) async fn commit(
         mut self,
@@ -112,6 +117,11 @@ impl<E: Engine> Write<E> {
     ) -> Result<(), StoreError> {
         self.also_aside(action, subject, cause).await?;
         self.finish().await
+    }
+
+    /// Commits what is no change of anything, and has no event.
+    pub(super) async fn commit_quietly(self) -> Result<(), StoreError> {
+        Ok(self.transaction.commit().await?)
     }
 
     /// Writes one more event of a change that changes no authority.

@@ -1,0 +1,125 @@
+//! Agents that show who they are by an assertion (RFC 7523 section 2.2), and operators
+//! that do by their key.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, header};
+use kya_core::jwt::{AssertionError, ClientAssertion, parse_assertion};
+use kya_core::{AgentId, PublicKey};
+
+use super::form::Form;
+use super::{OAuthError, TOKEN};
+use crate::api::Api;
+use crate::operators::{Operator, Permission};
+use crate::store::{Cause, StoreError, UsedAssertion};
+
+/// RFC 7523 section 8.1.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Whoever asks at an endpoint that is for both.
+pub(super) enum Asking {
+    /// Somebody of whose tokens it may be about any.
+    Operator(Operator),
+    /// An agent, about its own tokens.
+    Agent(AgentId),
+}
+
+/// The agent that asks, whose assertion is to be used up with what it asks for.
+pub(super) async fn agent(
+    api: &Api,
+    issuer: &str,
+    endpoint: &str,
+    form: &Form,
+    peer: IpAddr,
+) -> Result<UsedAssertion, OAuthError> {
+    match form.one("client_assertion_type")? {
+        Some(ASSERTION_TYPE) => {}
+        Some(_) => {
+            let expected = format!("`client_assertion_type` must be `{ASSERTION_TYPE}`");
+            return Err(OAuthError::invalid_client(expected));
+        }
+        None if form.one("client_secret")?.is_some() => {
+            return Err(OAuthError::invalid_client(
+                "agents have no secrets: authenticate by `private_key_jwt`",
+            ));
+        }
+        None => {
+            return Err(OAuthError::invalid_client(
+                "no client authentication: `client_assertion_type` and `client_assertion` are missing",
+            ));
+        }
+    }
+    let presented = form.needed("client_assertion")?;
+    let turn = api.operators.turn_of_stranger(peer).await?;
+    let shown = show(api, issuer, endpoint, presented).await?;
+    drop(turn);
+    let refused = |error: AssertionError| match api.operators.stranger_refused(peer) {
+        Some(retry_after) => OAuthError::too_many(retry_after),
+        None => OAuthError::invalid_client(format!("the assertion is not taken: {error}")),
+    };
+    let ClientAssertion { agent, id, expires } = shown.map_err(refused)?;
+    match form.one("client_id")? {
+        Some(client) if client != agent.to_string() => {
+            Err(OAuthError::invalid_client("`client_id` is not whom the assertion is of"))
+        }
+        _ => Ok(UsedAssertion { agent_id: agent, id, expires }),
+    }
+}
+
+async fn show(
+    api: &Api,
+    issuer: &str,
+    endpoint: &str,
+    presented: &str,
+) -> Result<Result<ClientAssertion, AssertionError>, OAuthError> {
+    let parsed = match parse_assertion(presented.as_bytes()) {
+        Ok(parsed) => parsed,
+        Err(error) => return Ok(Err(error)),
+    };
+    // Whether there is such an agent, and with a key, is told to nobody who is not it.
+    let key: Option<PublicKey> = match api.store.agent(parsed.agent()).await {
+        Ok(agent) => agent.public_key,
+        Err(StoreError::NoSuchAgent(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(key) = key else { return Ok(Err(AssertionError::Signature)) };
+    let (token, here) = (format!("{issuer}{TOKEN}"), format!("{issuer}{endpoint}"));
+    let audience = [issuer, token.as_str(), here.as_str()];
+    Ok(parsed.verify(key, &audience, api.clock.now().seconds()))
+}
+
+/// Whoever asks: an operator who presents a key that may do this, or an agent whose
+/// assertion is used up.
+pub(super) async fn asking(
+    api: &Api,
+    (issuer, endpoint): (&str, &str),
+    headers: &HeaderMap,
+    form: &Form,
+    peer: IpAddr,
+    permission: Permission,
+) -> Result<Asking, OAuthError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        let operator = api.operators.authenticate(headers, peer).await?;
+        api.operators.permit(&operator, permission, false, peer)?;
+        return Ok(Asking::Operator(operator));
+    }
+    let assertion = agent(api, issuer, endpoint, form, peer).await?;
+    let agent = assertion.agent_id;
+    api.store.use_assertion(assertion).await?;
+    Ok(Asking::Agent(agent))
+}
+
+impl Asking {
+    /// Whether a token of this agent is any business of theirs.
+    pub(super) fn may_know_of(&self, holder: AgentId) -> bool {
+        match self {
+            Self::Operator(_) => true,
+            Self::Agent(agent) => *agent == holder,
+        }
+    }
+}
+
+/// The cause of what an agent does.
+pub(super) fn because_of(agent: AgentId) -> Cause {
+    Cause { actor: agent.to_string(), ..Cause::default() }
+}

@@ -1,0 +1,393 @@
+//! Capability tokens: as agents get them by OAuth, as relying parties check them, and down
+//! to what a proxy decides by.
+
+mod support;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use kya_control_plane::config::{Config, IssuerConfig};
+use kya_control_plane::push::Limits;
+use kya_core::{DenyReason, Signer};
+use reqwest::Method;
+use serde_json::{Value, json};
+use support::ControlPlane;
+use support::api::{Answer, Api, Text};
+
+const ISSUER: &str = "https://kya.example";
+const ENDPOINT: &str = "https://kya.example/oauth/token";
+const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+async fn start() -> ControlPlane {
+    start_in(tempfile::tempdir().unwrap()).await
+}
+
+async fn start_in(dir: tempfile::TempDir) -> ControlPlane {
+    let issuer = IssuerConfig { name: ISSUER.to_owned(), max_lifetime: 3600 };
+    let config = Config { issuer: Some(issuer), ..Config::ephemeral(dir.path()) };
+    ControlPlane::start_as(config, dir, Limits::default()).await
+}
+
+/// An agent and its key.
+struct Agent {
+    id: String,
+    signer: Signer,
+}
+
+impl Agent {
+    async fn register(api: &Api, n: u8) -> Self {
+        let signer = Signer::from_seed([n; 32]);
+        let body = json!({ "name": "payer", "public_key": signer.public_key() });
+        let id = api.post("/v1/agents", body).await.expect(201)["agent_id"].text();
+        Self { id, signer }
+    }
+
+    fn claims(&self, jti: &str) -> Value {
+        let exp = now() + 60;
+        json!({ "iss": self.id, "sub": self.id, "aud": ENDPOINT, "jti": jti, "exp": exp })
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let text = format!("{}.{}", encode(&json!({ "alg": "EdDSA" })), encode(claims));
+        let key = SigningKey::from_bytes(&self.signer.to_seed());
+        let signature = URL_SAFE_NO_PAD.encode(key.sign(text.as_bytes()).to_bytes());
+        format!("{text}.{signature}")
+    }
+
+    /// A form in which it asks, by an assertion of this name.
+    fn asks<'a>(&self, jti: &str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, String)> {
+        let mut form = vec![
+            ("client_assertion_type", ASSERTION.to_owned()),
+            ("client_assertion", self.sign(&self.claims(jti))),
+        ];
+        form.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        form
+    }
+
+    async fn token(&self, api: &Api, jti: &str, more: &[(&str, &str)]) -> Answer {
+        let grant = [&[("grant_type", "client_credentials")], more].concat();
+        form(api, "/oauth/token", &self.asks(jti, &grant)).await
+    }
+}
+
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+/// Without a key of an operator.
+async fn form(api: &Api, path: &str, form: &[(&str, String)]) -> Answer {
+    Answer::of(api.request(Method::POST, path).form(form)).await
+}
+
+#[track_caller]
+fn refused(answer: Answer, status: u16, error: &str) -> String {
+    assert_eq!(answer.status.as_u16(), status, "{}", answer.json);
+    assert_eq!(answer.json["error"], error, "{}", answer.json);
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    answer.json["error_description"].text()
+}
+
+fn claims(token: &str) -> Value {
+    let claims = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
+}
+
+fn kid(token: &str) -> String {
+    let header = token.split('.').next().unwrap();
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    header["kid"].text()
+}
+
+async fn revision(api: &Api) -> u64 {
+    api.get("/v1/nodes").await.expect(200)["revision"].as_u64().unwrap()
+}
+
+async fn introspect(api: &Api, token: &str) -> Value {
+    let request = api.request(Method::POST, "/oauth/introspect").form(&[("token", token)]);
+    api.send(request).await.expect(200)
+}
+
+#[tokio::test]
+async fn an_agent_gets_a_token_by_its_key_and_every_stop_reaches_it() {
+    let plane = start().await;
+    let api = &plane.api;
+    let mut proxy = plane.proxy("sidecar").await;
+    let agent = Agent::register(api, 1).await;
+    let more = [("audience", "shop"), ("resource", "mail"), ("scope", "pay read")];
+    let answer = agent.token(api, "a", &more).await;
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    let answer = answer.expect(200);
+    assert_eq!((&answer["token_type"], &answer["scope"]), (&json!("Bearer"), &json!("pay read")));
+    let token = answer["access_token"].text();
+    let said = claims(&token);
+    assert_eq!((&said["iss"], &said["sub"]), (&json!(ISSUER), &json!(agent.id)));
+    assert_eq!((&said["aud"], &said["client_id"]), (&json!(["mail", "shop"]), &json!(agent.id)));
+    let lives = said["exp"].as_u64().unwrap() - said["iat"].as_u64().unwrap();
+    assert_eq!(lives, 300);
+    let expires_in = answer["expires_in"].as_u64().unwrap();
+    assert!((200..=300).contains(&expires_in), "{expires_in}");
+
+    proxy.catch_up(revision(api).await).await;
+    let at = |proxy: &support::TestProxy, service, action| {
+        proxy.state.denial_at(&token, service, action)
+    };
+    assert_eq!(at(&proxy, "shop", "pay"), None);
+    assert_eq!(at(&proxy, "shop", "refund"), Some(DenyReason::InsufficientScope));
+    assert_eq!(at(&proxy, "bank", "pay"), Some(DenyReason::WrongAudience));
+    for (action, reason) in [("suspend", Some(DenyReason::AgentSuspended)), ("restore", None)] {
+        let body = json!({ "reason": "r", "in_flight": "abort" });
+        let body = if action == "restore" { json!({ "reason": "r" }) } else { body };
+        let path = format!("/v1/agents/{}/{action}", agent.id);
+        let done = api.post(&path, body).await.expect(200);
+        proxy.catch_up(done["revision"].as_u64().unwrap()).await;
+        assert_eq!(at(&proxy, "shop", "pay"), reason);
+        assert_eq!(introspect(api, &token).await["active"], json!(reason.is_none()));
+        let asked = json!({ "token": token, "service": "shop", "action": "pay" });
+        let told = api.post("/v1/verify", asked).await.expect(200);
+        assert_eq!(told["reason"], json!(reason.map(DenyReason::name)));
+    }
+    let path = format!("/v1/capability-tokens/{}", said["jti"].text());
+    let dry = json!({ "reason": "r", "dry_run": true });
+    let would = api.post(&format!("{path}/revoke"), dry).await.expect(200);
+    assert_eq!(would["reach"], json!({ "agents": 0, "tokens": 1 }));
+    let done = api.post(&format!("{path}/revoke"), json!({ "reason": "leaked" })).await;
+    proxy.catch_up(done.expect(200)["revision"].as_u64().unwrap()).await;
+    assert_eq!(at(&proxy, "shop", "pay"), Some(DenyReason::TokenRevoked));
+    assert_eq!(introspect(api, &token).await, json!({ "active": false }));
+    assert_eq!(api.get(&path).await.expect(200)["status"], "revoked");
+
+    let other = agent.token(api, "b", &more).await.expect(200)["access_token"].text();
+    assert_eq!(proxy.state.denial_at(&other, "shop", "pay"), None);
+    let done = api.revoke(&agent.id).await;
+    proxy.catch_up(done["revision"].as_u64().unwrap()).await;
+    assert_eq!(proxy.state.denial_at(&other, "shop", "pay"), Some(DenyReason::AgentRevoked));
+    let told = refused(agent.token(api, "c", &more).await, 400, "unauthorized_client");
+    assert!(told.contains("revoked"), "{told}");
+    // Whoever comes later learns all of it from the manifest.
+    let late = plane.proxy("late").await;
+    assert_eq!(at(&late, "shop", "pay"), Some(DenyReason::AgentRevoked));
+}
+
+#[tokio::test]
+async fn an_assertion_counts_once_and_only_as_it_must_be() {
+    let plane = start().await;
+    let api = &plane.api;
+    let agent = Agent::register(api, 1).await;
+    let shop = [("audience", "shop")];
+    agent.token(api, "a", &shop).await.expect(200);
+    let told = refused(agent.token(api, "a", &shop).await, 401, "invalid_client");
+    assert!(told.contains("used before"), "{told}");
+    // A token that could not be issued has used nothing up.
+    refused(agent.token(api, "b", &[]).await, 400, "invalid_target");
+    agent.token(api, "b", &shop).await.expect(200);
+
+    let grant = ("grant_type", "client_credentials".to_owned());
+    let ok = |jti: &str| agent.asks(jti, &[("grant_type", "client_credentials"), shop[0]]);
+    let without =
+        |name: &str| -> Vec<_> { ok("c").into_iter().filter(|(it, _)| *it != name).collect() };
+    let with =
+        |name: &'static str, value: &str| [without(name), vec![(name, value.to_owned())]].concat();
+    let stranger = Agent { id: agent.id.clone(), signer: Signer::from_seed([9; 32]) };
+    let forged = stranger.sign(&agent.claims("c"));
+    let nobody = Agent { id: "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z".into(), ..stranger };
+    let elsewhere = {
+        let mut claims = agent.claims("c");
+        claims["aud"] = json!("https://other.example/oauth/token");
+        agent.sign(&claims)
+    };
+    for (form_of, status, error) in [
+        (without("grant_type"), 400, "invalid_request"),
+        (with("grant_type", "password"), 400, "unsupported_grant_type"),
+        (without("client_assertion"), 400, "invalid_request"),
+        (without("client_assertion_type"), 401, "invalid_client"),
+        (with("client_assertion_type", "urn:other"), 401, "invalid_client"),
+        (with("client_assertion", "nonsense"), 401, "invalid_client"),
+        (with("client_assertion", &forged), 401, "invalid_client"),
+        (with("client_assertion", &nobody.sign(&nobody.claims("c"))), 401, "invalid_client"),
+        (with("client_assertion", &elsewhere), 401, "invalid_client"),
+        (with("client_id", "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z"), 401, "invalid_client"),
+        (with("scope", "pay  read"), 400, "invalid_scope"),
+        (with("scope", "p\u{430}y"), 400, "invalid_scope"),
+        (with("audience", "Sh op"), 400, "invalid_target"),
+        ([ok("c"), vec![grant.clone()]].concat(), 400, "invalid_request"),
+        ([ok("c"), vec![("resource", "r".to_owned()); 70]].concat(), 400, "invalid_request"),
+        (vec![], 400, "invalid_request"),
+    ] {
+        refused(form(api, "/oauth/token", &form_of).await, status, error);
+    }
+    let json = api.request(Method::POST, "/oauth/token").json(&json!({ "grant_type": "a" }));
+    refused(Answer::of(json).await, 400, "invalid_request");
+    let large = vec![("grant_type", "a".repeat(70_000))];
+    refused(form(api, "/oauth/token", &large).await, 400, "invalid_request");
+    let get = Answer::of(api.request(Method::GET, "/oauth/token")).await;
+    assert_eq!(get.status.as_u16(), 405);
+    // Whoever guesses is slowed down, and whoever does not guess is let in.
+    for n in 0..20 {
+        let guess = with("client_assertion", &format!("nonsense{n}"));
+        let answer = form(api, "/oauth/token", &guess).await;
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 401 | 429), "{status}");
+        if n > 12 {
+            assert!(answer.headers.contains_key("retry-after"), "{}", answer.json);
+        }
+    }
+    form(api, "/oauth/token", &ok("d")).await.expect(200);
+}
+
+#[tokio::test]
+async fn tokens_are_introspected_and_given_back_by_whom_they_concern() {
+    let plane = start().await;
+    let api = &plane.api;
+    let (agent, other) = (Agent::register(api, 1).await, Agent::register(api, 2).await);
+    let token = agent.token(api, "a", &[("audience", "shop")]).await.expect(200);
+    let token = token["access_token"].text();
+    let told = introspect(api, &token).await;
+    assert_eq!((&told["active"], &told["scope"]), (&json!(true), &json!("*")));
+    assert_eq!((&told["client_id"], &told["aud"]), (&json!(agent.id), &json!(["shop"])));
+    assert_eq!(told["jti"], claims(&token)["jti"]);
+    let opaque = api.issue(&agent.id).await["token"].text();
+    let told = introspect(api, &opaque).await;
+    assert_eq!((&told["active"], &told["sub"]), (&json!(true), &json!(agent.id)));
+    for nonsense in ["nonsense", "eyJ.a.b", &format!("{token}a"), &format!("{opaque}a")] {
+        assert_eq!(introspect(api, nonsense).await, json!({ "active": false }));
+    }
+    // Each sees its own, and nobody sees anything without showing who they are.
+    fn asks(of: &Agent, jti: &str, token: &str) -> Vec<(&'static str, String)> {
+        [of.asks(jti, &[]), vec![("token", token.to_owned())]].concat()
+    }
+    let path = "/oauth/introspect";
+    assert_eq!(form(api, path, &asks(&agent, "b", &token)).await.expect(200)["active"], true);
+    refused(form(api, path, &asks(&agent, "b", &token)).await, 401, "invalid_client");
+    let seen = form(api, path, &asks(&other, "a", &token)).await.expect(200);
+    assert_eq!(seen, json!({ "active": false }));
+    let bare = [("token", token.clone())];
+    refused(form(api, path, &bare).await, 401, "invalid_client");
+    let wrong = api.with_key("kya_op_wrong");
+    let request = wrong.request(Method::POST, path).form(&bare);
+    assert_eq!(wrong.send(request).await.status.as_u16(), 401);
+
+    let path = "/oauth/revoke";
+    form(api, path, &asks(&other, "b", &token)).await;
+    assert_eq!(introspect(api, &token).await["active"], true, "it is not theirs");
+    for (jti, it) in [("c", &token), ("d", &token), ("e", &opaque)] {
+        let answer = form(api, path, &asks(&agent, jti, it)).await;
+        assert_eq!(answer.status.as_u16(), 200, "{}", answer.json);
+        assert_eq!(introspect(api, it).await["active"], false);
+    }
+    let answer = form(api, path, &asks(&agent, "f", "nonsense")).await;
+    assert_eq!(answer.status.as_u16(), 200, "RFC 7009 section 2.2");
+    let viewer = api.add_operator("looks", "viewer").await;
+    let request = viewer.request(Method::POST, path).form(&bare);
+    viewer.send(request).await.problem(403, "forbidden");
+    let events = api.get("/v1/events?limit=1000").await.expect(200);
+    let events = events["events"].as_array().unwrap();
+    let given_back: Vec<_> = events
+        .iter()
+        .filter(|event| event["actor"] == json!(agent.id) && event["reason"] != Value::Null)
+        .map(|event| event["action"].text())
+        .collect();
+    assert_eq!(given_back, ["capability_token.revoked", "token.revoked"]);
+}
+
+#[tokio::test]
+async fn keys_are_replaced_while_tokens_of_both_count() {
+    let plane = start().await;
+    let api = &plane.api;
+    let mut proxy = plane.proxy("sidecar").await;
+    let agent = Agent::register(api, 1).await;
+    let body = json!({ "agent_id": agent.id, "services": ["shop"], "ttl_seconds": 60 });
+    let issue = || async {
+        api.post("/v1/capability-tokens", body.clone()).await.expect(201)["token"].text()
+    };
+    let jwks = || async {
+        let set = api.get("/.well-known/jwks.json").await;
+        assert_eq!(set.headers["content-type"], "application/jwk-set+json");
+        let set = set.expect(200);
+        set["keys"].as_array().unwrap().iter().map(|key| key["kid"].text()).collect::<Vec<_>>()
+    };
+    let old = issue().await;
+    assert_eq!(jwks().await, [kid(&old)]);
+    let first = api.get("/v1/token-keys").await.expect(200)["keys"][0]["public_key"].text();
+    let announced = api.post("/v1/token-keys/announce", json!({})).await.expect(200);
+    let next = announced["issuer"]["keys"].as_array().unwrap().iter();
+    let next = next.map(|key| key["public_key"].text()).find(|key| *key != first).unwrap();
+    assert_eq!(kid(&issue().await), kid(&old), "it does not sign yet");
+    assert_eq!(jwks().await.len(), 2);
+    let which = |key: &str| json!({ "public_key": key });
+    let why = |key: &str| json!({ "public_key": key, "reason": "rotation" });
+    api.post("/v1/token-keys/retire", why(&first)).await.problem(409, "conflict");
+    api.post("/v1/token-keys/retire", which(&next)).await.problem(422, "invalid_request");
+    api.post("/v1/token-keys/activate", which(&next)).await.expect(200);
+    let fresh = issue().await;
+    assert_ne!(kid(&fresh), kid(&old));
+    proxy.catch_up(revision(api).await).await;
+    for token in [&old, &fresh] {
+        assert_eq!(proxy.state.denial_at(token, "shop", "pay"), None);
+    }
+    api.post("/v1/token-keys/retire", why(&first)).await.expect(200);
+    proxy.catch_up(revision(api).await).await;
+    assert_eq!(proxy.state.denial_at(&old, "shop", "pay"), Some(DenyReason::TokenUnknown));
+    assert_eq!(proxy.state.denial_at(&fresh, "shop", "pay"), None);
+    assert_eq!(jwks().await, [kid(&fresh)]);
+    api.post("/v1/token-keys/activate", which(&first)).await.problem(409, "conflict");
+    let unknown = Signer::from_seed([77; 32]).public_key().to_string();
+    api.post("/v1/token-keys/activate", which(&unknown)).await.problem(404, "not_found");
+    // A restart goes on with the key.
+    plane.server.shutdown().await;
+    let plane = start_in(plane.dir).await;
+    let again = plane.api.post("/v1/capability-tokens", body).await.expect(201)["token"].text();
+    assert_eq!(kid(&again), kid(&fresh));
+    let told = introspect(&plane.api, &fresh).await;
+    assert_eq!(told["active"], true);
+}
+
+#[tokio::test]
+async fn a_server_without_an_issuer_says_how_to_have_one() {
+    let plane = ControlPlane::start().await;
+    let api = &plane.api;
+    let agent = Agent::register(api, 1).await;
+    let body = json!({ "agent_id": agent.id, "services": ["shop"] });
+    let told = api.post("/v1/capability-tokens", body).await.problem(409, "conflict");
+    assert!(told.contains("--issuer"), "{told}");
+    let answer = agent.token(api, "a", &[("audience", "shop")]).await;
+    let told = refused(answer, 404, "invalid_request");
+    assert!(told.contains("--issuer"), "{told}");
+    for path in ["/.well-known/jwks.json", "/.well-known/oauth-authorization-server"] {
+        assert_eq!(api.get(path).await.status.as_u16(), 404);
+    }
+}
+
+#[tokio::test]
+async fn many_tokens_are_taken_back_whatever_kind_they_are() {
+    let plane = start().await;
+    let api = &plane.api;
+    let agent = Agent::register(api, 1).await;
+    let body = json!({ "agent_id": agent.id, "services": ["shop"], "actions": ["pay"] });
+    let capability = api.post("/v1/capability-tokens", body.clone()).await.expect(201);
+    let opaque = api.post("/v1/tokens", body).await.expect(201);
+    let body = json!({ "agent_id": agent.id, "service": "shop", "reason": "r" });
+    let done = api.post("/v1/tokens/revoke", body).await.expect(200);
+    assert_eq!(done["tokens"], 2);
+    for token in [&capability, &opaque] {
+        assert_eq!(introspect(api, &token["token"].text()).await["active"], false);
+    }
+    for (body, status) in [
+        (json!({ "agent_id": agent.id, "services": [] }), 422),
+        (json!({ "agent_id": agent.id }), 422),
+        (json!({ "agent_id": agent.id, "services": ["Shop"] }), 422),
+        (json!({ "agent_id": agent.id, "services": ["shop"], "ttl_seconds": 0 }), 422),
+        (json!({ "agent_id": agent.id, "services": ["shop"], "ttl_seconds": 86_401 }), 422),
+        (json!({ "agent_id": agent.id, "services": ["shop"], "audience": "a" }), 422),
+        (json!({ "agent_id": "tok_01JXMK9P2Q3R4S5T6V7W8X9Y0Z", "services": ["shop"] }), 422),
+        (json!({ "agent_id": "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z", "services": ["shop"] }), 404),
+    ] {
+        let told = api.post("/v1/capability-tokens", body.clone()).await;
+        assert_eq!(told.status.as_u16(), status, "{body}: {}", told.json);
+    }
+    let listed = api.get(&format!("/v1/capability-tokens?agent_id={}", agent.id)).await.expect(200);
+    assert_eq!(listed["tokens"].as_array().unwrap().len(), 1);
+    let path = "/v1/capability-tokens/cap_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+    api.get(path).await.problem(404, "not_found");
+}
