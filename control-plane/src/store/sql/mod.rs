@@ -6,6 +6,7 @@
 mod agents;
 mod backend;
 mod capabilities;
+mod capability_token_store;
 mod capability_tokens;
 mod delegation;
 mod fleet;
