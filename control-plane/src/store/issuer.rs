@@ -160,12 +160,12 @@ pub trait CapabilityTokenStore {
 
     /// Notes that a capability token is issued, to an agent that may hold one, and uses
     /// up the assertion by which it was asked for. It has an event and takes no revision:
-    /// proxies need not know of it.
+    /// proxies need not know of it. Returns also whom its holder acts for, the nearest first.
     async fn issue_capability_token(
         &self,
         new: NewCapabilityToken,
         cause: Cause,
-    ) -> Result<CapabilityToken, StoreError>;
+    ) -> Result<(CapabilityToken, Vec<AgentId>), StoreError>;
 
     /// Uses up an assertion by which an agent asks for something else.
     async fn use_assertion(&self, assertion: UsedAssertion) -> Result<(), StoreError>;

@@ -33,7 +33,7 @@ impl<B: Backend> CapabilityTokenStore for B {
         &self,
         new: NewCapabilityToken,
         cause: Cause,
-    ) -> Result<CapabilityToken, StoreError> {
+    ) -> Result<(CapabilityToken, Vec<AgentId>), StoreError> {
         write!(self, |write| capability_tokens::issue(write, new, cause))
     }
 
