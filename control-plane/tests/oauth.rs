@@ -372,6 +372,36 @@ async fn a_token_says_for_whom_its_holder_acts_and_ends_with_them() {
 }
 
 #[tokio::test]
+async fn what_was_taken_back_stays_so_whatever_else_stops_its_holder() {
+    let plane = start().await;
+    let api = &plane.api;
+    let agent = Agent::register(api, 1).await;
+    let body = json!({ "agent_id": agent.id, "services": ["shop"] });
+    let issue = || async {
+        api.post("/v1/capability-tokens", body.clone()).await.expect(201)["token"].text()
+    };
+    let active = |token: String| async move { introspect(api, &token).await["active"].clone() };
+    // One action that is stopped says nothing of a token, and hides nothing.
+    let (kept, taken) = (issue().await, issue().await);
+    let stop = json!({ "action": "refund", "reason": "r" });
+    let path = format!("/v1/agents/{}/capabilities/suspend", agent.id);
+    api.post(&path, stop).await.expect(200);
+    let path = format!("/v1/capability-tokens/{}/revoke", claims(&taken)["jti"].text());
+    api.post(&path, json!({ "reason": "r" })).await.expect(200);
+    assert_eq!((active(kept.clone()).await, active(taken).await), (json!(true), json!(false)));
+    // What is given back while its holder is stopped is given back.
+    let path = format!("/v1/agents/{}/suspend", agent.id);
+    api.post(&path, json!({ "reason": "r", "in_flight": "abort" })).await.expect(200);
+    let request = api.request(Method::POST, "/oauth/revoke").form(&[("token", kept.clone())]);
+    assert_eq!(api.send(request).await.status.as_u16(), 200);
+    let form_of = agent.asks("a", &[("token", kept.as_str())]);
+    let told = refused(form(api, "/oauth/introspect", &form_of).await, 400, "unauthorized_client");
+    assert!(told.contains("suspended"), "{told}");
+    api.decide(&agent.id, "restore").await.expect(200);
+    assert_eq!(active(kept).await, json!(false));
+}
+
+#[tokio::test]
 async fn a_server_without_an_issuer_says_how_to_have_one() {
     let plane = ControlPlane::start().await;
     let api = &plane.api;

@@ -215,6 +215,7 @@ impl From<StoreError> for Problem {
                 Self::new(Code::PreconditionFailed, error.to_string())
             }
             StoreError::Policy(PolicyError::TooLarge(_)) => Self::unprocessable(error.to_string()),
+            StoreError::Issuer(IssuerError::Unsayable(_)) => Self::unprocessable(error.to_string()),
             StoreError::Issuer(IssuerError::NoService(_)) => {
                 Self::unprocessable(format!("`services`: {error}"))
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
-use kya_core::{OperatorKey, OperatorKeyDigest};
+use kya_core::{AgentId, OperatorKey, OperatorKeyDigest};
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
@@ -37,6 +37,13 @@ const LOOKUPS: usize = 16;
 /// The same for all addresses together from which too many wrong keys came.
 const LIMITED_LOOKUPS: usize = 1;
 
+/// Tokens that an agent may ask for, or give back, or ask about, in a row and in each
+/// minute.
+const ASSERTIONS: u32 = 600;
+/// Assertions that are looked at at the same time. It is less than the connections by
+/// which the store is read.
+const ASSERTIONS_AT_ONCE: usize = 2;
+
 /// Changes under way at the same time that stop nobody; further ones wait for their
 /// turn. The store makes one at a time, so that one that stops somebody waits behind no
 /// more than these.
@@ -63,6 +70,11 @@ pub struct OperatorAccess {
     metrics: Arc<Metrics>,
     failures: Buckets<IpAddr>,
     changes: Buckets<OperatorName>,
+    /// The same for whoever is no operator, so that these keep no operator out.
+    strangers: Buckets<IpAddr>,
+    agents: Buckets<AgentId>,
+    assertions: Semaphore,
+    limited_assertions: Semaphore,
     lookups: Semaphore,
     limited_lookups: Semaphore,
     starts: Semaphore,
@@ -110,6 +122,10 @@ impl OperatorAccess {
             metrics,
             failures: Buckets::new(FAILURES, MINUTE, ADDRESSES),
             changes: Buckets::new(CHANGES, MINUTE, OPERATORS),
+            strangers: Buckets::new(FAILURES, MINUTE, ADDRESSES),
+            agents: Buckets::new(ASSERTIONS, MINUTE, OPERATORS),
+            assertions: Semaphore::new(ASSERTIONS_AT_ONCE),
+            limited_assertions: Semaphore::new(LIMITED_LOOKUPS),
             lookups: Semaphore::new(LOOKUPS),
             limited_lookups: Semaphore::new(LIMITED_LOOKUPS),
             starts: Semaphore::new(STARTS),
@@ -195,9 +211,9 @@ impl OperatorAccess {
         &self,
         peer: IpAddr,
     ) -> Result<SemaphorePermit<'_>, AuthError> {
-        match self.failures.is_full(&who(peer), Instant::now()) {
-            true => turn(&self.limited_lookups).await,
-            false => turn(&self.lookups).await,
+        match self.strangers.is_full(&who(peer), Instant::now()) {
+            true => turn(&self.limited_assertions).await,
+            false => turn(&self.assertions).await,
         }
     }
 
@@ -208,7 +224,15 @@ impl OperatorAccess {
         if self.warnings.passes() {
             tracing::warn!(%peer, "refused an assertion; further refusals are counted");
         }
-        self.failures.add(&who(peer), Instant::now()).err()
+        self.strangers.add(&who(peer), Instant::now()).err()
+    }
+
+    /// Counts that an agent has shown who it is, to ask for something.
+    ///
+    /// # Errors
+    /// When it asks too often: how long until it may again.
+    pub(crate) fn agent_asks(&self, agent: AgentId) -> Result<(), Duration> {
+        self.agents.add(&agent, Instant::now())
     }
 
     /// Counts a refusal, and logs one a second. No error shows a key.

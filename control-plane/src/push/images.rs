@@ -22,6 +22,9 @@ const KEEP_EXPIRED_SECONDS: u64 = 3600;
 /// Chunks that are looked through for such tokens in a second: all of those of a
 /// million tokens in half a minute, of the largest image in nine.
 const CHUNKS_A_SECOND: usize = 256;
+/// Capability tokens that were taken back and are forgotten in a second, when they have
+/// expired.
+const RECORDS_A_SECOND: usize = 4096;
 /// Pages of records that wait while the image is built.
 const WAITING_PAGES: usize = 4;
 
@@ -182,6 +185,9 @@ impl Images {
 
     fn forget_expired(&self, now: UnixMicros, chunks: usize) {
         let mut current = self.up_to_date();
+        if let Some(authority) = &mut current.authority {
+            authority.forget_expired(horizon(now), None, RECORDS_A_SECOND);
+        }
         let before = current.image.token_count();
         let cursor = current.cursor;
         current.cursor = current.image.forget_expired(horizon(now), cursor, chunks);

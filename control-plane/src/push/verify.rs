@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::jwt::{VerifiedCache, VerifiedCapability};
+use kya_core::jwt::{self, Presentation, VerifiedCache, VerifiedCapability};
 use kya_core::{
-    ActionName, Authority, Credential, Decision, DenyReason, Fingerprint, GrantIndex, Image,
-    Moment, Request, TokenDigest, TokenEntry, TokenTable, UnixSeconds, Unreadable, decide,
+    ActionName, Authority, Credential, Decision, Fingerprint, GrantIndex, Image, Moment, Request,
+    TokenDigest, TokenEntry, TokenTable, UnixMillis, UnixSeconds, Unreadable, decide,
 };
 use tonic::Status;
 
@@ -76,10 +76,24 @@ impl Push {
         self.confirm().await?;
         let clock = Arc::clone(&self.clock);
         let look = move |images: &Images| {
-            let now = clock.now().millis();
-            let moment = Moment { now, state_age: 0, max_staleness: None };
             images.ask(|authority, image, verified| {
-                active(token, authority, image, verified, &moment)
+                active(token.as_bytes(), authority, image, verified, clock.now().millis())
+            })
+        };
+        let looked = self.images.on_a_thread(look).await;
+        looked.ok_or_else(|| Status::unavailable("the control plane is shutting down"))
+    }
+
+    /// The capability token, if the issuer has signed it, whether it counts or not.
+    pub(crate) async fn signed(
+        &self,
+        token: String,
+    ) -> Result<Option<Arc<VerifiedCapability>>, Status> {
+        self.confirm().await?;
+        let look = move |images: &Images| {
+            images.ask(|authority, _, verified| {
+                let issuer = authority.issuer()?;
+                verified.of(issuer).verified(token.as_bytes()).ok()
             })
         };
         let looked = self.images.on_a_thread(look).await;
@@ -88,36 +102,33 @@ impl Push {
 }
 
 fn active(
-    token: String,
+    token: &[u8],
     authority: &Authority,
-    image: &Image,
+    mut image: &Image,
     verified: &mut VerifiedCache,
-    moment: &Moment,
+    now: UnixMillis,
 ) -> Option<Active> {
-    let (active, service) = match Credential::of(token.as_bytes()) {
-        Credential::Opaque(digest) => (Active::Opaque(digest), None),
+    match Credential::of(token) {
+        Credential::Opaque(digest) => {
+            let fingerprint = digest.fingerprint();
+            let known = match authority.token(fingerprint) {
+                Some(token) => Some(token),
+                None => (&mut image).find(fingerprint).ok()?,
+            };
+            let counts = |token: &TokenEntry| {
+                now.seconds() < token.expires && authority.stands(token, now).is_ok()
+            };
+            known.filter(counts).map(|_| Active::Opaque(digest))
+        }
         Credential::Capability(token) => {
             let capability = verified.of(authority.issuer()?).verified(token).ok()?;
-            let service = capability.claims().audience.first().cloned();
-            (Active::Capability(capability), service)
+            let service = capability.claims().audience.first()?;
+            let presented = Presentation { now: now.seconds(), service, proof: None };
+            jwt::check(&capability, &presented).ok()?;
+            authority.stands(&*capability, now).ok()?;
+            Some(Active::Capability(capability))
         }
-        Credential::Missing | Credential::Multiple | Credential::Malformed => return None,
-    };
-    let question = Question { presented: Presented::Token(token), action: None, service };
-    match question.decide(authority, image, verified, moment) {
-        Decision::Allow { .. } => Some(active),
-        // These are of what a request would do, and this is none.
-        Decision::Deny {
-            reason:
-                DenyReason::CapabilityRevoked
-                | DenyReason::WrongAudience
-                | DenyReason::InsufficientScope
-                | DenyReason::ActionDenied
-                | DenyReason::ActionUnknown
-                | DenyReason::ServiceDenied,
-            ..
-        } => Some(active),
-        Decision::Deny { .. } => None,
+        Credential::Missing | Credential::Multiple | Credential::Malformed => None,
     }
 }
 

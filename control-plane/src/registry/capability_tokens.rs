@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use kya_core::jwt::{self, Actor, Claims, Scope};
+use kya_core::jwt;
 use kya_core::{AgentId, CapabilityId, PublicKey, Signer};
 
 use super::delegation::ManyTokens;
@@ -10,7 +10,7 @@ use super::{Registry, RegistryError, random};
 use crate::config::IssuerConfig;
 use crate::store::{
     CapabilityToken, Cause, Issuer, IssuerChange, IssuerError, NewCapabilityToken, Outcome,
-    ServiceName, TokenLimits, TokenSelection, UsedAssertion,
+    TokenLimits, TokenSelection, UsedAssertion,
 };
 
 /// A capability token that was issued. It is nowhere else.
@@ -32,12 +32,19 @@ impl Registry {
     pub(crate) async fn open_issuer(&self, config: &IssuerConfig) -> Result<(), RegistryError> {
         let cause = || Cause { actor: CONFIGURATION.to_owned(), ..Cause::default() };
         let IssuerConfig { name, max_lifetime } = config.clone();
+        let before = self.store.issuer().await?.name;
+        if let Some(before) = before.filter(|before| *before != name) {
+            tracing::warn!(before, now = name, "another issuer: its tokens count no more");
+        }
         let change = IssuerChange::Configure { name, max_lifetime };
         let issuer = self.change_issuer(change, cause()).await?.record;
         match issuer.active() {
             None => {
                 let key = self.token_keys.make()?.public_key();
-                self.change_issuer(IssuerChange::Publish(key), cause()).await?;
+                let issuer = self.change_issuer(IssuerChange::Publish(key), cause()).await?.record;
+                if issuer.active() != Some(key) {
+                    tracing::warn!("another server's key signs capability tokens: copy its file");
+                }
             }
             Some(active) => {
                 if let Err(error) = self.token_keys.find(active) {
@@ -58,7 +65,8 @@ impl Registry {
     ) -> Result<(PublicKey, Outcome<Issuer>), RegistryError> {
         let key = self.token_keys.make()?.public_key();
         let announced = self.change_issuer(IssuerChange::Publish(key), cause).await;
-        if announced.is_err() {
+        // Where it is not known what became of it, the file stays.
+        if announced.is_err() && self.store.issuer().await?.find(key).is_none() {
             self.token_keys.forget(key)?;
         }
         Ok((key, announced?))
@@ -115,25 +123,7 @@ impl Registry {
         let id = CapabilityId::from_parts(self.clock.now().millis().0, random()?);
         let new = NewCapabilityToken { id, agent_id, limits, ttl_seconds, assertion };
         let (record, above) = self.store.issue_capability_token(new, cause).await?;
-        let (subject, actors) = delegation(record.agent_id, &above);
-        let actions = record.limits.actions();
-        let scope = match actions {
-            [] => Scope::parse(Scope::EVERYTHING),
-            actions => Scope::of(actions.iter().map(kya_core::ActionName::as_str)),
-        }?;
-        let claims = Claims {
-            issuer: name,
-            agent: record.agent_id,
-            subject,
-            audience: record.limits.services().iter().map(ServiceName::to_string).collect(),
-            issued: record.issued,
-            not_before: record.issued,
-            expires: record.expires,
-            id: record.id,
-            scope,
-            actors,
-            confirmation: None,
-        };
+        let claims = record.claims(&name, &above)?;
         let token = jwt::mint(&signer, &claims)?;
         Ok(IssuedCapability { token, record, scope: claims.scope.as_str().to_owned() })
     }
@@ -190,12 +180,4 @@ impl Registry {
             }
         }
     }
-}
-
-/// For whom an agent acts, and through whom, itself first (RFC 8693 section 4.1). `above`
-/// is whom it acts for, the nearest first.
-fn delegation(agent: AgentId, above: &[AgentId]) -> (Option<Actor>, Vec<Actor>) {
-    let Some((top, between)) = above.split_last() else { return (None, Vec::new()) };
-    let actors = [agent].iter().chain(between).copied().map(Actor::Agent).collect();
-    (Some(Actor::Agent(*top)), actors)
 }

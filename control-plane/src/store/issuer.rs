@@ -1,14 +1,17 @@
 //! The issuer of capability tokens, its keys, and the tokens by their names.
 
 use async_trait::async_trait;
-use kya_core::jwt::DEFAULT_LIFETIME;
+use kya_core::jwt::{self, Actor, CapabilityError, Claims, DEFAULT_LIFETIME, Scope};
 use kya_core::{
-    AgentId, CapabilityId, MAX_KEYS, PublicKey, Revision, TokenDigest, UnixSeconds, wire,
+    ActionName, AgentId, CapabilityId, MAX_KEYS, PublicKey, Revision, Signer, TokenDigest,
+    UnixSeconds, wire,
 };
 use thiserror::Error;
 use wire::change::Change;
 
-use super::{Cause, Outcome, StoreError, Token, TokenBatch, TokenLimits, TokenSelection};
+use super::{
+    Cause, Outcome, ServiceName, StoreError, Token, TokenBatch, TokenLimits, TokenSelection,
+};
 use crate::time::{UnixMicros, second_start};
 
 /// Whose capability tokens count.
@@ -134,6 +137,14 @@ pub enum IssuerError {
         "a capability token names the services that it is for, and neither the request nor the policy of {0} does: name them"
     )]
     NoService(AgentId),
+    /// No token can say that.
+    #[error("no capability token can say this: {0}")]
+    Unsayable(CapabilityError),
+    /// It has waited until it was over.
+    #[error(
+        "the assertion has expired: make a new one, with a `jti` of its own, for every request"
+    )]
+    Late,
     /// Whoever sees an assertion pass by must not be able to use it.
     #[error(
         "the assertion was used before: make a new one, with a `jti` of its own, for every request"
@@ -241,6 +252,44 @@ impl CapabilityToken {
         self.revoked_at.is_none() && !self.superseded && second_start(self.expires) > now
     }
 
+    /// The claims of the token. `above` is whom its holder acts for, the nearest first.
+    ///
+    /// # Errors
+    /// When an action has a name that no scope can have.
+    pub(crate) fn claims(
+        &self,
+        issuer: &str,
+        above: &[AgentId],
+    ) -> Result<Claims, CapabilityError> {
+        let scope = match self.limits.actions() {
+            [] => Scope::parse(Scope::EVERYTHING),
+            actions => Scope::of(actions.iter().map(ActionName::as_str)),
+        }?;
+        let (subject, actors) = delegation(self.agent_id, above);
+        Ok(Claims {
+            issuer: issuer.to_owned(),
+            agent: self.agent_id,
+            subject,
+            audience: self.limits.services().iter().map(ServiceName::to_string).collect(),
+            issued: self.issued,
+            not_before: self.issued,
+            expires: self.expires,
+            id: self.id,
+            scope,
+            actors,
+            confirmation: None,
+        })
+    }
+
+    /// Whether there can be such a token, before there is one: by whichever key and of
+    /// the longest name of an issuer.
+    pub(super) fn check(&self, above: &[AgentId]) -> Result<(), IssuerError> {
+        let longest = "i".repeat(jwt::MAX_NAME_BYTES);
+        let claims = self.claims(&longest, above).map_err(IssuerError::Unsayable)?;
+        let made = jwt::mint(&Signer::from_seed([0; 32]), &claims);
+        made.map(drop).map_err(IssuerError::Unsayable)
+    }
+
     /// That it was taken back, as the protocol carries it.
     pub(super) fn revocation_to_wire(&self) -> Change {
         Change::RevokedCapability(wire::RevokedCapability {
@@ -248,4 +297,12 @@ impl CapabilityToken {
             expires_unix_seconds: self.expires.0,
         })
     }
+}
+
+/// For whom an agent acts, and through whom, itself first (RFC 8693 section 4.1). `above`
+/// is whom it acts for, the nearest first.
+fn delegation(agent: AgentId, above: &[AgentId]) -> (Option<Actor>, Vec<Actor>) {
+    let Some((top, between)) = above.split_last() else { return (None, Vec::new()) };
+    let actors = [agent].iter().chain(between).copied().map(Actor::Agent).collect();
+    (Some(Actor::Agent(*top)), actors)
 }

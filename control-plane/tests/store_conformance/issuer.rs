@@ -161,6 +161,18 @@ pub async fn a_capability_token_is_noted_and_only_its_revocation_is_pushed(fixtu
     let listed = store.capability_tokens(Some(agent), None, 10).await.unwrap();
     let superseded: Vec<_> = listed.iter().map(|token| token.superseded).collect();
     assert_eq!(superseded, [true, false]);
+    // And that one is taken back in the same second, too.
+    let again = store.supersede_tokens(agent, cause("all of them")).await.unwrap();
+    assert!(again.changed);
+    assert_eq!(again.record.tokens_not_before, UnixSeconds(101));
+    let listed = store.capability_tokens(Some(agent), None, 10).await.unwrap();
+    assert!(listed.iter().all(|token| token.superseded), "{listed:?}");
+    assert!(!store.supersede_tokens(agent, cause("again")).await.unwrap().changed);
+    let names: Vec<_> = (0..16).map(|n| format!("{}{n:02}", "s".repeat(250))).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let unsayable = issuer_error(issue_one(&*store, new(agent, 5, &names, 60)).await);
+    assert!(matches!(unsayable, IssuerError::Unsayable(_)), "{unsayable}");
+    assert_eq!(store.capability_tokens(Some(agent), None, 10).await.unwrap().len(), 2);
     decide(&*store, agent, SUSPEND).await.unwrap();
     let refused = issue_one(&*store, new(agent, 4, &["shop"], 60)).await.unwrap_err();
     assert!(matches!(refused, StoreError::AgentNotActive { .. }), "{refused}");
@@ -189,7 +201,12 @@ pub async fn an_assertion_is_used_once_and_forgotten_when_it_is_over(fixture: im
     store.use_assertion(assertion(one, "A", 130)).await.unwrap();
     issue_one(&*store, by(two, 3, assertion(two, "a", 130))).await.unwrap();
     clock.set(130);
-    store.use_assertion(assertion(one, "a", 160)).await.unwrap();
+    // One that has waited until it was over is late, and a name is used once for longer
+    // than any clock is behind.
+    let late = store.use_assertion(assertion(one, "c", 130)).await;
+    assert!(matches!(issuer_error(late), IssuerError::Late));
+    let replayed = store.use_assertion(assertion(one, "a", 160)).await;
+    assert!(matches!(issuer_error(replayed), IssuerError::Replayed));
     // Two at the same time: one of them is the replay.
     let twice = || store.use_assertion(assertion(two, "b", 160));
     let (left, right) = tokio::join!(twice(), twice());

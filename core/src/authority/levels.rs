@@ -29,7 +29,33 @@ pub(super) type Known<'a> = (AgentId, &'a Agent);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken;
 
+/// What a token is looked at for.
+#[derive(Debug, Clone, Copy)]
+enum For<'a> {
+    /// This action.
+    Action(&'a str),
+    /// One that is not known: it cannot be shown that it is not one that is denied.
+    Unknown,
+    /// None: whether it counts at all.
+    Nothing,
+}
+
+impl<'a> From<Option<&'a str>> for For<'a> {
+    fn from(action: Option<&'a str>) -> Self {
+        action.map_or(Self::Unknown, Self::Action)
+    }
+}
+
 impl Authority {
+    /// Whose token this is, or why it counts for nothing, whatever it would be used for.
+    /// Its time, and policies, are no part of that.
+    pub fn stands<'a>(&self, token: impl Into<Held<'a>>, now: UnixMillis) -> Result<AgentId, Stop> {
+        match self.levels(token.into(), For::Nothing, Some(now), ControlFlow::Break) {
+            ControlFlow::Continue(agent_id) => Ok(agent_id),
+            ControlFlow::Break(stop) => Err(stop),
+        }
+    }
+
     /// Who acts by this token, or why nobody may. Strictest wins: the first level
     /// that denies is the answer, from the fleet down to the token.
     ///
@@ -41,7 +67,7 @@ impl Authority {
         action: Option<&str>,
         now: UnixMillis,
     ) -> Result<AgentId, Stop> {
-        match self.levels(token.into(), action, Some(now), ControlFlow::Break) {
+        match self.levels(token.into(), action.into(), Some(now), ControlFlow::Break) {
             ControlFlow::Continue(agent_id) => Ok(agent_id),
             ControlFlow::Break(stop) => Err(stop),
         }
@@ -63,7 +89,7 @@ impl Authority {
             strictest = Some(Stop { in_flight, ..strictest.unwrap_or(stop) });
         };
         let name = action.map(ActionName::as_str);
-        let all = self.levels(token.into(), name, None, |stop| {
+        let all = self.levels(token.into(), name.into(), None, |stop| {
             note(stop);
             ControlFlow::Continue(())
         });
@@ -90,7 +116,7 @@ impl Authority {
     fn levels(
         &self,
         held: Held<'_>,
-        action: Option<&str>,
+        action: For<'_>,
         now: Option<UnixMillis>,
         mut denied: impl FnMut(Stop) -> ControlFlow<Stop>,
     ) -> ControlFlow<Stop, AgentId> {
@@ -165,7 +191,7 @@ impl Authority {
         &self,
         held: Held<'_>,
         (agent_id, agent): Known<'_>,
-        action: Option<&str>,
+        action: For<'_>,
         now: Option<UnixMillis>,
     ) -> impl Iterator<Item = InFlight> {
         let issued = held.issued();
@@ -189,7 +215,7 @@ impl Authority {
         &self,
         (id, agent): Known<'_>,
         issued: UnixSeconds,
-        action: Option<&str>,
+        action: For<'_>,
         now: Option<UnixMillis>,
     ) -> Option<InFlight> {
         let denies =
@@ -206,10 +232,13 @@ impl Authority {
     }
 
     /// What was decided about this action of an agent; about any, if it is not known.
-    fn actions(&self, id: AgentId, action: Option<&str>) -> impl Iterator<Item = &Standing> {
+    fn actions(&self, id: AgentId, action: For<'_>) -> impl Iterator<Item = &Standing> {
         let decided = self.capabilities.get(&id);
-        let this = decided.zip(action).and_then(|(decided, action)| decided.get(action));
-        let any = decided.filter(|_| action.is_none());
+        let (this, any) = match action {
+            For::Action(name) => (decided.and_then(|decided| decided.get(name)), None),
+            For::Unknown => (None, decided),
+            For::Nothing => (None, None),
+        };
         this.into_iter().chain(any.into_iter().flat_map(|decided| decided.values()))
     }
 

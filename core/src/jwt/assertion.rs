@@ -107,6 +107,11 @@ pub fn parse_assertion(token: &[u8]) -> Result<UnverifiedAssertion<'_>, Assertio
     }
 }
 
+/// What every store keeps as it is.
+fn is_id(id: &str) -> bool {
+    (1..=MAX_ASSERTION_ID_BYTES).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
+}
+
 /// RFC 8725 sections 3.1, 3.10 and 3.11: one algorithm, no key that the token brings
 /// along, and no other kind of token.
 fn check_header(encoded: &[u8]) -> Result<(), AssertionError> {
@@ -159,8 +164,8 @@ impl UnverifiedAssertion<'_> {
             _ => return Err(AssertionError::Audience),
         }
         let id = match self.claims.take("jti") {
-            Some(Json::Text(id)) if (1..=MAX_ASSERTION_ID_BYTES).contains(&id.len()) => id,
-            _ => return Err(AssertionError::Claim("jti", "a text of 1 to 256 bytes")),
+            Some(Json::Text(id)) if is_id(&id) => id,
+            _ => return Err(AssertionError::Claim("jti", "1 to 256 visible ASCII characters")),
         };
         let mut time = |name| match self.claims.take(name) {
             None => Ok(None),
@@ -270,6 +275,9 @@ mod tests {
         for (name, value) in [
             ("jti", Value::Null),
             ("jti", json!("")),
+            ("jti", json!("a\u{0}b")),
+            ("jti", json!("a b")),
+            ("jti", json!("\u{430}")),
             ("jti", json!("a".repeat(257))),
             ("jti", json!(1)),
             ("exp", Value::Null),

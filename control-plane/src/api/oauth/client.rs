@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
 use kya_core::jwt::{AssertionError, ClientAssertion, parse_assertion};
-use kya_core::{AgentId, PublicKey};
+use kya_core::{AgentId, Status};
 
 use super::form::Form;
 use super::{OAuthError, TOKEN};
 use crate::api::Api;
 use crate::operators::{Operator, Permission};
-use crate::store::{Cause, StoreError, UsedAssertion};
+use crate::store::{Cause, ShownStatus, StoreError, UsedAssertion};
 
 /// RFC 7523 section 8.1.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -57,13 +57,18 @@ pub(super) async fn agent(
         Some(retry_after) => OAuthError::too_many(retry_after),
         None => OAuthError::invalid_client(format!("the assertion is not taken: {error}")),
     };
-    let ClientAssertion { agent, id, expires } = shown.map_err(refused)?;
-    match form.one("client_id")? {
-        Some(client) if client != agent.to_string() => {
-            Err(OAuthError::invalid_client("`client_id` is not whom the assertion is of"))
-        }
-        _ => Ok(UsedAssertion { agent_id: agent, id, expires }),
+    let (ClientAssertion { agent, id, expires }, status) = shown.map_err(refused)?;
+    if form.one("client_id")?.is_some_and(|client| client != agent.to_string()) {
+        return Err(OAuthError::invalid_client("`client_id` is not whom the assertion is of"));
     }
+    // Nothing is written for whoever may do nothing, or asks too often.
+    if status != ShownStatus::Decided(Status::Active) {
+        api.operators.stranger_refused(peer);
+        let told = format!("{agent} is {}", status.name());
+        return Err(OAuthError::unauthorized_client(told));
+    }
+    api.operators.agent_asks(agent).map_err(OAuthError::too_often)?;
+    Ok(UsedAssertion { agent_id: agent, id, expires })
 }
 
 async fn show(
@@ -71,21 +76,22 @@ async fn show(
     issuer: &str,
     endpoint: &str,
     presented: &str,
-) -> Result<Result<ClientAssertion, AssertionError>, OAuthError> {
+) -> Result<Result<(ClientAssertion, ShownStatus), AssertionError>, OAuthError> {
     let parsed = match parse_assertion(presented.as_bytes()) {
         Ok(parsed) => parsed,
         Err(error) => return Ok(Err(error)),
     };
     // Whether there is such an agent, and with a key, is told to nobody who is not it.
-    let key: Option<PublicKey> = match api.store.agent(parsed.agent()).await {
-        Ok(agent) => agent.public_key,
+    let now = api.clock.now();
+    let known = match api.store.agent(parsed.agent()).await {
+        Ok(agent) => agent.public_key.map(|key| (key, agent.shown_status(now))),
         Err(StoreError::NoSuchAgent(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let Some(key) = key else { return Ok(Err(AssertionError::Signature)) };
+    let Some((key, status)) = known else { return Ok(Err(AssertionError::Signature)) };
     let (token, here) = (format!("{issuer}{TOKEN}"), format!("{issuer}{endpoint}"));
     let audience = [issuer, token.as_str(), here.as_str()];
-    Ok(parsed.verify(key, &audience, api.clock.now().seconds()))
+    Ok(parsed.verify(key, &audience, now.seconds()).map(|assertion| (assertion, status)))
 }
 
 /// Whoever asks: an operator who presents a key that may do this, or an agent whose
@@ -105,7 +111,12 @@ pub(super) async fn asking(
     }
     let assertion = agent(api, issuer, endpoint, form, peer).await?;
     let agent = assertion.agent_id;
-    api.store.use_assertion(assertion).await?;
+    // As whatever stops nobody, it waits so that a stop waits behind few.
+    let _turn = api.operators.turn(Permission::IssueTokens).await?;
+    let used = api.store.use_assertion(assertion).await;
+    used.inspect_err(|_| {
+        api.operators.stranger_refused(peer);
+    })?;
     Ok(Asking::Agent(agent))
 }
 

@@ -74,6 +74,21 @@ impl OAuthError {
         Self::new(StatusCode::BAD_REQUEST, "invalid_target", description)
     }
 
+    /// Whoever asks may not have this now.
+    pub(super) fn unauthorized_client(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "unauthorized_client", description)
+    }
+
+    /// An agent asks more often than anybody needs to.
+    pub(super) fn too_often(retry_after: Duration) -> Self {
+        Self::Told {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            error: "temporarily_unavailable",
+            description: "this agent asks too often: use a token until it expires".to_owned(),
+            retry_after: Some(retry_after),
+        }
+    }
+
     fn unavailable() -> Self {
         let description = "not possible now, try again; see the server's log";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable", description)
@@ -91,16 +106,17 @@ impl From<StoreError> for OAuthError {
         let told = error.to_string();
         match error {
             StoreError::Issuer(IssuerError::NotConfigured) => Self::not_configured(),
-            StoreError::Issuer(IssuerError::Replayed) => Self::invalid_client(told),
+            StoreError::Issuer(IssuerError::Replayed | IssuerError::Late) => {
+                Self::invalid_client(told)
+            }
+            StoreError::Issuer(IssuerError::Unsayable(_)) => Self::invalid_request(told),
             StoreError::Issuer(IssuerError::NoService(_)) => Self::invalid_target(format!(
                 "{told}, by one or several parameters `resource` or `audience`"
             )),
             StoreError::NoSuchAgent(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::Stop(_)
-            | StoreError::Delegation(_) => {
-                Self::new(StatusCode::BAD_REQUEST, "unauthorized_client", told)
-            }
+            | StoreError::Delegation(_) => Self::unauthorized_client(told),
             error => {
                 tracing::error!(%error, "oauth");
                 Self::unavailable()

@@ -13,7 +13,6 @@ use super::form::Form;
 use super::{Answer, OAuthError, REVOKE, client};
 use crate::api::Api;
 use crate::operators::Permission;
-use crate::push::Active;
 use crate::store::Cause;
 
 const REASON: &str = "given back at the revocation endpoint";
@@ -41,10 +40,10 @@ pub(super) async fn revoke(
                 api.registry.revoke_token(token.id, cause).await?;
             }
         }
-        // One that does not count is as good as revoked, and one that nobody here has
-        // signed is nobody's to revoke.
+        // Whether it counts now does not matter: what stops it may end. One that nobody
+        // here has signed is nobody's to revoke.
         Credential::Capability(_) => {
-            if let Some(Active::Capability(capability)) = api.push.active(token).await?
+            if let Some(capability) = api.push.signed(token).await?
                 && asking.may_know_of(capability.claims().agent)
             {
                 let id = capability.claims().id;

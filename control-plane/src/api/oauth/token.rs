@@ -13,6 +13,7 @@ use super::form::Form;
 use super::{Answer, OAuthError, TOKEN, client};
 use crate::api::Api;
 use crate::api::capability_tokens::DEFAULT_TTL_SECONDS;
+use crate::operators::Permission;
 use crate::store::{ServiceName, TokenLimits};
 
 /// RFC 6749 section 5.1.
@@ -37,9 +38,13 @@ pub(super) async fn token(
     let limits = limits(&form)?;
     let agent = assertion.agent_id;
     let (ttl, cause) = (u64::from(DEFAULT_TTL_SECONDS), client::because_of(agent));
+    // As whatever stops nobody, it waits so that a stop waits behind few.
+    let _turn = api.operators.turn(Permission::IssueTokens).await?;
     let registry = &api.registry;
-    let issued =
-        registry.issue_capability_token(agent, limits, ttl, Some(assertion), cause).await?;
+    let issued = registry.issue_capability_token(agent, limits, ttl, Some(assertion), cause).await;
+    let issued = issued.inspect_err(|_| {
+        api.operators.stranger_refused(peer.ip());
+    })?;
     let now = api.clock.now().seconds();
     Ok(Json(TokenAnswer {
         access_token: issued.token.reveal().to_owned(),

@@ -18,7 +18,11 @@ const PAGE: u32 = 1_000;
 /// Assertions and tokens that are forgotten with each token that is issued. There are
 /// more than one, so that the tables do not grow.
 const FORGOTTEN: u32 = 4;
-/// How long the record of a token is kept after it has expired, in seconds.
+/// How far the clocks of two servers may be apart, in seconds: so much longer the names of
+/// assertions are kept than these count.
+const SKEW: u64 = 300;
+/// How long the record of a token that was not revoked is kept after it has expired, in
+/// seconds.
 const KEPT: u64 = 7 * 86_400;
 
 /// Selects tokens, each with what shows whether its holder's were taken back.
@@ -78,7 +82,7 @@ pub(super) async fn issue(
         return Err(IssuerError::NotConfigured.into());
     }
     let agent = agents::by_id(write.db(), new.agent_id).await?;
-    let (at, now) = write.time();
+    let (_, now) = write.time();
     rules::may_hold_a_new_token(&agent, now)?;
     let above = delegation::above(write.db(), agent.parent).await?;
     may_be_acted_for(&above, now)?;
@@ -93,7 +97,9 @@ pub(super) async fn issue(
         UnixSeconds(0) => 0,
         UnixSeconds(bound) => bound.saturating_add(1),
     };
-    let issued = UnixSeconds(at.seconds().0.max(earliest));
+    // From the clock that the proxies' clocks agree with: a commit in a wrong future must
+    // not make a token that does not count yet.
+    let issued = UnixSeconds(now.seconds().0.max(earliest));
     let record = CapabilityToken {
         id: new.id,
         agent_id: agent.id,
@@ -104,6 +110,8 @@ pub(super) async fn issue(
         revoked_at: None,
         revision: write.head().revision,
     };
+    let above: Vec<_> = above.iter().map(|agent| agent.id).collect();
+    record.check(&above)?;
     let (services, actions) = record.limits.stored();
     let insert = "INSERT INTO capability_tokens
                   (id, agent_id, services, actions, issued_s, expires_s, revision)
@@ -120,7 +128,7 @@ pub(super) async fn issue(
     write.db().execute(insert, values).await?;
     forget(write.db(), now).await?;
     write.commit_aside("capability_token.issued", record.id.to_string(), cause).await?;
-    Ok((record, above.iter().map(|agent| agent.id).collect()))
+    Ok((record, above))
 }
 
 /// The services that it names, or else those of its holder's policy.
@@ -147,14 +155,13 @@ async fn use_up(
     now: UnixMicros,
 ) -> Result<(), StoreError> {
     let agent = assertion.agent_id.to_bytes().to_vec();
+    // It may have waited for its turn.
+    if assertion.expires <= now.seconds() {
+        return Err(IssuerError::Late.into());
+    }
     let used = "SELECT expires_s FROM used_assertions WHERE agent_id = $1 AND jti = $2";
-    let used = db.first(used, values![agent.clone(), &assertion.id]).await?;
-    if let Some(row) = used {
-        if rows::count(&row, "expires_s")? > now.seconds().0 {
-            return Err(IssuerError::Replayed.into());
-        }
-        let forget = "DELETE FROM used_assertions WHERE agent_id = $1 AND jti = $2";
-        db.execute(forget, values![agent.clone(), &assertion.id]).await?;
+    if db.first(used, values![agent.clone(), &assertion.id]).await?.is_some() {
+        return Err(IssuerError::Replayed.into());
     }
     let insert = "INSERT INTO used_assertions (agent_id, jti, expires_s) VALUES ($1, $2, $3)";
     let values = values![agent, &assertion.id, signed(assertion.expires.0)];
@@ -178,10 +185,12 @@ async fn forget(db: &mut impl Sql, now: UnixMicros) -> Result<(), StoreError> {
     let assertions = "DELETE FROM used_assertions WHERE (agent_id, jti) IN (
                           SELECT agent_id, jti FROM used_assertions
                           WHERE expires_s <= $1 ORDER BY expires_s LIMIT $2)";
-    db.execute(assertions, values![signed(second), FORGOTTEN]).await?;
+    let over = signed(second.saturating_sub(SKEW));
+    db.execute(assertions, values![over, FORGOTTEN]).await?;
     let tokens = "DELETE FROM capability_tokens WHERE id IN (
                       SELECT id FROM capability_tokens
-                      WHERE expires_s <= $1 ORDER BY expires_s LIMIT $2)";
+                      WHERE expires_s <= $1 AND revoked_us IS NULL
+                      ORDER BY expires_s LIMIT $2)";
     db.execute(tokens, values![signed(second.saturating_sub(KEPT)), FORGOTTEN]).await?;
     Ok(())
 }

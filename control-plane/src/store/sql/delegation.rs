@@ -146,7 +146,14 @@ pub(super) async fn supersede(
 ) -> Result<Outcome<Agent>, StoreError> {
     let before = agents::by_id(write.db(), id).await?;
     let ((at, _), revision) = (write.time(), write.position().revision);
-    let tokens_not_before = at.seconds();
+    // One that was issued after an earlier such bound may be of a second to come.
+    let newest = "SELECT max(issued) AS issued FROM (
+                      SELECT max(issued_us / 1000000) AS issued FROM tokens WHERE agent_id = $1
+                      UNION ALL
+                      SELECT max(issued_s) FROM capability_tokens WHERE agent_id = $1) AS newest";
+    let newest = write.db().one(newest, values![id.to_bytes().to_vec()]).await?;
+    let newest = rows::optional(&newest, "issued")?.unwrap_or_default();
+    let tokens_not_before = at.seconds().max(UnixSeconds(newest));
     // Of this second they were taken back; a revoked agent has none that count.
     if before.status == Status::Revoked || before.tokens_not_before >= tokens_not_before {
         let revision = before.revision;
