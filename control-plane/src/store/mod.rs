@@ -12,6 +12,7 @@
 //! update keeps the epoch in which it was committed. With SQLite every opening
 //! begins one; PostgreSQL, which several servers share, has [a rule](postgres).
 
+mod approvals;
 mod commits;
 mod delegation;
 mod error;
@@ -32,9 +33,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, CapabilityId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest,
-    PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenDigest,
-    TokenId, UnixSeconds, wire,
+    ActionName, AgentId, ApprovalId, CapabilityId, GrantIndex, NodeCredentialDigest,
+    OperatorKeyDigest, PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status,
+    TokenDigest, TokenId, UnixSeconds, wire,
 };
 use tokio::sync::mpsc;
 
@@ -43,6 +44,10 @@ use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 
+pub use approvals::{
+    APPROVAL_TTL, Approval, ApprovalError, MAX_PENDING_APPROVALS, Restorable, Restoration,
+    Restored, Settled, Verdict,
+};
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
 pub use error::StoreError;
@@ -429,6 +434,31 @@ pub trait Store: Debug + Send + Sync + 'static {
         after: Option<CapabilityId>,
         cause: Cause,
     ) -> Result<TokenBatch<CapabilityId>, StoreError>;
+
+    /// Has a restoration wait for a second operator, for [`APPROVAL_TTL`] and for the
+    /// decision that stands now. Where there is nothing to restore, nothing waits.
+    async fn ask_to_restore(
+        &self,
+        id: ApprovalId,
+        of: Restorable,
+        cause: Cause,
+    ) -> Result<Restoration, StoreError>;
+
+    /// Carries out a restoration that waits, in one transaction with its approval. Doing
+    /// it again changes nothing.
+    async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError>;
+
+    /// Ends a restoration that waits.
+    async fn reject(&self, id: ApprovalId, cause: Cause) -> Result<Approval, StoreError>;
+
+    /// Up to `limit` approvals that wait, or all that are kept, with an id after `after`,
+    /// ordered by id.
+    async fn approvals(
+        &self,
+        all: bool,
+        after: Option<ApprovalId>,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
 
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);

@@ -4,6 +4,7 @@
 //! that is a [`Backend`].
 
 mod agents;
+mod approvals;
 mod backend;
 mod capabilities;
 mod capability_tokens;

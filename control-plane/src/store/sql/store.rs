@@ -4,27 +4,27 @@
 use async_trait::async_trait;
 use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, CapabilityId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest,
-    PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenDigest,
-    TokenId, UnixSeconds,
+    ActionName, AgentId, ApprovalId, CapabilityId, GrantIndex, NodeCredentialDigest,
+    OperatorKeyDigest, PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status,
+    TokenDigest, TokenId, UnixSeconds,
 };
 
 use super::write::Write;
 use super::{
-    Backend, agents, capabilities, capability_tokens, delegation, fleet, issuer, keys, listing,
-    nodes, operators, policies, principals, reach, read, records, tokens,
+    Backend, agents, approvals, capabilities, capability_tokens, delegation, fleet, issuer, keys,
+    listing, nodes, operators, policies, principals, reach, read, records, tokens,
 };
 use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Agent, AgentFilter, Batch, Capability, CapabilityToken, Cause, Commits, Committed, Descendant,
-    Event, Expected, Fleet, FleetAction, Issuer, IssuerChange, KeyStep, NewAgent,
+    Agent, AgentFilter, Approval, Batch, Capability, CapabilityToken, Cause, Commits, Committed,
+    Descendant, Event, Expected, Fleet, FleetAction, Issuer, IssuerChange, KeyStep, NewAgent,
     NewCapabilityToken, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewSuccessor, NewToken,
     NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, Policy,
-    PolicyChange, Preview, Principal, Reach, StatusAction, Store, StoreError, StoredUpdate, Target,
-    Token, TokenBatch, TokenSelection, UsedAssertion,
+    PolicyChange, Preview, Principal, Reach, Restorable, Restoration, StatusAction, Store,
+    StoreError, StoredUpdate, Target, Token, TokenBatch, TokenSelection, UsedAssertion,
 };
 
 /// Does what `$read` says with a connection, of the readers unless others are named.
@@ -444,6 +444,33 @@ impl<B: Backend> Store for B {
         cause: Cause,
     ) -> Result<TokenBatch<CapabilityId>, StoreError> {
         write!(self, |write| capability_tokens::revoke_all(write, selection, after, cause))
+    }
+
+    async fn ask_to_restore(
+        &self,
+        id: ApprovalId,
+        of: Restorable,
+        cause: Cause,
+    ) -> Result<Restoration, StoreError> {
+        write!(self, |write| approvals::ask(write, id, of, cause))
+    }
+
+    async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError> {
+        write!(self, |write| approvals::approve(write, id, cause))
+    }
+
+    async fn reject(&self, id: ApprovalId, cause: Cause) -> Result<Approval, StoreError> {
+        write!(self, |write| approvals::reject(write, id, cause))
+    }
+
+    async fn approvals(
+        &self,
+        all: bool,
+        after: Option<ApprovalId>,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError> {
+        let now = self.clock().now();
+        read!(self, |db| approvals::list(db, all, after, limit, now))
     }
 
     async fn close(&self) {
