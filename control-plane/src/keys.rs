@@ -23,8 +23,6 @@ const SIGNING_FILE: &str = "signing.key";
 /// Of the keys after the first: `signing-<key id>.key`.
 const SIGNING_PREFIX: &str = "signing-";
 const SIGNING_SUFFIX: &str = ".key";
-/// Of the keys that sign capability tokens: `token-<key id>.key`.
-const TOKEN_PREFIX: &str = "token-";
 const PUBLIC_FILE: &str = "signing.pub";
 
 /// What the file of the admin key holds where there is to be none.
@@ -229,61 +227,17 @@ impl SigningKeys {
     }
 }
 
-/// The private keys that sign capability tokens, each in its file. They are others than
-/// those that sign updates: one key, one purpose (RFC 8725 section 3.12).
-#[derive(Debug, Clone)]
-pub struct TokenKeys {
-    data_dir: DataDir,
-}
-
-impl TokenKeys {
-    /// Those of this directory.
-    pub fn new(data_dir: DataDir) -> Self {
-        Self { data_dir }
-    }
-
-    /// Makes a key, which is in its file when this returns.
-    pub fn make(&self) -> Result<Signer, KeyFileError> {
-        let seed = random()?;
-        let name = token_file_of(Signer::from_seed(seed).public_key());
-        let (text, _) = self.data_dir.read_or_create_secret(&name, &STANDARD.encode(seed))?;
-        signer(&self.data_dir, &name, &text)
-    }
-
-    /// The private half of this key.
-    pub fn find(&self, key: PublicKey) -> Result<Signer, KeyFileError> {
-        let name = token_file_of(key);
-        if let Some(text) = self.data_dir.read_secret(&name)? {
-            let signer = signer(&self.data_dir, &name, &text)?;
-            if signer.public_key() == key {
-                return Ok(signer);
-            }
-        }
-        let path = display(self.data_dir.path());
-        Err(KeyFileError::NoTokenKey { id: key.id(), key: Box::new(key), path })
-    }
-
-    /// Removes the private half of a key whose tokens do not count any more.
-    pub fn forget(&self, key: PublicKey) -> Result<(), KeyFileError> {
-        Ok(self.data_dir.remove_secret(&token_file_of(key))?)
-    }
-}
-
-fn signer(data_dir: &DataDir, name: &str, text: &str) -> Result<Signer, KeyFileError> {
+pub(crate) fn signer(data_dir: &DataDir, name: &str, text: &str) -> Result<Signer, KeyFileError> {
     let seed = STANDARD.decode(text).ok().and_then(|seed| <[u8; 32]>::try_from(seed).ok());
     let malformed = || malformed(data_dir, name, "the base64 of 32 bytes");
     seed.map(Signer::from_seed).ok_or_else(malformed)
-}
-
-fn token_file_of(key: PublicKey) -> String {
-    format!("{TOKEN_PREFIX}{}{SIGNING_SUFFIX}", key.id())
 }
 
 fn file_of(key: PublicKey) -> String {
     format!("{SIGNING_PREFIX}{}{SIGNING_SUFFIX}", key.id())
 }
 
-fn random() -> Result<[u8; 32], KeyFileError> {
+pub(crate) fn random() -> Result<[u8; 32], KeyFileError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(KeyFileError::Entropy)?;
     Ok(bytes)
@@ -293,7 +247,7 @@ fn malformed(data_dir: &DataDir, file: &str, expected: &'static str) -> KeyFileE
     KeyFileError::Malformed { path: display(&data_dir.path().join(file)), expected }
 }
 
-fn display(path: &Path) -> String {
+pub(crate) fn display(path: &Path) -> String {
     path.display().to_string()
 }
 

@@ -33,6 +33,7 @@ pub mod text;
 mod throttle;
 pub mod time;
 pub mod tls;
+pub mod token_keys;
 
 /// The generated gRPC service and its client. Messages are in
 /// [`kya_core::wire`].

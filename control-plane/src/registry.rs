@@ -17,13 +17,14 @@ use kya_core::jwt::CapabilityError;
 use kya_core::{AgentId, OpaqueToken, PublicKey, Revision, Signer, TokenId};
 use thiserror::Error;
 
-use crate::keys::{KeyFileError, TokenKeys};
+use crate::keys::KeyFileError;
 use crate::push::Push;
 use crate::store::{
     Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token, TokenLimits,
 };
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
+use crate::token_keys::TokenKeys;
 pub use capability_tokens::IssuedCapability;
 pub use delegation::{ManyTokens, Successor};
 pub use stops::{AgentDetails, Many};

@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::fetch::FetchError;
 use crate::http;
-use crate::keys::{AdminKey, KeyFileError, SigningKeys, TokenKeys};
+use crate::keys::{AdminKey, KeyFileError, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
 use crate::operators::{Oidc, OperatorAccess};
@@ -28,6 +28,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::time::{Clock, SystemClock};
 use crate::tls::{Listener, Tls, TlsError, TlsFiles};
+use crate::token_keys::TokenKeys;
 
 const ADDRESSES_FILE: &str = "addresses.json";
 /// How often certificates are looked at.

@@ -344,6 +344,34 @@ async fn keys_are_replaced_while_tokens_of_both_count() {
 }
 
 #[tokio::test]
+async fn a_token_says_for_whom_its_holder_acts_and_ends_with_them() {
+    let plane = start().await;
+    let api = &plane.api;
+    let mut proxy = plane.proxy("sidecar").await;
+    let top = api.register("top").await;
+    let mut ids = vec![top.clone()];
+    for name in ["middle", "below"] {
+        let path = format!("/v1/agents/{}/sub-agents", ids.last().unwrap());
+        let made = api.post(&path, json!({ "name": name })).await.expect(201);
+        ids.push(made["agent_id"].text());
+    }
+    let [_, middle, below] = ids.as_slice() else { panic!() };
+    let body = json!({ "agent_id": below, "services": ["shop"] });
+    let token = api.post("/v1/capability-tokens", body).await.expect(201)["token"].text();
+    let said = claims(&token);
+    assert_eq!((&said["sub"], &said["client_id"]), (&json!(top), &json!(below)));
+    assert_eq!(said["act"], json!({ "sub": below, "act": { "sub": middle } }));
+    let told = introspect(api, &token).await;
+    assert_eq!((&told["sub"], &told["act"]), (&said["sub"], &said["act"]));
+    proxy.catch_up(revision(api).await).await;
+    assert_eq!(proxy.state.denial_at(&token, "shop", "pay"), None);
+    let done = api.decide(&top, "suspend").await.expect(200);
+    proxy.catch_up(done["revision"].as_u64().unwrap()).await;
+    let denied = proxy.state.denial_at(&token, "shop", "pay");
+    assert_eq!(denied, Some(DenyReason::DelegatorStopped));
+}
+
+#[tokio::test]
 async fn a_server_without_an_issuer_says_how_to_have_one() {
     let plane = ControlPlane::start().await;
     let api = &plane.api;

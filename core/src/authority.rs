@@ -262,7 +262,7 @@ impl Authority {
     /// they acted.
     pub fn behind(&self, agent: AgentId, token: Held<'_>) -> Box<[AgentId]> {
         let above = self.chain(agent).skip(1).flatten().map(|(id, _)| id);
-        let named = token.actors().iter().filter_map(|actor| match actor {
+        let named = token.actors().filter_map(|actor| match actor {
             Actor::Agent(id) => Some(*id),
             Actor::Principal(_) => None,
         });

@@ -60,11 +60,12 @@ impl<'a> Held<'a> {
         }
     }
 
-    /// Those of whom it says that they acted.
-    pub fn actors(&self) -> &'a [Actor] {
-        match self {
-            Self::Opaque(_) => &[],
-            Self::Capability(capability) => &capability.claims().actors,
-        }
+    /// Those of whom it says that they acted, and for whom.
+    pub fn actors(&self) -> impl Iterator<Item = &'a Actor> + use<'a> {
+        let claims = match self {
+            Self::Opaque(_) => None,
+            Self::Capability(capability) => Some(capability.claims()),
+        };
+        claims.into_iter().flat_map(|claims| claims.actors.iter().chain(&claims.subject))
     }
 }

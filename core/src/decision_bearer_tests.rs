@@ -29,6 +29,7 @@ fn claims() -> Claims {
     Claims {
         issuer: ISSUER.into(),
         agent: agent_id(1),
+        subject: None,
         audience: vec!["shop".into()],
         issued: UnixSeconds(100),
         not_before: UnixSeconds(100),
@@ -216,6 +217,21 @@ fn what_was_decided_above_a_capability_token_denies_it() {
     assert_eq!(state.why(&claims(), "pay", at(500)), Some(DenyReason::TokenSuperseded));
     let later = Claims { issued: UnixSeconds(101), ..claims() };
     assert_eq!(state.why(&later, "pay", at(500)), None);
+}
+
+#[test]
+fn whoever_acts_for_another_subject_ends_with_it_and_has_its_own_level() {
+    let subject = Some(Actor::Agent(agent_id(2)));
+    let acting = Claims { subject, actors: vec![Actor::Agent(agent_id(1))], ..claims() };
+    let why = |records: Vec<Change>| with(records).why(&acting, "pay", at(500));
+    assert_eq!(why(vec![Change::Agent(stands(2))]), None);
+    assert_eq!(why(vec![]), Some(DenyReason::DelegatorStopped), "nobody knows it");
+    for status in [Status::Suspended, Status::Revoked] {
+        let stopped = why(vec![Change::Agent(agent(2, status))]);
+        assert_eq!(stopped, Some(DenyReason::DelegatorStopped));
+    }
+    let own = vec![Change::Agent(agent(1, Status::Suspended)), Change::Agent(stands(2))];
+    assert_eq!(why(own), Some(DenyReason::AgentSuspended));
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn a_hit_and_its_check_allocate_nothing() {
             let claims = Claims {
                 issuer: "kya".into(),
                 agent: AgentId::from_bytes([1; 16]),
+                subject: None,
                 audience: vec!["payments".into()],
                 issued: UnixSeconds(100),
                 not_before: UnixSeconds(100),

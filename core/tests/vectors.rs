@@ -254,6 +254,7 @@ fn capability_claims() -> Claims {
     Claims {
         issuer: "https://kya.example".into(),
         agent: AgentId::from_bytes(AGENT),
+        subject: None,
         audience: vec!["payments".into()],
         issued: UnixSeconds(1_770_000_000),
         not_before: UnixSeconds(1_770_000_000),

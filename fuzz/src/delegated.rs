@@ -188,6 +188,7 @@ impl Token {
         Claims {
             issuer: ISSUER.into(),
             agent: agent_id(self.holder),
+            subject: None,
             audience: self.audience(),
             issued: UnixSeconds(self.issued()),
             not_before: UnixSeconds(self.begins()),

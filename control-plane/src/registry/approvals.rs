@@ -27,7 +27,9 @@ impl Registry {
         }
         let action = StatusAction::Restore;
         let restored = match of {
-            Restorable::Agent(id) => Restored::Agent(self.decide_agent(id, action, cause).await?),
+            Restorable::Agent(id) => {
+                Restored::Agent(Box::new(self.decide_agent(id, action, cause).await?))
+            }
             Restorable::Capability(id, name) => {
                 Restored::Capability(self.decide_capability(id, name, action, cause).await?)
             }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use kya_core::jwt::{self, Claims, Scope};
+use kya_core::jwt::{self, Actor, Claims, Scope};
 use kya_core::{AgentId, CapabilityId, PublicKey, Signer};
 
 use super::delegation::ManyTokens;
@@ -114,7 +114,8 @@ impl Registry {
         let signer = self.signer(key)?;
         let id = CapabilityId::from_parts(self.clock.now().millis().0, random()?);
         let new = NewCapabilityToken { id, agent_id, limits, ttl_seconds, assertion };
-        let record = self.store.issue_capability_token(new, cause).await?;
+        let (record, above) = self.store.issue_capability_token(new, cause).await?;
+        let (subject, actors) = delegation(record.agent_id, &above);
         let actions = record.limits.actions();
         let scope = match actions {
             [] => Scope::parse(Scope::EVERYTHING),
@@ -123,13 +124,14 @@ impl Registry {
         let claims = Claims {
             issuer: name,
             agent: record.agent_id,
+            subject,
             audience: record.limits.services().iter().map(ServiceName::to_string).collect(),
             issued: record.issued,
             not_before: record.issued,
             expires: record.expires,
             id: record.id,
             scope,
-            actors: Vec::new(),
+            actors,
             confirmation: None,
         };
         let token = jwt::mint(&signer, &claims)?;
@@ -188,4 +190,12 @@ impl Registry {
             }
         }
     }
+}
+
+/// For whom an agent acts, and through whom, itself first (RFC 8693 section 4.1). `above`
+/// is whom it acts for, the nearest first.
+fn delegation(agent: AgentId, above: &[AgentId]) -> (Option<Actor>, Vec<Actor>) {
+    let Some((top, between)) = above.split_last() else { return (None, Vec::new()) };
+    let actors = [agent].iter().chain(between).copied().map(Actor::Agent).collect();
+    (Some(Actor::Agent(*top)), actors)
 }

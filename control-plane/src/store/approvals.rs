@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use kya_core::{ActionName, AgentId, ApprovalId, Revision};
 use thiserror::Error;
 
-use super::{Agent, Capability, Fleet, Outcome, Principal};
+use super::{Agent, Capability, Cause, Fleet, Outcome, Principal, StoreError};
 use crate::principals::PrincipalKey;
 use crate::time::UnixMicros;
 
@@ -33,7 +34,7 @@ pub enum Restorable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
     /// An agent.
-    Agent(Outcome<Agent>),
+    Agent(Box<Outcome<Agent>>),
     /// One action of an agent.
     Capability(Outcome<Capability>),
     /// A principal.
@@ -143,6 +144,35 @@ pub enum ApprovalError {
         "{MAX_PENDING_APPROVALS} restorations wait for a second operator, and that is the most: approve or reject some"
     )]
     TooMany,
+}
+
+/// What a [`Store`](super::Store) keeps of restorations that wait.
+#[async_trait]
+pub trait ApprovalStore {
+    /// Has a restoration wait for a second operator, for [`APPROVAL_TTL`] and for the
+    /// decision that stands now. Where there is nothing to restore, nothing waits.
+    async fn ask_to_restore(
+        &self,
+        id: ApprovalId,
+        of: Restorable,
+        cause: Cause,
+    ) -> Result<Restoration, StoreError>;
+
+    /// Carries out a restoration that waits, in one transaction with its approval. Doing
+    /// it again changes nothing.
+    async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError>;
+
+    /// Ends a restoration that waits. Doing it again changes nothing.
+    async fn reject(&self, id: ApprovalId, cause: Cause) -> Result<Approval, StoreError>;
+
+    /// Up to `limit` approvals that wait, or all that are kept, with an id after `after`,
+    /// ordered by id.
+    async fn approvals(
+        &self,
+        all: bool,
+        after: Option<ApprovalId>,
+        limit: u32,
+    ) -> Result<Vec<Approval>, StoreError>;
 }
 
 impl Verdict {

@@ -1,11 +1,14 @@
 //! The issuer of capability tokens, its keys, and the tokens by their names.
 
+use async_trait::async_trait;
 use kya_core::jwt::DEFAULT_LIFETIME;
-use kya_core::{AgentId, CapabilityId, MAX_KEYS, PublicKey, Revision, UnixSeconds, wire};
+use kya_core::{
+    AgentId, CapabilityId, MAX_KEYS, PublicKey, Revision, TokenDigest, UnixSeconds, wire,
+};
 use thiserror::Error;
 use wire::change::Change;
 
-use super::TokenLimits;
+use super::{Cause, Outcome, StoreError, Token, TokenBatch, TokenLimits, TokenSelection};
 use crate::time::{UnixMicros, second_start};
 
 /// Whose capability tokens count.
@@ -136,6 +139,62 @@ pub enum IssuerError {
         "the assertion was used before: make a new one, with a `jti` of its own, for every request"
     )]
     Replayed,
+}
+
+/// The part of a [`Store`](super::Store) that is about capability tokens: who issues them,
+/// and which there are.
+#[async_trait]
+pub trait CapabilityTokenStore {
+    /// The token with this digest.
+    async fn token_by_digest(&self, digest: TokenDigest) -> Result<Option<Token>, StoreError>;
+
+    /// Whose capability tokens count, and by which keys.
+    async fn issuer(&self) -> Result<Issuer, StoreError>;
+
+    /// Changes that. What is so already changes nothing.
+    async fn change_issuer(
+        &self,
+        change: IssuerChange,
+        cause: Cause,
+    ) -> Result<Outcome<Issuer>, StoreError>;
+
+    /// Notes that a capability token is issued, to an agent that may hold one, and uses
+    /// up the assertion by which it was asked for. It has an event and takes no revision:
+    /// proxies need not know of it. Returns also whom its holder acts for, the nearest first.
+    async fn issue_capability_token(
+        &self,
+        new: NewCapabilityToken,
+        cause: Cause,
+    ) -> Result<(CapabilityToken, Vec<AgentId>), StoreError>;
+
+    /// Uses up an assertion by which an agent asks for something else.
+    async fn use_assertion(&self, assertion: UsedAssertion) -> Result<(), StoreError>;
+
+    /// The capability token of this name. Those that expired long ago are forgotten.
+    async fn capability_token(&self, id: CapabilityId) -> Result<CapabilityToken, StoreError>;
+
+    /// Up to `limit` capability tokens with an id after `after`, ordered by id.
+    async fn capability_tokens(
+        &self,
+        holder: Option<AgentId>,
+        after: Option<CapabilityId>,
+        limit: u32,
+    ) -> Result<Vec<CapabilityToken>, StoreError>;
+
+    /// Takes a capability token back. Doing it again changes nothing.
+    async fn revoke_capability_token(
+        &self,
+        id: CapabilityId,
+        cause: Cause,
+    ) -> Result<Outcome<CapabilityToken>, StoreError>;
+
+    /// [`revoke_tokens`](super::Store::revoke_tokens) of capability tokens.
+    async fn revoke_capability_tokens(
+        &self,
+        selection: TokenSelection,
+        after: Option<CapabilityId>,
+        cause: Cause,
+    ) -> Result<TokenBatch<CapabilityId>, StoreError>;
 }
 
 impl Default for Issuer {

@@ -33,9 +33,8 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, ApprovalId, CapabilityId, GrantIndex, NodeCredentialDigest,
-    OperatorKeyDigest, PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status,
-    TokenDigest, TokenId, UnixSeconds, wire,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, PolicyId,
+    PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenId, UnixSeconds, wire,
 };
 use tokio::sync::mpsc;
 
@@ -45,14 +44,15 @@ use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 
 pub use approvals::{
-    APPROVAL_TTL, Approval, ApprovalError, MAX_PENDING_APPROVALS, Restorable, Restoration,
-    Restored, Settled, Verdict,
+    APPROVAL_TTL, Approval, ApprovalError, ApprovalStore, MAX_PENDING_APPROVALS, Restorable,
+    Restoration, Restored, Settled, Verdict,
 };
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
 pub use error::StoreError;
 pub use issuer::{
-    CapabilityToken, Issuer, IssuerChange, IssuerError, NewCapabilityToken, TokenKey, UsedAssertion,
+    CapabilityToken, CapabilityTokenStore, Issuer, IssuerChange, IssuerError, NewCapabilityToken,
+    TokenKey, UsedAssertion,
 };
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
 pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
@@ -85,7 +85,7 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// Where the registry is kept. Every method is safe to call from many tasks;
 /// writes take place one after the other.
 #[async_trait]
-pub trait Store: Debug + Send + Sync + 'static {
+pub trait Store: ApprovalStore + CapabilityTokenStore + Debug + Send + Sync + 'static {
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,
     /// at the revision after this one, unless somebody begins another epoch before.
@@ -383,82 +383,6 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// is not there yet, and says of how many it did. It changes no authority: what is
     /// expired is by its own time.
     async fn note_expired(&self, limit: u32) -> Result<u64, StoreError>;
-
-    /// The token with this digest.
-    async fn token_by_digest(&self, digest: TokenDigest) -> Result<Option<Token>, StoreError>;
-
-    /// Whose capability tokens count, and by which keys.
-    async fn issuer(&self) -> Result<Issuer, StoreError>;
-
-    /// Changes that. What is so already changes nothing.
-    async fn change_issuer(
-        &self,
-        change: IssuerChange,
-        cause: Cause,
-    ) -> Result<Outcome<Issuer>, StoreError>;
-
-    /// Notes that a capability token is issued, to an agent that may hold one, and uses
-    /// up the assertion by which it was asked for. It has an event and takes no revision:
-    /// proxies need not know of it.
-    async fn issue_capability_token(
-        &self,
-        new: NewCapabilityToken,
-        cause: Cause,
-    ) -> Result<CapabilityToken, StoreError>;
-
-    /// Uses up an assertion by which an agent asks for something else.
-    async fn use_assertion(&self, assertion: UsedAssertion) -> Result<(), StoreError>;
-
-    /// The capability token of this name. Those that expired long ago are forgotten.
-    async fn capability_token(&self, id: CapabilityId) -> Result<CapabilityToken, StoreError>;
-
-    /// Up to `limit` capability tokens with an id after `after`, ordered by id.
-    async fn capability_tokens(
-        &self,
-        holder: Option<AgentId>,
-        after: Option<CapabilityId>,
-        limit: u32,
-    ) -> Result<Vec<CapabilityToken>, StoreError>;
-
-    /// Takes a capability token back. Doing it again changes nothing.
-    async fn revoke_capability_token(
-        &self,
-        id: CapabilityId,
-        cause: Cause,
-    ) -> Result<Outcome<CapabilityToken>, StoreError>;
-
-    /// [`revoke_tokens`](Self::revoke_tokens) of capability tokens.
-    async fn revoke_capability_tokens(
-        &self,
-        selection: TokenSelection,
-        after: Option<CapabilityId>,
-        cause: Cause,
-    ) -> Result<TokenBatch<CapabilityId>, StoreError>;
-
-    /// Has a restoration wait for a second operator, for [`APPROVAL_TTL`] and for the
-    /// decision that stands now. Where there is nothing to restore, nothing waits.
-    async fn ask_to_restore(
-        &self,
-        id: ApprovalId,
-        of: Restorable,
-        cause: Cause,
-    ) -> Result<Restoration, StoreError>;
-
-    /// Carries out a restoration that waits, in one transaction with its approval. Doing
-    /// it again changes nothing.
-    async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError>;
-
-    /// Ends a restoration that waits.
-    async fn reject(&self, id: ApprovalId, cause: Cause) -> Result<Approval, StoreError>;
-
-    /// Up to `limit` approvals that wait, or all that are kept, with an id after `after`,
-    /// ordered by id.
-    async fn approvals(
-        &self,
-        all: bool,
-        after: Option<ApprovalId>,
-        limit: u32,
-    ) -> Result<Vec<Approval>, StoreError>;
 
     /// Finishes what was begun and closes. Later calls fail.
     async fn close(&self);

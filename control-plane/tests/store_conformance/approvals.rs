@@ -77,7 +77,10 @@ pub async fn a_restoration_is_asked_for_by_one_and_carried_out_by_another(fixtur
     assert_eq!((restored.status, &*restored.status_actor), (Status::Active, "boss"));
     assert_eq!(restored.status_reason.as_deref(), Some("false alarm"));
     assert_eq!(store.approvals(false, None, 10).await.unwrap(), []);
-    assert_eq!(store.approvals(true, None, 10).await.unwrap(), [approved.record.clone()]);
+    assert_eq!(
+        store.approvals(true, None, 10).await.unwrap(),
+        std::slice::from_ref(&approved.record)
+    );
     // Once more is no second effect, even when it is stopped again meanwhile.
     let stopped = decide(&*store, agent, SUSPEND).await.unwrap().committed;
     let again = approve(&*store, 1, "carl").await.unwrap();

@@ -42,7 +42,7 @@ async fn issue_one(
     store: &dyn Store,
     new: NewCapabilityToken,
 ) -> Result<CapabilityToken, StoreError> {
-    store.issue_capability_token(new, Cause::default()).await
+    store.issue_capability_token(new, Cause::default()).await.map(|(token, _)| token)
 }
 
 fn issuer_error(result: Result<impl std::fmt::Debug, StoreError>) -> IssuerError {

@@ -151,10 +151,11 @@ impl Issuer {
                 tokio::spawn(async move {
                     match tls {
                         None => serve(stream, &answers, &documents, &count).await,
-                        Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, &answers, &documents, &count).await,
-                            Err(_) => {}
-                        },
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, &answers, &documents, &count).await;
+                            }
+                        }
                     }
                 });
             }

@@ -175,7 +175,9 @@ impl Authority {
         };
         let above = agent.parent.is_some().then(|| self.chain(agent_id).skip(1));
         let above = above.into_iter().flatten().map(stops);
-        let named = held.actors().iter().map(move |actor| match actor {
+        // The agent itself has a level of its own.
+        let others = held.actors().filter(move |actor| **actor != Actor::Agent(agent_id));
+        let named = others.map(move |actor| match actor {
             Actor::Agent(id) => self.chain(*id).filter_map(stops).max(),
             Actor::Principal(id) => self.principal_stopped(*id, issued),
         });

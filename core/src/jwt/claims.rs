@@ -21,8 +21,11 @@ const MAX_TIME: u64 = (1 << 53) - 1;
 pub struct Claims {
     /// `iss`: who has issued it, in 1 to 256 bytes.
     pub issuer: String,
-    /// `sub` and `client_id`: who acts.
+    /// `client_id`: who acts, which is also the `sub` unless it acts for somebody.
     pub agent: AgentId,
+    /// `sub`, where that is somebody else for whom the agent acts. The agent is then the
+    /// last of those who acted (RFC 8693 section 4.1).
+    pub subject: Option<Actor>,
     /// `aud`: the 1 to 16 services that it is for, each in 1 to 256 bytes.
     pub audience: Vec<String>,
     /// `iat`: when it was issued.
@@ -62,9 +65,13 @@ impl Claims {
     pub(super) fn read(text: &[u8]) -> Result<Self, CapabilityError> {
         let mut members = Members::read(text, Part::Claims)?;
         let issued = time(&mut members, "iat")?.ok_or(CapabilityError::MissingClaim("iat"))?;
+        let actors = actors(&mut members)?;
+        let issuer = text_of(&mut members, "iss")?;
+        let (agent, subject) = agent(&mut members, actors.first())?;
         let claims = Self {
-            issuer: text_of(&mut members, "iss")?,
-            agent: agent(&mut members)?,
+            issuer,
+            agent,
+            subject,
             audience: audience(&mut members)?,
             issued,
             not_before: time(&mut members, "nbf")?.unwrap_or(issued),
@@ -73,7 +80,7 @@ impl Claims {
                 .parse()
                 .map_err(|_| CapabilityError::BadClaim("jti"))?,
             scope: Scope::parse(text_of(&mut members, "scope")?)?,
-            actors: actors(&mut members)?,
+            actors,
             confirmation: confirmation(&mut members)?,
         };
         claims.check_form()?;
@@ -90,6 +97,10 @@ impl Claims {
         let services = &self.audience;
         if !(1..=MAX_AUDIENCE).contains(&services.len()) || !services.iter().all(|it| is_name(it)) {
             return Err(CapabilityError::BadClaim("aud"));
+        }
+        let acts = Actor::Agent(self.agent);
+        if self.subject.is_some_and(|it| it == acts || self.actors.first() != Some(&acts)) {
+            return Err(CapabilityError::TwoAgents);
         }
         if self.actors.len() > MAX_ACTORS {
             return Err(CapabilityError::BadClaim("act"));
@@ -129,14 +140,23 @@ fn time(members: &mut Members, name: &'static str) -> Result<Option<UnixSeconds>
     }
 }
 
-/// RFC 8725 section 3.8: the subject is one that this issuer names, and the client
-/// it was issued to (RFC 9068 section 2.2) no other.
-fn agent(members: &mut Members) -> Result<AgentId, CapabilityError> {
-    let mut named = |name| {
-        text_of(members, name)?.parse::<AgentId>().map_err(|_| CapabilityError::BadClaim(name))
-    };
-    let (subject, client) = (named("sub")?, named("client_id")?);
-    if subject == client { Ok(subject) } else { Err(CapabilityError::TwoAgents) }
+/// RFC 8725 section 3.8: the subject is one that this issuer names, and the client it was
+/// issued to (RFC 9068 section 2.2) no other, or one that acts for it and is said to (RFC
+/// 8693 section 4.1).
+fn agent(
+    members: &mut Members,
+    last: Option<&Actor>,
+) -> Result<(AgentId, Option<Actor>), CapabilityError> {
+    let subject = Actor::parse(&text_of(members, "sub")?);
+    let subject = subject.ok_or(CapabilityError::BadClaim("sub"))?;
+    let client = text_of(members, "client_id")?.parse::<AgentId>();
+    let client = client.map_err(|_| CapabilityError::BadClaim("client_id"))?;
+    let client_acts = Actor::Agent(client);
+    match subject {
+        subject if subject == client_acts => Ok((client, None)),
+        subject if last == Some(&client_acts) => Ok((client, Some(subject))),
+        _ => Err(CapabilityError::TwoAgents),
+    }
 }
 
 /// RFC 7519 section 4.1.3: one service, or a list of them.

@@ -53,7 +53,7 @@ pub fn mint(signer: &Signer, claims: &Claims) -> Result<CapabilityToken, Capabil
 #[derive(Serialize)]
 struct Written<'a> {
     iss: &'a str,
-    sub: AgentId,
+    sub: Actor,
     aud: Audience<'a>,
     client_id: AgentId,
     exp: u64,
@@ -91,7 +91,7 @@ impl<'a> Written<'a> {
         let before = |act, sub: &Actor| Some(Box::new(Act { sub: *sub, act }));
         Self {
             iss: &claims.issuer,
-            sub: claims.agent,
+            sub: claims.subject.unwrap_or(Actor::Agent(claims.agent)),
             aud: match claims.audience.as_slice() {
                 [service] => Audience::One(service),
                 services => Audience::All(services),

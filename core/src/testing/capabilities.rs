@@ -42,6 +42,7 @@ pub fn claims(n: u8, now: u64) -> Claims {
     Claims {
         issuer: ISSUER.into(),
         agent: agent_id(n),
+        subject: None,
         audience: vec![SERVICE.into()],
         issued: UnixSeconds(now),
         not_before: UnixSeconds(now),

@@ -30,7 +30,7 @@ pub(super) struct Introspection {
 struct Told {
     token_type: &'static str,
     iss: String,
-    sub: AgentId,
+    sub: Actor,
     client_id: AgentId,
     /// Left out of a token that is for all services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -72,7 +72,7 @@ pub(super) async fn introspect(
             record.map(|record| Told::of_record(&issuer, &record))
         }
     };
-    let told = told.filter(|told| asking.may_know_of(told.sub));
+    let told = told.filter(|told| asking.may_know_of(told.client_id));
     Ok(Json(Introspection { active: told.is_some(), token: told }))
 }
 
@@ -82,7 +82,7 @@ impl Told {
         Self {
             token_type: "Bearer",
             iss: claims.issuer.clone(),
-            sub: claims.agent,
+            sub: claims.subject.unwrap_or(Actor::Agent(claims.agent)),
             client_id: claims.agent,
             aud: claims.audience.clone(),
             scope: claims.scope.as_str().to_owned(),
@@ -100,7 +100,7 @@ impl Told {
         Self {
             token_type: "Bearer",
             iss: issuer.to_owned(),
-            sub: token.agent_id,
+            sub: Actor::Agent(token.agent_id),
             client_id: token.agent_id,
             aud: token.limits.services().iter().map(ServiceName::to_string).collect(),
             scope: match actions.as_slice() {

@@ -184,7 +184,9 @@ async fn restore(
 ) -> Result<Restored, StoreError> {
     let action = StatusAction::Restore;
     Ok(match of {
-        Restorable::Agent(id) => Restored::Agent(agents::decide(write, id, action, cause).await?),
+        Restorable::Agent(id) => {
+            Restored::Agent(Box::new(agents::decide(write, id, action, cause).await?))
+        }
         Restorable::Capability(id, name) => {
             Restored::Capability(capabilities::decide(write, id, name, action, cause).await?)
         }

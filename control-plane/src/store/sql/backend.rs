@@ -54,3 +54,32 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
 
     async fn close(&self);
 }
+
+/// Does what `$read` says with a connection, of the readers unless others are named.
+macro_rules! read {
+    ($self:ident, |$db:ident| $read:expr) => {
+        read!($self, reader, |$db| $read)
+    };
+    ($self:ident, $of:ident, |$db:ident| $read:expr) => {
+        $self
+            .bounded(async {
+                let mut connection = $self.$of().await?;
+                let $db = &mut *connection;
+                $read.await
+            })
+            .await
+    };
+}
+
+/// Does what `$write` says in a transaction.
+macro_rules! write {
+    ($self:ident, |$write:ident| $change:expr) => {
+        $self
+            .bounded(async {
+                let $write = Write::begin($self.writer().await?, $self.clock()).await?;
+                $change.await
+            })
+            .await
+    };
+}
+pub(super) use {read, write};

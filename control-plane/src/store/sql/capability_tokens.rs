@@ -72,7 +72,7 @@ pub(super) async fn issue(
     mut write: Write<impl Engine>,
     new: NewCapabilityToken,
     cause: Cause,
-) -> Result<CapabilityToken, StoreError> {
+) -> Result<(CapabilityToken, Vec<AgentId>), StoreError> {
     let issuer = issuer::read(write.db()).await?;
     if issuer.name.is_none() {
         return Err(IssuerError::NotConfigured.into());
@@ -120,7 +120,7 @@ pub(super) async fn issue(
     write.db().execute(insert, values).await?;
     forget(write.db(), now).await?;
     write.commit_aside("capability_token.issued", record.id.to_string(), cause).await?;
-    Ok(record)
+    Ok((record, above.iter().map(|agent| agent.id).collect()))
 }
 
 /// The services that it names, or else those of its holder's policy.

@@ -4,9 +4,11 @@
 //! that is a [`Backend`].
 
 mod agents;
+mod approval_store;
 mod approvals;
 mod backend;
 mod capabilities;
+mod capability_token_store;
 mod capability_tokens;
 mod delegation;
 mod fleet;

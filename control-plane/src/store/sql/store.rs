@@ -4,56 +4,27 @@
 use async_trait::async_trait;
 use kya_core::policy::PolicyReference;
 use kya_core::{
-    ActionName, AgentId, ApprovalId, CapabilityId, GrantIndex, NodeCredentialDigest,
-    OperatorKeyDigest, PolicyId, PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status,
-    TokenDigest, TokenId, UnixSeconds,
+    ActionName, AgentId, GrantIndex, NodeCredentialDigest, OperatorKeyDigest, PolicyId,
+    PolicyVersion, Position, PrincipalId, PublicKey, Revision, Status, TokenId, UnixSeconds,
 };
 
+use super::backend::{read, write};
 use super::write::Write;
 use super::{
-    Backend, agents, approvals, capabilities, capability_tokens, delegation, fleet, issuer, keys,
-    listing, nodes, operators, policies, principals, reach, read, records, tokens,
+    Backend, agents, capabilities, delegation, fleet, keys, listing, nodes, operators, policies,
+    principals, reach, read, records, tokens,
 };
 use crate::labels::Selector;
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Agent, AgentFilter, Approval, Batch, Capability, CapabilityToken, Cause, Commits, Committed,
-    Descendant, Event, Expected, Fleet, FleetAction, Issuer, IssuerChange, KeyStep, NewAgent,
-    NewCapabilityToken, NewKeyStep, NewNode, NewOperator, NewPrincipal, NewSuccessor, NewToken,
-    NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord, Outcome, Pages, Policy,
-    PolicyChange, Preview, Principal, Reach, Restorable, Restoration, StatusAction, Store,
-    StoreError, StoredUpdate, Target, Token, TokenBatch, TokenSelection, UsedAssertion,
+    Agent, AgentFilter, Batch, Capability, Cause, Commits, Committed, Descendant, Event, Expected,
+    Fleet, FleetAction, KeyStep, NewAgent, NewKeyStep, NewNode, NewOperator, NewPrincipal,
+    NewSuccessor, NewToken, NodeOutcome, NodeRegistration, OperatorOutcome, OperatorRecord,
+    Outcome, Pages, Policy, PolicyChange, Preview, Principal, Reach, StatusAction, Store,
+    StoreError, StoredUpdate, Target, Token, TokenBatch, TokenSelection,
 };
-
-/// Does what `$read` says with a connection, of the readers unless others are named.
-macro_rules! read {
-    ($self:ident, |$db:ident| $read:expr) => {
-        read!($self, reader, |$db| $read)
-    };
-    ($self:ident, $of:ident, |$db:ident| $read:expr) => {
-        $self
-            .bounded(async {
-                let mut connection = $self.$of().await?;
-                let $db = &mut *connection;
-                $read.await
-            })
-            .await
-    };
-}
-
-/// Does what `$write` says in a transaction.
-macro_rules! write {
-    ($self:ident, |$write:ident| $change:expr) => {
-        $self
-            .bounded(async {
-                let $write = Write::begin($self.writer().await?, $self.clock()).await?;
-                $change.await
-            })
-            .await
-    };
-}
 
 #[async_trait]
 impl<B: Backend> Store for B {
@@ -386,91 +357,6 @@ impl<B: Backend> Store for B {
             return Ok(0);
         }
         write!(self, |write| delegation::note_expired(write, limit))
-    }
-
-    async fn token_by_digest(&self, digest: TokenDigest) -> Result<Option<Token>, StoreError> {
-        read!(self, |db| tokens::by_digest(db, digest))
-    }
-
-    async fn issuer(&self) -> Result<Issuer, StoreError> {
-        read!(self, |db| issuer::read(db))
-    }
-
-    async fn change_issuer(
-        &self,
-        change: IssuerChange,
-        cause: Cause,
-    ) -> Result<Outcome<Issuer>, StoreError> {
-        write!(self, |write| issuer::change(write, change, cause))
-    }
-
-    async fn issue_capability_token(
-        &self,
-        new: NewCapabilityToken,
-        cause: Cause,
-    ) -> Result<CapabilityToken, StoreError> {
-        write!(self, |write| capability_tokens::issue(write, new, cause))
-    }
-
-    async fn use_assertion(&self, assertion: UsedAssertion) -> Result<(), StoreError> {
-        write!(self, |write| capability_tokens::use_assertion(write, assertion))
-    }
-
-    async fn capability_token(&self, id: CapabilityId) -> Result<CapabilityToken, StoreError> {
-        read!(self, |db| capability_tokens::by_id(db, id))
-    }
-
-    async fn capability_tokens(
-        &self,
-        holder: Option<AgentId>,
-        after: Option<CapabilityId>,
-        limit: u32,
-    ) -> Result<Vec<CapabilityToken>, StoreError> {
-        read!(self, |db| capability_tokens::list(db, holder, after, limit))
-    }
-
-    async fn revoke_capability_token(
-        &self,
-        id: CapabilityId,
-        cause: Cause,
-    ) -> Result<Outcome<CapabilityToken>, StoreError> {
-        write!(self, |write| capability_tokens::revoke(write, id, cause))
-    }
-
-    async fn revoke_capability_tokens(
-        &self,
-        selection: TokenSelection,
-        after: Option<CapabilityId>,
-        cause: Cause,
-    ) -> Result<TokenBatch<CapabilityId>, StoreError> {
-        write!(self, |write| capability_tokens::revoke_all(write, selection, after, cause))
-    }
-
-    async fn ask_to_restore(
-        &self,
-        id: ApprovalId,
-        of: Restorable,
-        cause: Cause,
-    ) -> Result<Restoration, StoreError> {
-        write!(self, |write| approvals::ask(write, id, of, cause))
-    }
-
-    async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError> {
-        write!(self, |write| approvals::approve(write, id, cause))
-    }
-
-    async fn reject(&self, id: ApprovalId, cause: Cause) -> Result<Approval, StoreError> {
-        write!(self, |write| approvals::reject(write, id, cause))
-    }
-
-    async fn approvals(
-        &self,
-        all: bool,
-        after: Option<ApprovalId>,
-        limit: u32,
-    ) -> Result<Vec<Approval>, StoreError> {
-        let now = self.clock().now();
-        read!(self, |db| approvals::list(db, all, after, limit, now))
     }
 
     async fn close(&self) {

@@ -19,6 +19,7 @@ prop_compose! {
         Claims {
             issuer,
             agent: AgentId::from_bytes(agent),
+            subject: None,
             audience,
             issued: UnixSeconds(issued),
             not_before: UnixSeconds(before.index(usize::try_from(expires).unwrap()) as u64),

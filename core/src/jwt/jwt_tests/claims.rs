@@ -46,12 +46,10 @@ fn subject_and_client_are_one_agent() {
     let (agent, other) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
     assert_eq!(claims_with("sub", json!(other)), Err(CapabilityError::TwoAgents));
     assert_eq!(claims_with("client_id", json!(other)), Err(CapabilityError::TwoAgents));
-    for bad in [
-        PrincipalId::from_bytes([1; 16]).to_string(),
-        agent.to_string().to_lowercase(),
-        format!("{agent} "),
-        "admin".into(),
-    ] {
+    let principal = json!(PrincipalId::from_bytes([1; 16]));
+    assert_eq!(claims_with("sub", principal.clone()), Err(CapabilityError::TwoAgents));
+    assert_eq!(claims_with("client_id", principal), Err(CapabilityError::BadClaim("client_id")));
+    for bad in [agent.to_string().to_lowercase(), format!("{agent} "), "admin".into()] {
         for name in ["sub", "client_id"] {
             let refused = claims_with(name, json!(bad));
             assert_eq!(refused, Err(CapabilityError::BadClaim(name)), "{bad}");
@@ -60,6 +58,31 @@ fn subject_and_client_are_one_agent() {
     for bad in [agent.to_string(), "1".into(), "cap_".into(), "x".repeat(1000)] {
         assert_eq!(claims_with("jti", json!(bad)), Err(CapabilityError::BadClaim("jti")));
     }
+}
+
+/// RFC 8693 section 4.1.
+#[test]
+fn whoever_acts_for_another_subject_is_the_last_who_acted() {
+    let (me, between) = (AgentId::from_bytes([1; 16]), AgentId::from_bytes([2; 16]));
+    let acted = |actor: AgentId| {
+        let mut said = said();
+        said["act"] = json!({ "sub": actor, "act": { "sub": between } });
+        said
+    };
+    for subject in [
+        Actor::Agent(AgentId::from_bytes([3; 16])),
+        Actor::Principal(PrincipalId::from_bytes([3; 16])),
+    ] {
+        let read = of_claims(&with(acted(me), "sub", json!(subject))).unwrap();
+        assert_eq!((read.claims().agent, read.claims().subject), (me, Some(subject)));
+        assert_eq!(verify(&minted(read.claims())).unwrap(), read);
+        let other = of_claims(&with(acted(between), "sub", json!(subject)));
+        assert_eq!(other, Err(CapabilityError::TwoAgents));
+        let unsaid = Claims { actors: vec![], ..read.claims().clone() };
+        assert_eq!(mint(&signer(), &unsaid), Err(CapabilityError::TwoAgents));
+    }
+    let itself = of_claims(&acted(me).to_string()).unwrap();
+    assert_eq!(itself.claims().subject, None);
 }
 
 #[test]

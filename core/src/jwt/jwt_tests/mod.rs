@@ -35,6 +35,7 @@ pub(super) fn claims(n: u16) -> Claims {
     Claims {
         issuer: ISSUER.into(),
         agent: AgentId::from_bytes([1; 16]),
+        subject: None,
         audience: vec!["payments".into()],
         issued: UnixSeconds(ISSUED),
         not_before: UnixSeconds(ISSUED),
