@@ -4,6 +4,7 @@
 //! that a newer server may say more. `-o json` shows the answer as it came.
 //! Statuses and times stay text, because they are only shown.
 
+mod approvals;
 mod delegation;
 mod operators;
 mod policies;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use kya_core::{AgentId, PublicKey, TokenId};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
 pub(crate) use delegation::*;
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,

@@ -1,5 +1,6 @@
 //! Typed calls of the control plane's HTTP API.
 
+mod approvals;
 mod policies;
 mod stops;
 
@@ -290,6 +291,11 @@ impl Client {
             }));
         }
         let json = json.map_err(|error| self.unexpected(format!("no JSON: {error}")))?;
+        if status == StatusCode::ACCEPTED {
+            let approval = serde_json::from_value(json.clone()).map(Box::new);
+            let approval = approval.map_err(|error| self.unexpected(error.to_string()))?;
+            return Err(Error::AwaitsApproval { approval, json });
+        }
         match serde_json::from_value(json.clone()) {
             Ok(value) => Ok(Answer { value, json }),
             Err(error) => Err(self.unexpected(error.to_string())),

@@ -6,19 +6,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::api::Approval;
+
 /// The HTTP library's words for an answer in another protocol, and for one that
 /// comes before the question, as HTTP/2 may have it.
 const OTHER_PROTOCOL: [&str; 2] =
     ["invalid HTTP version parsed", "received unexpected message from connection"];
 
 /// Every exit code, and what it says.
-pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done"),
     (1, "the server refused, or answered with something else"),
     (2, "the command line is wrong; nothing was sent"),
     (3, "the control plane cannot be reached, or did not answer in time"),
     (4, "not every proxy that was challenged is armed (`kya node challenge`)"),
     (5, "the decision that was asked for is DENY (`kya verify`)"),
+    (6, "nothing is restored yet: a second operator has to approve it (`kya approval approve`)"),
 ];
 
 /// Why a command did not end well.
@@ -79,6 +82,17 @@ pub(crate) enum Error {
     /// The decision that was asked for is no.
     #[error("denied: {0}")]
     Denied(String),
+    /// What was asked for waits for a second operator.
+    #[error(
+        "nothing is restored yet: {} has to be approved by another operator than {}",
+        .approval.approval_id, .approval.asked_by
+    )]
+    AwaitsApproval {
+        /// What the server says, read.
+        approval: Box<Approval>,
+        /// What the server says, as it came.
+        json: Value,
+    },
     /// A step with the keys is committed, and not every worker has got it yet.
     #[error(
         "not every worker has acknowledged revision {revision} within {}: the keys stay as they are, both count, and nothing is lost", humantime::format_duration(*.wait)
@@ -119,6 +133,7 @@ impl Error {
             Self::Unreachable { .. } => 3,
             Self::NotArmed(_) => 4,
             Self::Denied(_) => 5,
+            Self::AwaitsApproval { .. } => 6,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -138,6 +153,7 @@ impl Error {
             }
             Self::NotArmed(_) => ("not_armed", "Not armed"),
             Self::Denied(_) => ("denied", "Denied"),
+            Self::AwaitsApproval { .. } => ("awaits_approval", "Waits for a second operator"),
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Output(_) => ("output", "Result not written"),
         };

@@ -3,7 +3,7 @@
 //! [`run`] is the whole program. Results go to `out`, everything else to `err`,
 //! and the number that comes back is the exit code: 0 done, 1 the server
 //! refused, 2 usage, 3 unreachable, 4 not every challenged proxy is armed, 5 the
-//! decision that was asked for is DENY. With `-o json`, `out` gets exactly one JSON
+//! decision that was asked for is DENY, 6 a second operator has to approve it. With `-o json`, `out` gets exactly one JSON
 //! document and an error is one problem document (RFC 9457) on `err`.
 
 mod acknowledgement;

@@ -38,6 +38,11 @@ fn willing() -> Fake {
     let principals = json!({ "principals": [principal("active")], "next": null });
     fake.on("GET /v1/principals", 200, &principals);
     fake.on(&format!("GET /v1/principals/{ALICE}"), 200, &principal("active"));
+    let approvals = json!({ "approvals": [approval("pending")], "next": null });
+    fake.on("GET /v1/approvals", 200, &approvals);
+    let place = format!("POST /v1/approvals/{APPROVAL}");
+    fake.on(&format!("{place}/approve"), 200, &approval_change(true));
+    fake.on(&format!("{place}/reject"), 200, &approval("rejected"));
     fake.on("POST /v1/fleet/halt", 200, &fleet_change("suspended", true));
     fake.on("POST /v1/fleet/resume", 200, &fleet_change("active", true));
     fake.on("POST /v1/tokens", 201, &issued());

@@ -122,6 +122,9 @@ struct Serve {
     /// Serve addresses that other machines reach without TLS, because a mesh or a tunnel encrypts.
     #[arg(long)]
     allow_plaintext: bool,
+    /// Restore what is stopped, and end a halt, only when a second operator approves it.
+    #[arg(long)]
+    second_operator_to_resume: bool,
     /// Let in operators by OpenID Connect: the issuer of their tokens, as its `iss` says.
     #[arg(long, value_name = "URL", help_heading = "Single sign-on")]
     oidc_issuer: Option<String>,
@@ -303,6 +306,10 @@ impl Serve {
             ("issuer", &self.issuer),
             ("capability_max_ttl", &self.capability_max_ttl),
             ("allow_plaintext", &self.allow_plaintext.then(|| "true".to_owned())),
+            (
+                "second_operator_to_resume",
+                &self.second_operator_to_resume.then(|| "true".to_owned()),
+            ),
             ("oidc_issuer", &self.oidc_issuer),
             ("oidc_audience", &self.oidc_audience),
             ("oidc_roles", &self.oidc_roles),

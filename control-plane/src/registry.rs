@@ -2,6 +2,7 @@
 //! `stops.rs`, to all that is above and beside these; in `policies.rs`, to what agents
 //! may do.
 
+mod approvals;
 mod capability_tokens;
 mod delegation;
 pub(crate) mod expiry;
@@ -35,6 +36,8 @@ pub struct Registry {
     push: Arc<Push>,
     clock: Arc<dyn Clock>,
     token_keys: TokenKeys,
+    /// Whether restoring takes two operators.
+    second_operator: bool,
     /// Private keys of capability tokens that were read, by the public ones.
     signers: Arc<Mutex<HashMap<[u8; 32], Arc<Signer>>>>,
 }
@@ -89,7 +92,7 @@ impl Registry {
         clock: Arc<dyn Clock>,
         token_keys: TokenKeys,
     ) -> Self {
-        Self { store, push, clock, token_keys, signers: Arc::default() }
+        Self { store, push, clock, token_keys, second_operator: false, signers: Arc::default() }
     }
 
     /// Registers an agent, active.

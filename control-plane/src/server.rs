@@ -206,7 +206,8 @@ impl Server {
             Arc::clone(&push),
             Arc::clone(&clock),
             TokenKeys::new(data_dir.clone()),
-        );
+        )
+        .with_second_operator(config.second_operator_to_resume);
         if let Some(issuer) = &config.issuer {
             registry.open_issuer(issuer).await.map_err(StartError::Issuer)?;
         }

@@ -45,6 +45,9 @@ id_kind!(
 id_kind!(
     /// A policy: `pol_` and a ULID.
     PolicyKind, PolicyId, "pol_", "a policy id");
+id_kind!(
+    /// A restoration that waits, or waited, for a second operator: `apr_` and a ULID.
+    ApprovalKind, ApprovalId, "apr_", "an approval id");
 
 /// A prefixed [ULID](https://github.com/ulid/spec): 48 bits of milliseconds
 /// since 1970 and 80 random bits, written as 26 upper-case Crockford base32

@@ -73,7 +73,9 @@ pub use credential::{Credential, Source, subprotocols_without_credential};
 pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unreadable, decide};
 pub use freshness::{Anchor, Freshness, Monotonic};
 pub use grant::{Grant, MAX_GRANT_ACTIONS, MAX_GRANT_SERVICES, MAX_SERVICE_BYTES};
-pub use ids::{AgentId, CapabilityId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId};
+pub use ids::{
+    AgentId, ApprovalId, CapabilityId, Id, IdError, IdKind, PolicyId, PrincipalId, TokenId,
+};
 pub use image::{BadRecord, Image, PublishedImage};
 pub use key_forms::{WrittenKey, WrittenKeyError};
 pub use keys::{KeyError, KeyId, PublicKey, Signer};

@@ -61,6 +61,9 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("token list", "after") => Kind::Id("tok"),
         ("principal list", "after") => Kind::Id("prn"),
         ("policy list", "after") => Kind::Id("pol"),
+        ("approval list" | "approval approve" | "approval reject", "id" | "after") => {
+            Kind::Id("apr")
+        }
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),
         (_, "name" | "reason" | "incident_id" | "node_id") => Kind::Text,

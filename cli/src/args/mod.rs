@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agent;
+mod approval;
 mod key;
 mod node;
 mod operator;
@@ -20,6 +21,7 @@ use kya_core::{WrittenKey, WrittenKeyError};
 use url::Url;
 
 pub(crate) use self::agent::{AgentCommand, Targets};
+pub(crate) use self::approval::ApprovalCommand;
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
@@ -136,6 +138,9 @@ pub(crate) enum Command {
     Halt(Halt),
     /// End a halt
     Resume(Resume),
+    /// See and approve restorations that wait for a second operator
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),

@@ -123,7 +123,9 @@ pub(crate) struct Halt {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It asks on the terminal before it does it. What was suspended or revoked by itself stays so.
+It asks on the terminal before it does it. What was suspended or revoked by itself stays so. Where
+the control plane takes two operators for it, it waits for the second (`kya approval`), and exits
+with 6.
 
 Example:
   kya resume --reason the_fire_is_out

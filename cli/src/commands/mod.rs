@@ -1,6 +1,7 @@
 //! What each command does.
 
 mod agent;
+mod approval;
 mod capability;
 mod dry;
 mod fleet;
@@ -25,7 +26,7 @@ use crate::output::Output;
 /// Carries out one command.
 pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
     let client = Client::new(&cli.global)?;
-    match cli.command {
+    let done = match cli.command {
         Command::Agent(command) => agent::run(command, &client, output).await,
         Command::Principal(command) => principal::run(command, &client, output).await,
         Command::Policy(command) => policy::run(command, &client, output).await,
@@ -37,8 +38,13 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Key(command) => key::run(command, &client, output).await,
         Command::Operator(command) => operator::run(command, &client, output).await,
         Command::Verify(asked) => verify::run(asked, &client, output).await,
+        Command::Approval(command) => approval::run(command, &client, output).await,
         Command::Whoami => operator::whoami(&client, output).await,
+    };
+    if let Err(Error::AwaitsApproval { approval, json }) = &done {
+        approval::pending(output, approval, json)?;
     }
+    done
 }
 
 /// Prints a page of a list: the rows, or that there are none, and how to get

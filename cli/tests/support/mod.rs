@@ -22,11 +22,12 @@ use tokio::sync::oneshot;
 pub const AGENT: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const ALICE: &str = "alice@example.com";
 pub const TOKEN_ID: &str = "tok_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+pub const APPROVAL: &str = "apr_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 42] = [
+pub const COMMANDS: [&[&str]; 45] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -50,6 +51,9 @@ pub const COMMANDS: [&[&str]; 42] = [
     &["capability", "restore", "--agent", AGENT, "--action", "issue_refund"],
     &["halt", "--all", "--reason", "r"],
     &["resume", "--yes", "--reason", "r"],
+    &["approval", "list"],
+    &["approval", "approve", APPROVAL],
+    &["approval", "reject", APPROVAL, "--reason", "r"],
     &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
     &["token", "list", "--agent", AGENT],
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
@@ -389,6 +393,30 @@ pub fn selection_change(status: &str, unchanged: u64) -> Value {
             "revisions": 1,
         }),
     )
+}
+
+/// Of the restoration of the agent, as oncall-anna asked.
+pub fn approval(status: &str) -> Value {
+    let settled = status != "pending";
+    json!({
+        "approval_id": APPROVAL,
+        "status": status,
+        "restores": "agent",
+        "agent_id": AGENT,
+        "action": null,
+        "principal_id": null,
+        "asked_by": "oncall-anna",
+        "asked_at": "2026-02-05T14:47:00.000Z",
+        "expires_at": "2026-02-05T15:02:00.000Z",
+        "reason": "false_alarm",
+        "incident_id": null,
+        "settled_by": settled.then_some("boss"),
+        "settled_at": settled.then_some("2026-02-05T14:47:23.891Z"),
+    })
+}
+
+pub fn approval_change(changed: bool) -> Value {
+    committed(changed, json!({ "approval": approval("approved") }))
 }
 
 pub fn registration(status: &str) -> Value {

@@ -59,6 +59,9 @@ pub(super) trait Describes<T> {
 /// 201, and where it is if it has a place.
 pub(super) struct Created<T>(pub(super) Option<String>, pub(super) T);
 
+/// 202: it waits for somebody else.
+pub(super) struct Accepted<T>(pub(super) T);
+
 /// A response of which `T` says what it is made of.
 pub(super) struct Shaped<T>(Response, PhantomData<T>);
 
@@ -114,6 +117,12 @@ impl<T: serde::Serialize> IntoResponse for Created<T> {
     }
 }
 
+impl<T: serde::Serialize> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        (StatusCode::ACCEPTED, Json(self.0)).into_response()
+    }
+}
+
 fn answer(schemas: &mut Value, description: &str) -> Value {
     json!({
         "description": description,
@@ -130,6 +139,13 @@ impl<T: JsonSchema> Answers for Json<T> {
 impl<T: JsonSchema> Answers for Created<T> {
     fn describe(schemas: &mut Schemas, operation: &mut Operation) {
         operation.answers.insert(201, answer(&mut schemas.answered::<T>(), "Made"));
+    }
+}
+
+impl<T: JsonSchema> Answers for Accepted<T> {
+    fn describe(schemas: &mut Schemas, operation: &mut Operation) {
+        let waits = "Waits for a second operator; nothing is changed yet";
+        operation.answers.insert(202, answer(&mut schemas.answered::<T>(), waits));
     }
 }
 

@@ -13,9 +13,7 @@ use super::extract::{Body, Params, Segment};
 use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
 use super::records::{Agent, AgentChange, Agents, IssuedToken, Token, TokenChange, Tokens};
-use super::requests::{
-    IssueToken, ListAgents, ListTokens, RegisterAgent, Restore, RevokeToken, Stop, Wait,
-};
+use super::requests::{IssueToken, ListAgents, ListTokens, RegisterAgent, RevokeToken, Stop, Wait};
 use super::routes::By;
 use super::stops::{self, Stopped, stopped};
 use crate::operators::Operator;
@@ -106,15 +104,6 @@ pub(super) async fn suspend_agent(
         return stops::dry_run(&api, Target::Agent(id), suspend).await;
     }
     decide(&api, id, suspend, operator.because(why)).await.map(stopped)
-}
-
-pub(super) async fn restore_agent(
-    State(api): Shared,
-    By(operator): By,
-    Segment(id): Segment<AgentId>,
-    Body(restore): Body<Restore>,
-) -> Result<Json<AgentChange>, Problem> {
-    decide(&api, id, StatusAction::Restore, operator.because(restore.into())).await
 }
 
 async fn decide(

@@ -1,6 +1,7 @@
 //! The HTTP API: JSON in, JSON out, problems as RFC 9457. This file has the
 //! routes and the order of the layers around them.
 
+mod approvals;
 mod capability_tokens;
 mod challenges;
 mod delegation;
@@ -92,7 +93,7 @@ fn for_operators() -> Routes {
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
         .post("/agents/{agent_id}/revoke", Permission::StopAgents, handlers::revoke_agent)
         .post("/agents/{agent_id}/suspend", Permission::StopAgents, handlers::suspend_agent)
-        .post("/agents/{agent_id}/restore", Permission::RestoreAgents, handlers::restore_agent)
+        .post("/agents/{agent_id}/restore", Permission::RestoreAgents, stops::restore_agent)
         .post("/tokens", Permission::IssueTokens, handlers::issue_token)
         .get("/tokens", Permission::ReadRegistry, handlers::list_tokens)
         .post("/tokens/{token_id}/revoke", Permission::RevokeTokens, handlers::revoke_token)
@@ -146,6 +147,9 @@ fn stopping() -> Routes {
         .get("/fleet", read, stops::show_fleet)
         .post("/fleet/halt", stop, stops::halt)
         .post("/fleet/resume", restore, stops::resume)
+        .get("/approvals", restore, approvals::list)
+        .post("/approvals/{approval_id}/approve", restore, approvals::approve)
+        .post("/approvals/{approval_id}/reject", restore, approvals::reject)
 }
 
 /// Those of who acts for whom, and who takes whose place; and of decisions.

@@ -12,7 +12,7 @@ use crate::bearer::BearerError;
 use crate::nodes::AccessError;
 use crate::operators::{AuthError, Permission, Role, TokenRefusal, seconds};
 use crate::registry::RegistryError;
-use crate::store::{IssuerError, PolicyError, StopError, StoreError};
+use crate::store::{ApprovalError, IssuerError, PolicyError, StopError, StoreError};
 
 /// The kinds of problem. Each has one code; most have one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,6 +207,7 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchNode(_)
             | StoreError::NoSuchOperator(_)
             | StoreError::Stop(StopError::NoSuchPrincipal(_))
+            | StoreError::Approval(ApprovalError::NoSuch(_))
             | StoreError::Issuer(IssuerError::NoSuchToken(_) | IssuerError::NoSuchKey(_))
             | StoreError::Policy(
                 PolicyError::NoSuchPolicy(_) | PolicyError::NoSuchVersion { .. },
@@ -223,6 +224,7 @@ impl From<StoreError> for Problem {
             | StoreError::Issuer(_)
             | StoreError::Policy(_)
             | StoreError::Stop(_)
+            | StoreError::Approval(_)
             | StoreError::Delegation(_)
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)

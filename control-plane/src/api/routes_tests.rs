@@ -56,6 +56,9 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/fleet", ALL, 200),
     ("POST", "/fleet/halt", STOP, 422),
     ("POST", "/fleet/resume", ONLY, 422),
+    ("GET", "/approvals", ONLY, 200),
+    ("POST", "/approvals/{approval_id}/approve", ONLY, 404),
+    ("POST", "/approvals/{approval_id}/reject", ONLY, 404),
     ("POST", "/tokens", ONLY, 422),
     ("GET", "/tokens", ALL, 200),
     ("POST", "/tokens/{token_id}/revoke", STOP, 422),
@@ -101,6 +104,7 @@ fn filled(path: &str) -> String {
     let ulid = "01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
     path.replace("{agent_id}", &format!("agt_{ulid}"))
         .replace("{token_id}", &format!("tok_{ulid}"))
+        .replace("{approval_id}", &format!("apr_{ulid}"))
         .replace("{name}", "nobody")
         .replace("{principal}", "nobody")
         .replace("{policy}", "nobody")

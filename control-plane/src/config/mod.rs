@@ -20,7 +20,7 @@ pub use oidc::OidcConfig;
 use settings::{
     ALLOW_PLAINTEXT, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN,
     GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
-    HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, ISSUER, LOG, LOG_FORMAT,
+    HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, ISSUER, LOG, LOG_FORMAT, SECOND_OPERATOR_TO_RESUME,
 };
 pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub issuer: Option<IssuerConfig>,
     /// Whether addresses that other machines reach may be served in the clear.
     pub allow_plaintext: bool,
+    /// Whether what is stopped is put back only by two operators.
+    pub second_operator_to_resume: bool,
     /// Who else may be an operator: whoever an issuer of OpenID Connect says.
     pub oidc: Option<OidcConfig>,
     /// How long requests under way may take to end at shutdown.
@@ -96,6 +98,7 @@ impl Config {
             grpc_tls: None,
             issuer: None,
             allow_plaintext: false,
+            second_operator_to_resume: false,
             oidc: None,
             drain_timeout: Duration::from_secs(10),
             log: "info".to_owned(),
@@ -148,9 +151,7 @@ pub fn resolve(
         reader.read(GRPC_LISTEN, address),
         reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
         (reader.read_tls([GRPC_TLS_CERT, GRPC_TLS_KEY, GRPC_TLS_CLIENT_CA]), reader.read_issuer()),
-        reader.read(ALLOW_PLAINTEXT, |text| {
-            text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
-        }),
+        (reader.read(ALLOW_PLAINTEXT, yes), reader.read(SECOND_OPERATOR_TO_RESUME, yes)),
         reader.read(DRAIN_TIMEOUT, drain),
         reader.read(LOG, |text| match EnvFilter::try_new(text) {
             Ok(_) => Ok(text.to_owned()),
@@ -176,7 +177,7 @@ pub fn resolve(
             Some(grpc_listen),
             http_tls,
             (grpc_tls, issuer),
-            Some(allow_plaintext),
+            (Some(allow_plaintext), Some(second_operator_to_resume)),
             Some(drain_timeout),
             Some(log),
             Some(log_format),
@@ -190,6 +191,7 @@ pub fn resolve(
                 grpc_tls,
                 issuer,
                 allow_plaintext,
+                second_operator_to_resume,
                 oidc,
                 drain_timeout,
                 log,
@@ -315,6 +317,10 @@ fn path(text: &str) -> Result<PathBuf, String> {
         "" => Err("must not be empty".to_owned()),
         _ => Ok(PathBuf::from(text)),
     }
+}
+
+fn yes(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("`{text}` is neither `true` nor `false`"))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -46,6 +46,8 @@ settings! {
     ISSUER = "issuer", "KYA_ISSUER", None;
     CAPABILITY_MAX_TTL = "capability_max_ttl", "KYA_CAPABILITY_MAX_TTL", Some("1h");
     ALLOW_PLAINTEXT = "allow_plaintext", "KYA_ALLOW_PLAINTEXT", Some("false");
+    SECOND_OPERATOR_TO_RESUME =
+        "second_operator_to_resume", "KYA_SECOND_OPERATOR_TO_RESUME", Some("false");
     DRAIN_TIMEOUT = "drain_timeout", "KYA_DRAIN_TIMEOUT", Some("10s");
     OIDC_ISSUER = "oidc_issuer", "KYA_OIDC_ISSUER", None;
     OIDC_AUDIENCE = "oidc_audience", "KYA_OIDC_AUDIENCE", None;
@@ -106,7 +108,9 @@ pub fn from_toml(origin: &str, text: &str) -> Result<Values, Vec<ConfigError>> {
             (Some(setting), toml::Value::String(text)) => {
                 values.insert(setting.name, text);
             }
-            (Some(setting), toml::Value::Boolean(value)) if *setting == ALLOW_PLAINTEXT => {
+            (Some(setting), toml::Value::Boolean(value))
+                if [ALLOW_PLAINTEXT, SECOND_OPERATOR_TO_RESUME].contains(setting) =>
+            {
                 values.insert(setting.name, value.to_string());
             }
             // A table of groups reads as the JSON object that the other places take.

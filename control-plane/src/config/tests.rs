@@ -197,3 +197,23 @@ fn a_database_elsewhere_that_does_not_show_who_it_is_is_refused_unless_that_is_a
     flags.insert("allow_plaintext", "true".to_owned());
     assert!(resolve(&flags, &Values::new(), None).is_ok());
 }
+
+#[test]
+fn a_second_operator_is_asked_for_only_where_that_is_set() {
+    let with = |text: Option<&str>| {
+        let more = text.map(|text| ("second_operator_to_resume", text));
+        let all: Vec<_> = [("data_dir", "d")].into_iter().chain(more).collect();
+        resolve(&values(&all), &Values::new(), None)
+    };
+    assert!(!with(None).unwrap().config.second_operator_to_resume);
+    assert!(with(Some("true")).unwrap().config.second_operator_to_resume);
+    let shown = problems(with(Some("yes")));
+    assert_eq!(shown, "--second-operator-to-resume: `yes` is neither `true` nor `false`");
+    let file = from_toml("kya.toml", "data_dir = \"d\"\nsecond_operator_to_resume = true").unwrap();
+    let effective = resolve(&Values::new(), &Values::new(), Some(("kya.toml", &file))).unwrap();
+    assert!(effective.config.second_operator_to_resume);
+    let environment =
+        from_environment(|name| (name == "KYA_SECOND_OPERATOR_TO_RESUME").then(|| "true".into()));
+    let effective = resolve(&values(&[("data_dir", "d")]), &environment.unwrap(), None).unwrap();
+    assert!(effective.config.second_operator_to_resume);
+}

@@ -5,7 +5,7 @@ use std::error::Error;
 use kya_core::{AgentId, Status, TokenId};
 use thiserror::Error;
 
-use super::{DelegationError, IssuerError, PolicyError, StopError, status_name};
+use super::{ApprovalError, DelegationError, IssuerError, PolicyError, StopError, status_name};
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 
@@ -47,6 +47,9 @@ pub enum StoreError {
     /// A rule of capability tokens and their issuer.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// A rule of restorations that wait for a second operator.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     /// No such node registration.
     #[error("there is no node registration {0}")]
     NoSuchNode(NodeName),

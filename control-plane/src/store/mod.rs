@@ -12,6 +12,7 @@
 //! update keeps the epoch in which it was committed. With SQLite every opening
 //! begins one; PostgreSQL, which several servers share, has [a rule](postgres).
 
+mod approvals;
 mod commits;
 mod delegation;
 mod error;
@@ -42,6 +43,10 @@ use crate::nodes::NodeName;
 use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 
+pub use approvals::{
+    APPROVAL_TTL, Approval, ApprovalError, ApprovalStore, MAX_PENDING_APPROVALS, Restorable,
+    Restoration, Restored, Settled, Verdict,
+};
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
 pub use error::StoreError;
@@ -80,7 +85,7 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// Where the registry is kept. Every method is safe to call from many tasks;
 /// writes take place one after the other.
 #[async_trait]
-pub trait Store: CapabilityTokenStore + Debug + Send + Sync + 'static {
+pub trait Store: ApprovalStore + CapabilityTokenStore + Debug + Send + Sync + 'static {
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,
     /// at the revision after this one, unless somebody begins another epoch before.

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
+mod approvals;
 mod delegation;
 mod issuer;
 mod keys;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::support::TestClock;
 use crate::support::state::Known;
+pub use approvals::*;
 pub use delegation::*;
 pub use issuer::*;
 pub use keys::*;
@@ -128,6 +130,12 @@ macro_rules! conformance {
             an_assertion_is_used_once_and_forgotten_when_it_is_over,
             a_token_lives_no_longer_than_issuer_and_policies_say,
             capability_tokens_are_selected_as_opaque_ones_are,
+            a_restoration_is_asked_for_by_one_and_carried_out_by_another,
+            everything_that_can_be_restored_can_be_by_two,
+            an_approval_is_void_when_something_else_was_decided_meanwhile,
+            of_many_approvals_at_once_one_has_an_effect,
+            an_approval_ends_by_its_time_or_by_whoever_rejects_it,
+            at_most_so_many_restorations_wait,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

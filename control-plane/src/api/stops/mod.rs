@@ -2,6 +2,7 @@
 
 mod bodies;
 mod records;
+mod restoring;
 
 use std::sync::Arc;
 
@@ -16,19 +17,20 @@ use super::extract::{Body, Params, Segment};
 use super::handlers::page;
 use super::policies;
 use super::problem::Problem;
-use super::requests::{Restore, Stop};
+use super::requests::Stop;
 use super::routes::By;
 use crate::operators::Operator;
 use crate::principals::PrincipalKey;
 use crate::registry::Why;
 use crate::store::{self, Cause, FleetAction, Outcome, StatusAction, Target};
 use crate::time::{Instant, UnixMicros, second_start};
-use bodies::{AddPrincipal, ListPrincipals, RestoreCapability, StopCapability, StopSelected};
+use bodies::{AddPrincipal, ListPrincipals, StopCapability, StopSelected};
 use records::{
     Capabilities, CapabilityChange, Fleet, FleetChange, Principal, PrincipalChange, Principals,
     SelectionChange,
 };
 pub(super) use records::{DryRun, Reach, Stopped, stopped};
+pub(super) use restoring::{restore_agent, restore_capability, restore_principal, resume};
 
 type Shared = State<Arc<Api>>;
 type Answer<T> = Result<Json<T>, Problem>;
@@ -118,16 +120,6 @@ pub(super) async fn suspend_principal(
     stop_principal(&api, key, StatusAction::Suspend(in_flight), dry, operator.because(why)).await
 }
 
-pub(super) async fn restore_principal(
-    State(api): Shared,
-    By(operator): By,
-    Segment(key): Segment<PrincipalKey>,
-    Body(restore): Body<Restore>,
-) -> Answer<Stopped<PrincipalChange>> {
-    let cause = operator.because(restore.into());
-    stop_principal(&api, key, StatusAction::Restore, false, cause).await
-}
-
 async fn stop_principal(
     api: &Api,
     key: PrincipalKey,
@@ -173,18 +165,6 @@ pub(super) async fn suspend_capability(
     stop_capability(&api, &operator, id, suspend, stop).await
 }
 
-pub(super) async fn restore_capability(
-    State(api): Shared,
-    By(operator): By,
-    Segment(id): Segment<AgentId>,
-    Body(restore): Body<RestoreCapability>,
-) -> Answer<Stopped<CapabilityChange>> {
-    let (name, why) = restore.parts();
-    let cause = operator.because(why);
-    let outcome = api.registry.decide_capability(id, name, StatusAction::Restore, cause).await?;
-    others(&api, outcome).await
-}
-
 async fn stop_capability(
     api: &Api,
     operator: &Operator,
@@ -197,15 +177,12 @@ async fn stop_capability(
         return dry_run(api, Target::Capability(id, name), action).await;
     }
     let outcome = api.registry.decide_capability(id, name, action, operator.because(why)).await?;
-    others(api, outcome).await
+    Ok(stopped(others(api, outcome).await?))
 }
 
 /// The change, with the other actions that the agent goes on with: those that its policy
 /// names and permits, and those about which something was decided.
-async fn others(
-    api: &Api,
-    outcome: Outcome<store::Capability>,
-) -> Answer<Stopped<CapabilityChange>> {
+async fn others(api: &Api, outcome: Outcome<store::Capability>) -> Answer<CapabilityChange> {
     let id = outcome.record.agent_id;
     let known = api.store.capabilities(id).await?;
     let policy = match api.store.agent(id).await?.policy {
@@ -213,7 +190,7 @@ async fn others(
         None => None,
     };
     let policy = policy.as_ref().map(policies::checked).transpose()?;
-    Ok(stopped(Json(CapabilityChange::new(outcome, &known, policy.as_ref()))))
+    Ok(Json(CapabilityChange::new(outcome, &known, policy.as_ref())))
 }
 
 // ---- Everyone -----------------------------------------------------------------
@@ -231,23 +208,8 @@ pub(super) async fn halt(
     if dry {
         return dry_run(&api, Target::Fleet, StatusAction::Suspend(in_flight)).await;
     }
-    decide_fleet(&api, FleetAction::Halt(in_flight), operator.because(why)).await
-}
-
-pub(super) async fn resume(
-    State(api): Shared,
-    By(operator): By,
-    Body(stop): Body<bodies::Resume>,
-) -> Answer<Stopped<FleetChange>> {
-    decide_fleet(&api, FleetAction::Resume, operator.because(stop.into())).await
-}
-
-async fn decide_fleet(
-    api: &Api,
-    action: FleetAction,
-    cause: Cause,
-) -> Answer<Stopped<FleetChange>> {
-    let outcome = api.registry.decide_fleet(action, cause).await?;
+    let halt = FleetAction::Halt(in_flight);
+    let outcome = api.registry.decide_fleet(halt, operator.because(why)).await?;
     let reach = api.registry.reach(Target::Fleet).await;
     Ok(stopped(Json(FleetChange::new(outcome, reach))))
 }

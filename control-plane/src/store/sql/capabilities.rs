@@ -51,7 +51,7 @@ pub(super) async fn decide(
 
 /// All that are known of an agent, and the one of this name, which may be none of
 /// them.
-async fn look(
+pub(super) async fn look(
     db: &mut impl Sql,
     id: AgentId,
     name: &ActionName,

@@ -4,6 +4,8 @@
 //! that is a [`Backend`].
 
 mod agents;
+mod approval_store;
+mod approvals;
 mod backend;
 mod capabilities;
 mod capability_token_store;
