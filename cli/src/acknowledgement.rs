@@ -79,6 +79,23 @@ pub(crate) async fn report_lines(
     output.lines(acknowledged(wording, commit, value, wait).join("\n"))
 }
 
+/// Waits for the acknowledgements of a change that was told of already, and says in lines
+/// who has acknowledged it.
+pub(crate) async fn told(
+    client: &Client,
+    wording: &Wording,
+    commit: &Commit,
+    wait: Duration,
+) -> Result<Vec<String>, Error> {
+    let asked = client.acknowledgements(commit.revision, wait).await;
+    let Answer { value, .. } = asked.map_err(|source| Error::AcknowledgementUnknown {
+        noun: wording.noun,
+        revision: commit.revision,
+        source: Box::new(source),
+    })?;
+    Ok(acknowledged(wording, commit, value, wait))
+}
+
 /// Three lines, and a fourth when nothing changed.
 pub(crate) fn committed(wording: &Wording, id: &str, effect: &str, commit: &Commit) -> String {
     let Wording { done, title, .. } = wording;

@@ -9,19 +9,23 @@ mod delegation;
 mod operators;
 mod policies;
 mod stops;
+mod token_keys;
 
 use std::collections::BTreeMap;
 
-use kya_core::{AgentId, PublicKey, TokenId};
+use kya_core::{AgentId, PublicKey};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
+use crate::token_id::AnyTokenId;
+
 pub(crate) use delegation::*;
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
 pub(crate) use policies::*;
 pub(crate) use stops::*;
+pub(crate) use token_keys::*;
 
 /// `POST /v1/agents`.
 #[derive(Debug, Serialize)]
@@ -41,7 +45,7 @@ pub(crate) struct NewAgent<'a> {
     pub(crate) expires_at: Option<&'a str>,
 }
 
-/// `POST /v1/tokens`.
+/// `POST /v1/tokens` and `/v1/capability-tokens`.
 #[derive(Debug, Serialize)]
 pub(crate) struct NewToken {
     pub(crate) agent_id: AgentId,
@@ -142,14 +146,14 @@ pub(crate) struct Commit {
 #[derive(Deserialize)]
 pub(crate) struct IssuedToken {
     pub(crate) token: String,
-    pub(crate) token_id: TokenId,
+    pub(crate) token_id: AnyTokenId,
     pub(crate) agent_id: AgentId,
     pub(crate) expires_at: String,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Token {
-    pub(crate) token_id: TokenId,
+    pub(crate) token_id: AnyTokenId,
     pub(crate) agent_id: AgentId,
     pub(crate) status: String,
     /// The only ones that it is for; all, if there are none.
@@ -165,7 +169,7 @@ pub(crate) struct Token {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Tokens {
     pub(crate) tokens: Vec<Token>,
-    pub(crate) next: Option<TokenId>,
+    pub(crate) next: Option<AnyTokenId>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -3,6 +3,7 @@
 mod approvals;
 mod policies;
 mod stops;
+mod tokens;
 
 use std::time::Duration;
 
@@ -20,10 +21,9 @@ pub(crate) use policies::Written;
 pub(crate) use stops::Place;
 
 use crate::api::{
-    Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, IssuedToken, Keys, KeysChange,
-    NewAgent, NewChallenge, NewNode, NewOperator, NewSuccessor, NewToken, NextKeyStep, NodeChange,
-    Nodes, OperatorChange, Operators, Proof, Question, RegisteredNode, RevokeTokens, Tokens, Tree,
-    Verdict, WhoAmI, Why,
+    Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, Keys, KeysChange, NewAgent,
+    NewChallenge, NewNode, NewOperator, NewSuccessor, NextKeyStep, NodeChange, Nodes,
+    OperatorChange, Operators, Proof, Question, RegisteredNode, Tree, Verdict, WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -80,14 +80,6 @@ impl Client {
         self.get(&["agents", &id.to_string(), "tree"], &[]).await
     }
 
-    /// `T` is another thing for a dry run.
-    pub(crate) async fn revoke_tokens<T: DeserializeOwned>(
-        &self,
-        revoke: &RevokeTokens<'_>,
-    ) -> Result<Answer<T>, Error> {
-        self.post(&["tokens", "revoke"], revoke).await
-    }
-
     pub(crate) async fn verify(&self, question: &Question) -> Result<Answer<Verdict>, Error> {
         changing_nothing(self.post(&["verify"], question).await)
     }
@@ -98,14 +90,6 @@ impl Client {
 
     pub(crate) async fn agent(&self, id: AgentId) -> Result<Answer<Agent>, Error> {
         self.get(&["agents", &id.to_string()], &[]).await
-    }
-
-    pub(crate) async fn issue(&self, token: &NewToken) -> Result<Answer<IssuedToken>, Error> {
-        self.post(&["tokens"], token).await
-    }
-
-    pub(crate) async fn tokens(&self, query: &Query<'_>) -> Result<Answer<Tokens>, Error> {
-        self.get(&["tokens"], query).await
     }
 
     pub(crate) async fn register_node(

@@ -15,6 +15,7 @@ mod error;
 mod output;
 mod pubkey;
 mod tls;
+mod token_id;
 mod transport;
 mod values;
 

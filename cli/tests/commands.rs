@@ -48,6 +48,19 @@ fn willing() -> Fake {
     fake.on("POST /v1/tokens", 201, &issued());
     fake.on("GET /v1/tokens", 200, &json!({"tokens": [token("active")], "next": null}));
     fake.on(&format!("POST /v1/tokens/{TOKEN_ID}/revoke"), 200, &token_change(true));
+    let mut signed = capability_token("active");
+    signed["token"] = json!("eyJ-the-token-itself");
+    fake.on("POST /v1/capability-tokens", 201, &signed);
+    let page = json!({ "tokens": [capability_token("active")], "next": null });
+    fake.on("GET /v1/capability-tokens", 200, &page);
+    let mut revoked = token_change(true);
+    revoked["token"] = capability_token("revoked");
+    fake.on(&format!("POST /v1/capability-tokens/{CAP}/revoke"), 200, &revoked);
+    fake.on("GET /v1/token-keys", 200, &issuer("active"));
+    for (step, status) in [("announce", "published"), ("activate", "active"), ("retire", "retired")]
+    {
+        fake.on(&format!("POST /v1/token-keys/{step}"), 200, &token_key_step(status));
+    }
     let of = json!({ "agent_id": AGENT, "service": "shop" });
     fake.on("POST /v1/tokens/revoke", 200, &tokens_change(&of, Some(2)));
     let tree = json!({ "agents": [agent("active")], "truncated": false });

@@ -221,6 +221,17 @@ impl Api {
         Ok(registered.credential)
     }
 
+    /// Adds an operator of this role, and returns the key.
+    pub async fn add_operator(&self, name: &str, role: &str) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Added {
+            key: String,
+        }
+        let added: Added =
+            self.post("/v1/operators", json!({ "name": name, "role": role })).await?;
+        Ok(added.key)
+    }
+
     /// Registers an agent.
     pub async fn register_agent(&self, name: &str) -> Result<Agent> {
         self.post("/v1/agents", json!({ "name": name })).await
@@ -274,6 +285,17 @@ impl Api {
     /// Issues a token that lasts `seconds`.
     pub async fn issue_short_token(&self, agent_id: &str, seconds: u64) -> Result<Token> {
         self.post("/v1/tokens", json!({ "agent_id": agent_id, "ttl_seconds": seconds })).await
+    }
+
+    /// Issues a capability token for one service.
+    pub async fn issue_capability_token(&self, agent_id: &str, service: &str) -> Result<String> {
+        #[derive(Deserialize)]
+        struct Issued {
+            token: String,
+        }
+        let body = json!({ "agent_id": agent_id, "services": [service] });
+        let issued: Issued = self.post("/v1/capability-tokens", body).await?;
+        Ok(issued.token)
     }
 
     /// Takes a step in the replacement of the signing key: `announce`, `activate` or

@@ -36,6 +36,8 @@ pub struct Downed {
     log: PathBuf,
     http: SocketAddr,
     grpc: SocketAddr,
+    /// Whether it issues capability tokens.
+    issues: bool,
     /// By which every proxy of the run authenticates, once there is one.
     credential: Option<String>,
 }
@@ -58,8 +60,14 @@ impl Downed {
             log: dir.join("control-plane.log"),
             http: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
+            issues: false,
             credential: None,
         })
+    }
+
+    /// The same that issues capability tokens: its issuer is the address of its HTTP API.
+    pub fn issuing(self) -> Self {
+        Self { issues: true, ..self }
     }
 
     /// Where it will listen for proxies, at every start.
@@ -97,6 +105,9 @@ impl Downed {
             .arg(self.grpc.to_string())
             .arg("--data-dir")
             .arg(&self.data_dir);
+        if self.issues {
+            command.args(["--issuer", &access::http_base(self.http)]);
+        }
         // A stale announcement of a killed server would be believed.
         if announcement.exists() {
             fs::remove_file(&announcement)?;

@@ -25,13 +25,16 @@ pub struct FleetOptions {
     pub workers: u32,
     /// Whether a [`Wire`] lies between each Envoy and the control plane.
     pub wired: bool,
+    /// Whether the control plane issues capability tokens, under the address of its HTTP
+    /// API.
+    pub issuer: bool,
     /// What is different in each Envoy from what is shipped.
     pub changes: Changes,
 }
 
 impl Default for FleetOptions {
     fn default() -> Self {
-        Self { sidecars: 2, workers: 2, wired: false, changes: Changes::default() }
+        Self { sidecars: 2, workers: 2, wired: false, issuer: false, changes: Changes::default() }
     }
 }
 
@@ -57,7 +60,12 @@ impl Fleet {
     /// Starts all of it and waits until every worker has its first state.
     pub async fn start(artifacts: &Artifacts, options: &FleetOptions) -> Result<Self> {
         let dir = RunDir::new(artifacts)?;
-        let control_plane = Downed::new(artifacts, dir.path())?.start().await?;
+        let control_plane = Downed::new(artifacts, dir.path())?;
+        let control_plane = match options.issuer {
+            true => control_plane.issuing(),
+            false => control_plane,
+        };
+        let control_plane = control_plane.start().await?;
         let upstream = Upstream::start(artifacts, dir.path()).await?;
         let (sidecars, wires) = (Vec::new(), Vec::new());
         let mut fleet = Self { sidecars, upstream, control_plane, wires, dir };

@@ -67,7 +67,7 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),
         (_, "name" | "reason" | "incident_id" | "node_id") => Kind::Text,
-        (_, "pubkey" | "pinned") => Kind::PublicKey,
+        (_, "pubkey" | "pinned" | "key") => Kind::PublicKey,
         (_, "owner" | "principal") => Kind::Principal,
         (_, "policy") => Kind::Policy,
         (_, "labels") => Kind::Label,

@@ -9,6 +9,7 @@ mod policy;
 mod reference;
 mod stops;
 mod token;
+mod token_key;
 mod verify;
 
 use std::ffi::OsString;
@@ -30,7 +31,8 @@ pub(crate) use self::reference::reference;
 pub(crate) use self::stops::{
     CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
-pub(crate) use self::token::{TokenCommand, TokenTargets};
+pub(crate) use self::token::{DEFAULT_TTL, TokenCommand, TokenTargets};
+pub(crate) use self::token_key::TokenKeyCommand;
 pub(crate) use self::verify::Verify;
 use crate::error::EXIT_CODES;
 use crate::output::{Format, printable, short};
@@ -42,6 +44,7 @@ Examples:
   kya agent register --name billing-agent
   kya token issue --agent AGENT_ID --ttl 8h
   kya agent tree AGENT_ID                       # who acts for it, and is stopped with it
+  kya token issue --capability --agent AGENT_ID --service payments   # a signed one, for 5 minutes
   kya verify --agent AGENT_ID --action issue_refund   # would it be allowed?
   kya agent revoke AGENT_ID --reason prompt_injection_suspected --incident-id INC-2026-0205-001
   kya agent suspend --selector env=staging --reason noise --dry-run   # whom would it reach?
@@ -144,6 +147,9 @@ pub(crate) enum Command {
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Replace the keys that sign capability tokens
+    #[command(subcommand)]
+    TokenKey(TokenKeyCommand),
     /// Ask whether a request would be allowed, as a service without a proxy does
     Verify(Verify),
     /// Let proxies connect, see which have, and shut one out
@@ -256,6 +262,7 @@ pub(crate) fn without_secrets(mut error: clap::Error) -> clap::Error {
     let shown = |text: &str| {
         let secret = match text {
             text if text.starts_with("at_") => Some("at_… (a token, not its id)"),
+            text if text.starts_with("eyJ") => Some("eyJ… (a token, not its id)"),
             text if text.starts_with("nc_") => Some("nc_… (a credential, not its name)"),
             text if text.starts_with("ok_") => Some("ok_… (a key, not the name of its operator)"),
             text if is_private_key(text) => Some("… (a private key)"),

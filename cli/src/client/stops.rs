@@ -3,16 +3,18 @@
 use kya_core::AgentId;
 use serde::de::DeserializeOwned;
 
+use super::tokens::collection;
 use super::{Answer, Client, Query};
 use crate::api::{Capabilities, NewPrincipal, Principal, Principals, Stop};
 use crate::error::Error;
+use crate::token_id::AnyTokenId;
 
 /// What is stopped, or put back: the path to it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
     Agent(AgentId),
     Agents,
-    Token(kya_core::TokenId),
+    Token(AnyTokenId),
     Principal(&'a str),
     Policy(&'a str),
     Capabilities(AgentId),
@@ -37,7 +39,9 @@ impl Client {
         match place {
             Place::Agent(_) => self.post(&["agents", &id, action], stop).await,
             Place::Agents => self.post(&["agents", action], stop).await,
-            Place::Token(_) => self.post(&["tokens", &id, action], stop).await,
+            Place::Token(token) => {
+                self.post(&[collection(token.is_capability()), &id, action], stop).await
+            }
             Place::Principal(_) => self.post(&["principals", &id, action], stop).await,
             Place::Policy(_) => self.post(&["policies", &id, action], stop).await,
             Place::Capabilities(_) => {

@@ -14,6 +14,7 @@ mod principal;
 mod secrets;
 mod selection;
 mod token;
+mod token_key;
 mod tokens;
 mod tree;
 mod verify;
@@ -34,6 +35,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Halt(command) => halt::halt(command, &client, output).await,
         Command::Resume(command) => halt::resume(command, &client, output).await,
         Command::Token(command) => token::run(command, &client, output).await,
+        Command::TokenKey(command) => token_key::run(command, &client, output).await,
         Command::Node(command) => node::run(command, &client, output).await,
         Command::Key(command) => key::run(command, &client, output).await,
         Command::Operator(command) => operator::run(command, &client, output).await,

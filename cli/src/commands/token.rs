@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use kya_core::{AgentId, TokenId};
+use kya_core::AgentId;
 
 use super::{dry, print_page, tokens};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{
     IssuedToken, NewToken, RevokeTokens, Stop, Token, TokenChange, TokenSelection, Tokens, Why,
 };
-use crate::args::{Page, Stopping, TokenCommand, TokenTargets};
+use crate::args::{DEFAULT_TTL, Page, Stopping, TokenCommand, TokenTargets};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
+use crate::token_id::AnyTokenId;
+
+/// The longest that a capability token is asked for.
+const MAX_CAPABILITY_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 const COLUMNS: [&str; 8] = [
     "TOKEN ID",
@@ -40,12 +44,26 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        TokenCommand::Issue { agent, services, actions, ttl } => {
+        TokenCommand::Issue { capability, agent, services, actions, ttl } => {
+            let ttl = ttl.unwrap_or(DEFAULT_TTL[usize::from(capability)]);
+            if capability && ttl > MAX_CAPABILITY_TTL {
+                return Err(Error::Usage(
+                    "`--ttl` of a capability token is 24h at most: leave --capability out for an opaque one".to_owned(),
+                ));
+            }
             let ttl_seconds = ttl.as_secs();
             let token = NewToken { agent_id: agent, services, actions, ttl_seconds };
-            print_issued(output, client.issue(&token).await?)
+            let issued = client.issue(capability, &token).await?;
+            print_issued(client, output, capability, issued)
         }
-        TokenCommand::List { agent, page } => list(client, output, agent, &page).await,
+        TokenCommand::List { capability, agent, page } => {
+            if page.after.is_some_and(|after| after.is_capability() != capability) {
+                return Err(Error::Usage(
+                    "`--after` takes `cap_…` with --capability, and `tok_…` without".to_owned(),
+                ));
+            }
+            list(client, output, capability, agent, &page).await
+        }
         TokenCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
             let (why, wait) = (Why::from(&why), wait.wait);
             let TokenTargets { token_id, agent, selector, service, action } = &targets;
@@ -67,7 +85,7 @@ pub(super) async fn run(
 async fn revoke(
     client: &Client,
     output: &mut Output<'_>,
-    token_id: TokenId,
+    token_id: AnyTokenId,
     stop: &Stop<'_>,
     wait: Duration,
 ) -> Result<(), Error> {
@@ -89,15 +107,25 @@ async fn revoke(
 }
 
 /// The token alone goes to stdout, so that a shell can take it.
-fn print_issued(output: &mut Output<'_>, answer: Answer<IssuedToken>) -> Result<(), Error> {
+fn print_issued(
+    client: &Client,
+    output: &mut Output<'_>,
+    capability: bool,
+    answer: Answer<IssuedToken>,
+) -> Result<(), Error> {
+    let told = answer.value.token_id;
+    if told.is_capability() != capability {
+        return Err(client.unexpected(format!("it issued {told}, which is of the other kind")));
+    }
     if output.is_json() {
         output.document(&answer.json)?;
     } else {
         output.lines(printable(&answer.value.token))?;
     }
     let IssuedToken { token_id, agent_id, expires_at, .. } = answer.value;
+    let kept = if capability { "it is not kept" } else { "only its hash is kept" };
     output.note(format_args!(
-        "{token_id} of {agent_id}, expires {}. The token is shown this once: only its hash is kept.",
+        "{token_id} of {agent_id}, expires {}. The token is shown this once: {kept}.",
         printable(&expires_at)
     ));
     Ok(())
@@ -106,15 +134,16 @@ fn print_issued(output: &mut Output<'_>, answer: Answer<IssuedToken>) -> Result<
 async fn list(
     client: &Client,
     output: &mut Output<'_>,
+    capability: bool,
     agent: Option<AgentId>,
-    page: &Page<TokenId>,
+    page: &Page<AnyTokenId>,
 ) -> Result<(), Error> {
     let query = [
         ("agent_id", agent.map(|id| id.to_string())),
         ("after", page.after.map(|id| id.to_string())),
         ("limit", Some(page.limit.to_string())),
     ];
-    let Answer { value: Tokens { tokens, next }, json } = client.tokens(&query).await?;
+    let Answer { value: Tokens { tokens, next }, json } = client.tokens(capability, &query).await?;
     if output.is_json() {
         return output.document(&json);
     }

@@ -23,11 +23,12 @@ pub const AGENT: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const ALICE: &str = "alice@example.com";
 pub const TOKEN_ID: &str = "tok_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const APPROVAL: &str = "apr_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
+pub const CAP: &str = "cap_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 45] = [
+pub const COMMANDS: [&[&str]; 52] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -55,9 +56,16 @@ pub const COMMANDS: [&[&str]; 45] = [
     &["approval", "approve", APPROVAL],
     &["approval", "reject", APPROVAL, "--reason", "r"],
     &["token", "issue", "--agent", AGENT, "--ttl", "8h"],
+    &["token", "issue", "--capability", "--agent", AGENT, "--service", "shop", "--ttl", "5m"],
     &["token", "list", "--agent", AGENT],
+    &["token", "list", "--capability", "--agent", AGENT],
     &["token", "revoke", TOKEN_ID, "--reason", "r"],
     &["token", "revoke", "--agent", AGENT, "--service", "shop", "--reason", "r"],
+    &["token", "revoke", CAP, "--reason", "r"],
+    &["token-key", "list"],
+    &["token-key", "announce"],
+    &["token-key", "activate", KEY],
+    &["token-key", "retire", KEY, "--reason", "r"],
     &["verify", "--agent", AGENT, "--action", "pay"],
     &["node", "add", "web-1", "--match", "web-*", "--expires-in", "90d"],
     &["node", "list"],
@@ -309,6 +317,36 @@ pub fn token_change(changed: bool) -> Value {
     fields.remove("agent");
     fields.insert("token".into(), token("revoked"));
     change
+}
+
+/// A capability token by its name.
+pub fn capability_token(status: &str) -> Value {
+    let mut record = token(status);
+    record["token_id"] = json!(CAP);
+    record["services"] = json!(["shop"]);
+    record["actions"] = json!(["pay", "read"]);
+    record
+}
+
+/// The issuer of capability tokens, with one key of this status.
+pub fn issuer(status: &str) -> Value {
+    json!({
+        "issuer": "https://kya.example", "max_lifetime_seconds": 3600, "revision": 42,
+        "keys": [{
+            "public_key": KEY, "kid": "a-thumbprint", "status": status,
+            "published_at": "2026-02-05T14:00:00.000Z",
+            "activated_at": (status != "published").then_some("2026-02-05T14:10:00.000Z"),
+            "retired_at": (status == "retired").then_some("2026-02-05T15:00:00.000Z"),
+        }],
+    })
+}
+
+/// The answer to a step that made the key so.
+pub fn token_key_step(status: &str) -> Value {
+    json!({
+        "issuer": issuer(status), "changed": true, "revision": 42,
+        "committed_at": "2026-02-05T14:47:23.891Z", "committed_unix_ms": 1_770_302_843_891.123,
+    })
 }
 
 /// The answer to a revocation of the tokens that `selection` names: of so many, or by one

@@ -34,6 +34,16 @@ impl Distribution {
     }
 }
 
+/// A spread in one line.
+pub(in crate::bench) fn line(spread: &Option<Distribution>) -> String {
+    match spread {
+        Some(Distribution { min, p50, p90, p99, max }) => {
+            format!("min {min}  p50 {p50}  p90 {p90}  p99 {p99}  max {max}")
+        }
+        None => "nothing was measured".to_owned(),
+    }
+}
+
 /// `times` counted into bins of doubling width, a line each.
 pub(in crate::bench) fn histogram(times: &[f64]) -> String {
     let mut bins: Vec<(f64, f64, usize)> = Vec::new();

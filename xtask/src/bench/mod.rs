@@ -1,8 +1,10 @@
 //! `cargo xtask bench`: measurements. They print; they do not judge.
 
 mod distribution;
+mod helper;
 mod memory;
 mod process;
+mod registry;
 mod revoke;
 
 use anyhow::Result;
@@ -28,6 +30,13 @@ pub(crate) enum Command {
     /// meanwhile; and the CPU that the filter adds to a request, every request
     /// with another token, against a listener of the same Envoy without it.
     Memory(memory::Options),
+    /// What the registry takes over its HTTP API, on SQLite that writes through to the disk.
+    ///
+    /// The time of one registration or revocation, to its answer and until a connected proxy
+    /// has it; the time of many opaque and many capability tokens that are asked for over
+    /// some connections at once; and the time from the commit that stops a principal with
+    /// many agents and tokens to the last of many simulated proxies.
+    Registry(registry::Options),
 }
 
 /// Runs one.
@@ -35,5 +44,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Revoke(options) => revoke::run(options),
         Command::Memory(options) => memory::run(options),
+        Command::Registry(options) => registry::run(options),
     }
 }

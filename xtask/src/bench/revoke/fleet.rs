@@ -7,8 +7,8 @@ use kya_envoy::traffic::{Lane, Load, Outcome, Sample, pin_all, tally};
 use kya_envoy::{Artifacts, Fleet, FleetOptions, until};
 use serde::Serialize;
 
-use super::{Options, line};
-use crate::bench::distribution::{Distribution, histogram};
+use super::Options;
+use crate::bench::distribution::{Distribution, histogram, line};
 
 /// Time between two requests on one connection.
 const PAUSE: Duration = Duration::from_millis(1);

@@ -2,7 +2,6 @@
 //! simulated ones, and beside plain TCP.
 
 mod fleet;
-mod helper;
 mod streams;
 
 use anyhow::Result;
@@ -11,7 +10,6 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use self::streams::{Held, Streams};
-use super::distribution::Distribution;
 use crate::command::{self, cargo};
 use crate::{build, setup};
 
@@ -83,14 +81,4 @@ async fn measure(artifacts: &Artifacts, options: &Options) -> Result<Outcomes> {
         count => Some(streams::hold(artifacts, count.into()).await?),
     };
     Ok(Outcomes { fleet, streams, held })
-}
-
-/// A spread in one line.
-fn line(spread: &Option<Distribution>) -> String {
-    match spread {
-        Some(Distribution { min, p50, p90, p99, max }) => {
-            format!("min {min}  p50 {p50}  p90 {p90}  p99 {p99}  max {max}")
-        }
-        None => "nothing was measured".to_owned(),
-    }
 }

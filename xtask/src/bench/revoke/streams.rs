@@ -7,14 +7,11 @@ use anyhow::{Context, Result, ensure};
 use kya_envoy::{Artifacts, Change, Fleet, FleetOptions};
 use serde::Serialize;
 
-use super::helper::Helper;
-use super::line;
-use crate::bench::distribution::Distribution;
+use crate::bench::distribution::{Distribution, line};
+use crate::bench::helper::Helper;
 use crate::bench::process;
-use crate::simulate::{CREDENTIAL, Said};
+use crate::simulate::Said;
 
-/// How long all connections may take to be there.
-const READY: Duration = Duration::from_secs(180);
 /// How long one delta or message may take.
 const LIMIT: Duration = Duration::from_secs(20);
 /// Between two things that are measured, so that none is in the way of the next.
@@ -75,7 +72,7 @@ pub(super) async fn measure(artifacts: &Artifacts, count: usize, kills: u32) -> 
         _ => None,
     };
     let plain = format!("--plain={}", writer.wait("the writer to listen", LIMIT, address).await?);
-    let mut proxies = simulated(artifacts, &fleet, &[&both[..], &[plain]].concat()).await?;
+    let mut proxies = Helper::proxies(artifacts, &fleet, &[&both[..], &[plain]].concat()).await?;
     let (mut first, mut last, mut plain) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..kills {
         let (change, arrived) = kill(&fleet, &mut proxies, number).await?;
@@ -101,7 +98,7 @@ pub(super) async fn measure(artifacts: &Artifacts, count: usize, kills: u32) -> 
     drop((proxies, writer));
 
     let arguments = [format!("--count={count}"), "--acknowledge".to_owned()];
-    let mut proxies = simulated(artifacts, &fleet, &arguments).await?;
+    let mut proxies = Helper::proxies(artifacts, &fleet, &arguments).await?;
     let (mut busy, mut acknowledged) = (Vec::new(), Vec::new());
     for number in 0..kills {
         let (change, arrived) = kill(&fleet, &mut proxies, kills + number).await?;
@@ -139,9 +136,9 @@ pub(super) async fn hold(artifacts: &Artifacts, count: usize) -> Result<Held> {
     let fleet = control_plane(artifacts).await?;
     let memory = || process::memory(fleet.control_plane.pid());
     // What the first connection costs once is not counted as that of a stream.
-    drop(simulated(artifacts, &fleet, &["--count=1".to_owned()]).await?);
+    drop(Helper::proxies(artifacts, &fleet, &["--count=1".to_owned()]).await?);
     let empty = memory()?.resident;
-    let mut proxies = simulated(artifacts, &fleet, &[format!("--count={count}")]).await?;
+    let mut proxies = Helper::proxies(artifacts, &fleet, &[format!("--count={count}")]).await?;
     tokio::time::sleep(HELD).await;
     let connected = fleet.api().nodes().await?.nodes.len();
     ensure!(connected == count, "{connected} of {count} are connected");
@@ -171,20 +168,9 @@ async fn control_plane(artifacts: &Artifacts) -> Result<Fleet> {
     Fleet::start(artifacts, &alone).await
 }
 
-/// Simulated proxies, each of which has its first state.
-async fn simulated(artifacts: &Artifacts, fleet: &Fleet, arguments: &[String]) -> Result<Helper> {
-    let address = format!("--address={}", fleet.control_plane.addresses().grpc);
-    let arguments = [&["streams".to_owned(), address][..], arguments].concat();
-    let variables = [(CREDENTIAL, fleet.control_plane.node_credential()?)];
-    let mut proxies = Helper::start(artifacts, &arguments, &variables)?;
-    let ready = |said| matches!(said, Said::Ready).then_some(());
-    proxies.wait("all connections to be there", READY, ready).await?;
-    Ok(proxies)
-}
-
 /// How many bytes the delta of a kill is on the wire.
 async fn size_of_a_kill(artifacts: &Artifacts, fleet: &Fleet) -> Result<usize> {
-    let mut one = simulated(artifacts, fleet, &["--count=1".to_owned()]).await?;
+    let mut one = Helper::proxies(artifacts, fleet, &["--count=1".to_owned()]).await?;
     Ok(kill(fleet, &mut one, 0).await.context("a first kill")?.1.bytes)
 }
 

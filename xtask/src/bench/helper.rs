@@ -4,16 +4,19 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use kya_envoy::Artifacts;
+use kya_envoy::{Artifacts, Fleet};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::simulate::{Arrived, Said};
+use crate::simulate::{Arrived, CREDENTIAL, Said};
+
+/// How long all connections may take to be there.
+const READY: Duration = Duration::from_secs(180);
 
 /// A running simulation. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Helper {
+pub(in crate::bench) struct Helper {
     _child: Child,
     stdin: ChildStdin,
     said: Lines<BufReader<ChildStdout>>,
@@ -21,7 +24,7 @@ pub(super) struct Helper {
 
 impl Helper {
     /// Starts the optimised build of this program as `xtask simulate …`.
-    pub(super) fn start(
+    pub(in crate::bench) fn start(
         artifacts: &Artifacts,
         arguments: &[String],
         variables: &[(&str, &str)],
@@ -37,14 +40,29 @@ impl Helper {
         Ok(Self { _child: child, stdin, said: BufReader::new(stdout).lines() })
     }
 
+    /// Simulated proxies, each of which has its first state.
+    pub(in crate::bench) async fn proxies(
+        artifacts: &Artifacts,
+        fleet: &Fleet,
+        arguments: &[String],
+    ) -> Result<Self> {
+        let address = format!("--address={}", fleet.control_plane.addresses().grpc);
+        let arguments = [&["streams".to_owned(), address][..], arguments].concat();
+        let variables = [(CREDENTIAL, fleet.control_plane.node_credential()?)];
+        let mut proxies = Self::start(artifacts, &arguments, &variables)?;
+        let ready = |said| matches!(said, Said::Ready).then_some(());
+        proxies.wait("all connections to be there", READY, ready).await?;
+        Ok(proxies)
+    }
+
     /// Says a line to it.
-    pub(super) async fn tell(&mut self, line: &str) -> Result<()> {
+    pub(in crate::bench) async fn tell(&mut self, line: &str) -> Result<()> {
         self.stdin.write_all(format!("{line}\n").as_bytes()).await?;
         Ok(self.stdin.flush().await?)
     }
 
     /// What `wanted` makes of the first thing said of which it makes anything.
-    pub(super) async fn wait<T>(
+    pub(in crate::bench) async fn wait<T>(
         &mut self,
         what: &str,
         limit: Duration,
@@ -68,7 +86,11 @@ impl Helper {
     }
 
     /// When all streams had the delta that leads to `revision`.
-    pub(super) async fn delta(&mut self, revision: u64, limit: Duration) -> Result<Arrived> {
+    pub(in crate::bench) async fn delta(
+        &mut self,
+        revision: u64,
+        limit: Duration,
+    ) -> Result<Arrived> {
         let what = format!("revision {revision} at every stream");
         self.wait(&what, limit, |said| match said {
             Said::Delta(arrived) if arrived.id == revision => Some(arrived),
