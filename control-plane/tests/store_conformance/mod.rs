@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
 mod delegation;
+mod idempotency;
 mod issuer;
 mod keys;
 mod listing;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 use crate::support::TestClock;
 use crate::support::state::Known;
 pub use delegation::*;
+pub use idempotency::*;
 pub use issuer::*;
 pub use keys::*;
 pub use listing::*;
@@ -128,6 +130,8 @@ macro_rules! conformance {
             an_assertion_is_used_once_and_forgotten_when_it_is_over,
             a_token_lives_no_longer_than_issuer_and_policies_say,
             capability_tokens_are_selected_as_opaque_ones_are,
+            a_keyed_request_is_begun_once_and_what_came_of_it_is_kept_a_day,
+            of_one_keyed_request_that_comes_many_times_at_once_one_is_begun,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {
