@@ -12,6 +12,9 @@ use crate::store::ServiceName;
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Instant;
 
+/// Of texts that people write: one character that is no space, and none that controls.
+const PLAIN: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
 macro_rules! schemas {
     ($($type:ident $schema:tt)*) => {$(
         impl JsonSchema for $type {
@@ -31,14 +34,33 @@ macro_rules! schemas {
 }
 
 schemas! {
-    Name { "type": "string", "minLength": 1, "maxLength": 128 }
-    Reason { "type": "string", "minLength": 1, "maxLength": 256 }
-    IncidentId { "type": "string", "minLength": 1, "maxLength": 128 }
-    PrincipalName { "type": "string", "minLength": 1, "description": "Such as alice@example.com" }
-    PrincipalKey { "type": "string", "minLength": 1, "description": "A principal, by its id or by its name" }
-    NodeName { "type": "string", "minLength": 1 }
-    NodePattern { "type": "string", "minLength": 1, "description": "A name, or one with a `*` at its end" }
-    OperatorName { "type": "string", "minLength": 1 }
+    Name { "type": "string", "maxLength": 128, "pattern": PLAIN }
+    Reason { "type": "string", "maxLength": 256, "pattern": PLAIN }
+    IncidentId { "type": "string", "maxLength": 128, "pattern": PLAIN }
+    PrincipalName {
+        "type": "string",
+        "maxLength": 254,
+        "pattern": "^(?!prn_)[a-z0-9][a-z0-9._+-]*(@[a-z0-9._+-]+)?$",
+        "description": "Such as alice@example.com",
+    }
+    PrincipalKey {
+        "type": "string",
+        "maxLength": 254,
+        "pattern": "^(prn_[0-7][0-9A-HJKMNP-TV-Z]{25}|(?!prn_)[a-z0-9][a-z0-9._+-]*(@[a-z0-9._+-]+)?)$",
+        "description": "A principal, by its id or by its name",
+    }
+    NodeName { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,127}$" }
+    NodePattern {
+        "type": "string",
+        "maxLength": 256,
+        "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]+$",
+        "description": "A `node.id`, in which each `*` stands for any characters",
+    }
+    OperatorName {
+        "type": "string",
+        "pattern": "^([A-Za-z0-9][A-Za-z0-9._~-]{0,127}|oidc:[A-Za-z0-9._~@%-]+)$",
+        "description": "`oidc:…` are those of single sign-on, and cannot be added",
+    }
     ServiceName { "type": "string", "pattern": "^[a-z0-9_.:/-]{1,256}$" }
     Selector { "type": "string", "minLength": 1, "description": "Such as `env=prod,team=payments`" }
     Instant { "type": "string", "format": "date-time" }

@@ -276,6 +276,11 @@ async fn what_is_no_such_request_is_refused() {
     assert_eq!(detail, "a body has at most 65536 bytes");
     let get = plane.api.request(Method::GET, PULL);
     Answer::of(get).await.problem(405, "method_not_allowed");
+    // Of what a stranger sends nothing is looked at, not even whether it is a message.
+    for path in [PULL, "/v1/enforcement/introspect"] {
+        let stranger = plane.api.request(Method::POST, path).body(vec![0; 64 * 1024 + 1]);
+        Answer::of(stranger).await.problem(401, "unauthorized");
+    }
     // Its neighbours still need the admin key.
     let stranger = plane.api.request(Method::GET, "/v1/enforcement/else");
     Answer::of(stranger).await.problem(401, "unauthorized");

@@ -8,11 +8,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kya_control_plane::store::{AgentFilter, Cause, RECORDS_A_PAGE, SqliteStore, Store};
+use kya_control_plane::store::{
+    AgentFilter, Cause, KEYS_KEPT, KeyState, MAX_KEYS_OF_AN_OPERATOR, RECORDS_A_PAGE, SqliteStore,
+    Store,
+};
 use kya_control_plane::time::Clock;
 use kya_core::{Standing, Status, UnixSeconds};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use store_conformance::{Fixture, REVOKE, conformance, register};
+use store_conformance::{Fixture, REVOKE, conformance, register, request};
 use support::TestClock;
 use support::state::Known;
 
@@ -257,4 +260,23 @@ async fn the_files_are_for_their_owner_alone() {
         names.push(entry.file_name());
     }
     assert!(names.len() >= 2, "database and write-ahead log: {names:?}");
+}
+
+#[tokio::test]
+async fn an_operator_has_so_many_keys_and_no_more() {
+    let fixture = Sqlite::new().await;
+    let clock = Arc::new(TestClock::at(1));
+    let store = fixture.open(clock.clone()).await;
+    let add = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < $1)
+               INSERT INTO keyed_requests (operator, key_digest, request_digest, began_s)
+               SELECT 'ann', randomblob(32), zeroblob(32), 1 FROM n";
+    let count = MAX_KEYS_OF_AN_OPERATOR - 1;
+    sqlx::query(add).bind(count).execute(&raw(&fixture).await).await.unwrap();
+    let begin = async |operator, key| store.begin_request(request(operator, key, 1)).await.unwrap();
+    assert_eq!(begin("ann", 1).await, KeyState::Begun);
+    assert_eq!(begin("ann", 2).await, KeyState::TooMany);
+    assert_eq!(begin("ann", 1).await, KeyState::UnderWay);
+    assert_eq!(begin("bob", 2).await, KeyState::Begun, "others have their own");
+    clock.set(1 + KEYS_KEPT);
+    assert_eq!(begin("ann", 2).await, KeyState::Begun);
 }

@@ -51,18 +51,17 @@ macro_rules! schemas {
 schemas! {
     ActionName, "ActionName", {
         "type": "string",
-        "minLength": 1,
-        "maxLength": 128,
+        "pattern": "^[a-z0-9_.:/-]{1,256}$",
         "description": "An action, such as `refund` or `customer.read`",
     };
     PolicyName, "PolicyName", {
         "type": "string",
-        "minLength": 1,
+        "pattern": "^(?!pol_)[a-z0-9][a-z0-9._-]{0,63}$",
         "description": "The name of a policy",
     };
     PolicyReference, "PolicyReference", {
         "type": "string",
-        "minLength": 1,
+        "pattern": "^(pol_[0-7][0-9A-HJKMNP-TV-Z]{25}|(?!pol_)[a-z0-9][a-z0-9._-]{0,63})$",
         "description": "A policy, by its id or by its name",
     };
     PolicyVersion, "PolicyVersion", {

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -112,7 +114,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 
 /// The command as a person would type it.
 pub(crate) fn shown(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
+    let program = Path::new(command.get_program());
     let program = match program.file_name() {
         Some(name) if name == "cargo" => name,
         _ => program.as_os_str(),
@@ -128,6 +130,20 @@ fn quoted(word: &OsStr) -> String {
     } else {
         word.into_owned()
     }
+}
+
+/// Makes `link` lead to `target`, wherever it led before.
+pub(crate) fn link(target: &Path, link: &Path) -> Result<()> {
+    if std::fs::read_link(link).is_ok_and(|led| led == target) {
+        return Ok(());
+    }
+    if link.symlink_metadata().is_ok() {
+        std::fs::remove_file(link)?;
+    }
+    if let Some(folder) = link.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    symlink(target, link).with_context(|| format!("{}", link.display()))
 }
 
 #[cfg(test)]
@@ -172,5 +188,15 @@ mod tests {
     fn a_failure_names_the_command() {
         let said = run(Command::new("false").arg("--really")).unwrap_err().to_string();
         assert!(said.contains("false --really"), "{said}");
+    }
+
+    #[test]
+    fn the_link_follows_what_was_found_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("target/postgres");
+        for bin in ["/a/bin", "/b/bin", "/b/bin"] {
+            link(Path::new(bin), &at).unwrap();
+            assert_eq!(std::fs::read_link(&at).unwrap(), Path::new(bin));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod chromium;
 mod command;
 mod demo;
 mod deny;
@@ -36,9 +37,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Install what the project needs: the wasm target, clippy, rustfmt, Envoy and PostgreSQL.
+    /// Install what the project needs: the wasm target, clippy, rustfmt, Envoy, PostgreSQL, Chromium.
     ///
-    /// Everything but the Rust components goes into `target/`. What is there
+    /// Everything but the Rust components, and Chromium, goes into `target/`. What is there
     /// already is left alone, so this may be run at any time. The other
     /// commands run it for themselves.
     Setup(setup::Options),

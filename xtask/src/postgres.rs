@@ -2,14 +2,13 @@
 //! is installed is taken, and else the one in a Python package.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use kya_envoy::Artifacts;
 
-use crate::command::output;
+use crate::command::{link, output};
 use crate::python::PythonTool;
 
 /// Names the folder with the programs of another one.
@@ -100,19 +99,6 @@ fn read_version(said: &str) -> Option<u32> {
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-fn link(bin: &Path, link: &Path) -> Result<()> {
-    if fs::read_link(link).is_ok_and(|target| target == bin) {
-        return Ok(());
-    }
-    if link.symlink_metadata().is_ok() {
-        fs::remove_file(link)?;
-    }
-    if let Some(folder) = link.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    symlink(bin, link).with_context(|| format!("{}", link.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,15 +118,5 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = version(dir.path()).unwrap_err().to_string();
         assert!(error.contains("there is no initdb"), "{error}");
-    }
-
-    #[test]
-    fn the_link_follows_what_was_found_last() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = dir.path().join("target/postgres");
-        for bin in ["/a/bin", "/b/bin", "/b/bin"] {
-            link(Path::new(bin), &at).unwrap();
-            assert_eq!(fs::read_link(&at).unwrap(), Path::new(bin));
-        }
     }
 }

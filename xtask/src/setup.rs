@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use kya_envoy::{Artifacts, EnvoyVersion, FILTER_TARGET};
 
 use crate::command::{self, cargo, output};
-use crate::postgres;
 use crate::python::{self, PythonTool};
+use crate::{chromium, postgres};
 
 /// Options of `cargo xtask setup`.
 #[derive(Debug, Default, clap::Args)]
@@ -60,6 +60,7 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         ready.push(format!("Envoy {version}"));
     }
     ready.push(format!("PostgreSQL {}", postgres::ensure(artifacts)?));
+    ready.push(format!("Chromium {}", chromium::ensure(artifacts)?));
     let client = artifacts.target().join("oauth-client");
     python::packages(&client, "an OAuth client", OAUTH_CLIENT)?;
     ready.push("an OAuth client".to_owned());

@@ -192,20 +192,21 @@ impl Asks for By {
 /// A handler that takes all of them looks at `if-none-match`.
 impl Asks for HeaderMap {
     fn describe(_: &mut Schemas, operation: &mut Operation) {
-        operation.parameters.push(header_parameter("If-None-Match"));
+        operation.parameters.push(header_parameter("If-None-Match", json!({ "type": "string" })));
     }
 }
 
 impl Asks for Precondition {
     fn describe(_: &mut Schemas, operation: &mut Operation) {
-        operation.parameters.push(header_parameter("If-Match"));
-        operation.parameters.push(header_parameter("If-None-Match"));
+        let version = json!({ "type": "string", "pattern": "^\"[1-9][0-9]{0,9}\"$" });
+        operation.parameters.push(header_parameter("If-Match", version));
+        operation.parameters.push(header_parameter("If-None-Match", json!({ "const": "*" })));
         operation.problems.extend([400, 412]);
     }
 }
 
-fn header_parameter(name: &str) -> Value {
-    json!({ "name": name, "in": "header", "schema": { "type": "string" } })
+fn header_parameter(name: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "header", "schema": schema })
 }
 
 impl Asks for PolicyBody {
@@ -247,7 +248,8 @@ impl<T: JsonSchema> Asks for Params<T> {
                 json!({ "name": name, "in": "query", "required": required, "schema": schema }),
             );
         }
-        operation.problems.push(400);
+        // What comes `after` something, or belongs to it, needs that to be there.
+        operation.problems.extend([400, 404]);
     }
 }
 

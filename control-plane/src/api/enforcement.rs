@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kya_core::wire::{IntrospectRequest, PullRequest};
 use prost::Message;
@@ -23,10 +23,11 @@ pub(super) struct Protobuf<T>(T);
 pub(super) async fn pull(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Protobuf(request): Protobuf<PullRequest>,
+    request: Request,
 ) -> Result<Protobuf<impl Message>, Problem> {
-    let identity = api.access.authenticate(&headers, peer.ip()).await?;
+    // Before anything else of the request counts.
+    let identity = api.access.authenticate(request.headers(), peer.ip()).await?;
+    let Protobuf(request) = Protobuf::<PullRequest>::from_request(request, &()).await?;
     let admits = |node_id: &str| identity.admits(node_id).map_err(Problem::from);
     api.push.pull(peer, identity.name(), request, admits).await.map(Protobuf)
 }
@@ -34,11 +35,11 @@ pub(super) async fn pull(
 pub(super) async fn introspect(
     State(api): State<Arc<Api>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    Protobuf(request): Protobuf<IntrospectRequest>,
+    request: Request,
 ) -> Result<Protobuf<impl Message>, Problem> {
     // Held until the answer is made: whoever is revoked meanwhile gets none.
-    let _identity = api.access.authenticate(&headers, peer.ip()).await?;
+    let _identity = api.access.authenticate(request.headers(), peer.ip()).await?;
+    let Protobuf(request) = Protobuf::<IntrospectRequest>::from_request(request, &()).await?;
     Ok(Protobuf(api.push.introspect(&request).await?))
 }
 

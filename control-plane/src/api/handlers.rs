@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use kya_core::{AgentId, InFlight, Revision, TokenId};
 
 use super::Api;
-use super::describe::Created;
+use super::conditional::unless_known;
+use super::describe::{Created, NotModified, Shaped};
 use super::extract::{Body, Params, Segment};
 use super::fleet::AcknowledgementReport;
 use super::problem::{Code, Problem};
@@ -72,8 +74,9 @@ pub(super) async fn list_agents(
 pub(super) async fn show_agent(
     State(api): Shared,
     Segment(id): Segment<AgentId>,
-) -> Result<Json<Agent>, Problem> {
-    Ok(Json(Agent::new(api.store.agent(id).await?, api.clock.now())))
+    headers: HeaderMap,
+) -> Result<Shaped<(Json<Agent>, NotModified)>, Problem> {
+    unless_known(&headers, Agent::new(api.store.agent(id).await?, api.clock.now()))
 }
 
 pub(super) async fn revoke_agent(

@@ -4,6 +4,7 @@
 mod approvals;
 mod capability_tokens;
 mod challenges;
+mod conditional;
 mod delegation;
 mod describe;
 mod enforcement;
@@ -12,6 +13,7 @@ mod extract;
 mod fleet;
 mod handlers;
 mod health;
+mod idempotency;
 mod keys;
 mod layers;
 mod nodes;
@@ -46,6 +48,7 @@ use crate::rotation::KeyRotation;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use idempotency::Again;
 use routes::Routes;
 use unguarded::Unguarded;
 
@@ -88,16 +91,16 @@ fn for_operators() -> Routes {
         .merge(about_policies())
         .merge(delegating())
         .merge(capability_tokens())
-        .post("/agents", Permission::RegisterAgents, handlers::register_agent)
+        .make("/agents", Permission::RegisterAgents, Again::Same, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
         .post("/agents/{agent_id}/revoke", Permission::StopAgents, handlers::revoke_agent)
         .post("/agents/{agent_id}/suspend", Permission::StopAgents, handlers::suspend_agent)
         .post("/agents/{agent_id}/restore", Permission::RestoreAgents, stops::restore_agent)
-        .post("/tokens", Permission::IssueTokens, handlers::issue_token)
+        .make("/tokens", Permission::IssueTokens, Again::Names("token_id"), handlers::issue_token)
         .get("/tokens", Permission::ReadRegistry, handlers::list_tokens)
         .post("/tokens/{token_id}/revoke", Permission::RevokeTokens, handlers::revoke_token)
-        .post("/nodes", Permission::RegisterNodes, nodes::register)
+        .make("/nodes", Permission::RegisterNodes, Again::Names("name"), nodes::register)
         .get("/nodes", Permission::ReadNodes, nodes::list)
         .post("/nodes/{name}/revoke", Permission::RevokeNodes, nodes::revoke)
         .get("/keys", Permission::ReadKeys, keys::list)
@@ -105,7 +108,7 @@ fn for_operators() -> Routes {
         .post("/keys/activate", Permission::RotateKeys, keys::activate)
         .post("/keys/retire", Permission::RotateKeys, keys::retire)
         .post("/keys/compact", Permission::RotateKeys, keys::compact)
-        .post("/operators", Permission::ManageOperators, operators::add)
+        .make("/operators", Permission::ManageOperators, Again::Names("name"), operators::add)
         .get("/operators", Permission::ReadOperators, operators::list)
         .post("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
@@ -138,7 +141,7 @@ fn stopping() -> Routes {
         .post("/agents/{agent_id}/capabilities/revoke", stop, stops::revoke_capability)
         .post("/agents/{agent_id}/capabilities/suspend", stop, stops::suspend_capability)
         .post("/agents/{agent_id}/capabilities/restore", restore, stops::restore_capability)
-        .post("/principals", Permission::RegisterAgents, stops::add_principal)
+        .make("/principals", Permission::RegisterAgents, Again::Same, stops::add_principal)
         .get("/principals", read, stops::list_principals)
         .get("/principals/{principal}", read, stops::show_principal)
         .post("/principals/{principal}/offboard", stop, stops::offboard_principal)
@@ -155,8 +158,18 @@ fn stopping() -> Routes {
 /// Those of who acts for whom, and who takes whose place; and of decisions.
 fn delegating() -> Routes {
     Routes::new()
-        .post("/agents/{agent_id}/replace", Permission::RegisterAgents, delegation::replace)
-        .post("/agents/{agent_id}/sub-agents", Permission::RegisterAgents, delegation::sub_agent)
+        .make(
+            "/agents/{agent_id}/replace",
+            Permission::RegisterAgents,
+            Again::Same,
+            delegation::replace,
+        )
+        .make(
+            "/agents/{agent_id}/sub-agents",
+            Permission::RegisterAgents,
+            Again::Same,
+            delegation::sub_agent,
+        )
         .get("/agents/{agent_id}/tree", Permission::ReadRegistry, delegation::tree)
         .post("/verify", Permission::Verify, verify::verify)
 }
@@ -183,7 +196,12 @@ fn for_everyone() -> Unguarded {
 fn capability_tokens() -> Routes {
     let read = Permission::ReadRegistry;
     Routes::new()
-        .post("/capability-tokens", Permission::IssueTokens, capability_tokens::issue)
+        .make(
+            "/capability-tokens",
+            Permission::IssueTokens,
+            Again::Names("token_id"),
+            capability_tokens::issue,
+        )
         .get("/capability-tokens", read, capability_tokens::list)
         .get("/capability-tokens/{token_id}", read, capability_tokens::show)
         .post(

@@ -21,6 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::describe::{Describes, Operation, Schemas};
+use super::idempotency::{self, Again};
 use super::problem::{Code, Problem};
 use super::{Api, PREFIX, layers};
 use crate::operators::{Operator, OperatorAccess, Permission};
@@ -32,6 +33,8 @@ type Methods = BTreeMap<&'static str, Declared>;
 #[derive(Clone, Copy)]
 struct Declared {
     takes: Permission,
+    /// Of what makes something: what it answers under a key that it had before.
+    again: Option<Again>,
     describe: Describe,
 }
 
@@ -65,8 +68,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S> + Describes<T>,
         T: 'static,
     {
-        let declared = Declared { takes, describe: <H as Describes<T>>::describe };
-        self.route(path, "GET", declared, get(handler))
+        let describe = <H as Describes<T>>::describe;
+        self.route(path, "GET", Declared { takes, again: None, describe }, get(handler))
     }
 
     /// Something that is done.
@@ -75,7 +78,28 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         H: Handler<T, S> + Describes<T>,
         T: 'static,
     {
-        let declared = Declared { takes, describe: <H as Describes<T>>::describe };
+        let describe = <H as Describes<T>>::describe;
+        self.route(path, "POST", Declared { takes, again: None, describe }, post(handler))
+    }
+
+    /// Something that is made, once for each `idempotency-key`.
+    pub(super) fn make<H, T>(
+        self,
+        path: &'static str,
+        takes: Permission,
+        again: Again,
+        handler: H,
+    ) -> Self
+    where
+        H: Handler<T, S> + Describes<T>,
+        T: 'static,
+    {
+        let describe: Describe = |schemas, operation| {
+            <H as Describes<T>>::describe(schemas, operation);
+            operation.parameters.push(idempotency::parameter());
+            operation.problems.extend([400, 409, 413, 422]);
+        };
+        let declared = Declared { takes, again: Some(again), describe };
         self.route(path, "POST", declared, post(handler))
     }
 
@@ -151,7 +175,7 @@ async fn admit(
         Method::HEAD => "GET",
         ref method => method.as_str(),
     };
-    let Some(Declared { takes, .. }) = methods.get(method) else {
+    let Some(Declared { takes, again, .. }) = methods.get(method) else {
         let allowed = methods.keys().copied().collect::<Vec<_>>().join(", ");
         return not_allowed(request.method().clone(), uri, &allowed).await;
     };
@@ -163,8 +187,13 @@ async fn admit(
         Ok(turn) => turn,
         Err(error) => return Problem::from(error).into_response(),
     };
-    request.extensions_mut().insert(operator);
-    next.run(request).await
+    request.extensions_mut().insert(operator.clone());
+    match *again {
+        Some(again) => {
+            idempotency::once(guard.access.store(), &operator, again, request, next).await
+        }
+        None => next.run(request).await,
+    }
 }
 
 /// RFC 9110 section 15.5.6 wants to be told what would be.

@@ -187,6 +187,11 @@ impl OperatorAccess {
         permitted.inspect_err(|error| self.refused(error, peer))
     }
 
+    /// Where operators, and what they have asked for by keys, are kept.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// Waits until this may be done, and holds the turn of what waits for one. What
     /// stops somebody, and what only reads, does not.
     ///

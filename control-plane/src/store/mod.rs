@@ -16,6 +16,7 @@ mod approvals;
 mod commits;
 mod delegation;
 mod error;
+mod idempotency;
 mod issuer;
 mod key_log;
 mod limits;
@@ -50,6 +51,9 @@ pub use approvals::{
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
 pub use error::StoreError;
+pub use idempotency::{
+    IdempotencyStore, KEYS_KEPT, KeyState, KeyedRequest, MAX_KEYS_OF_AN_OPERATOR,
+};
 pub use issuer::{
     CapabilityToken, CapabilityTokenStore, Issuer, IssuerChange, IssuerError, NewCapabilityToken,
     TokenKey, UsedAssertion,
@@ -85,7 +89,9 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// Where the registry is kept. Every method is safe to call from many tasks;
 /// writes take place one after the other.
 #[async_trait]
-pub trait Store: ApprovalStore + CapabilityTokenStore + Debug + Send + Sync + 'static {
+pub trait Store:
+    ApprovalStore + CapabilityTokenStore + IdempotencyStore + Debug + Send + Sync + 'static
+{
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,
     /// at the revision after this one, unless somebody begins another epoch before.

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod delegation;
+mod idempotency;
 mod issuer;
 mod keys;
 mod listing;
@@ -31,6 +32,7 @@ use crate::support::TestClock;
 use crate::support::state::Known;
 pub use approvals::*;
 pub use delegation::*;
+pub use idempotency::*;
 pub use issuer::*;
 pub use keys::*;
 pub use listing::*;
@@ -136,6 +138,8 @@ macro_rules! conformance {
             of_many_approvals_at_once_one_has_an_effect,
             an_approval_ends_by_its_time_or_by_whoever_rejects_it,
             at_most_so_many_restorations_wait,
+            a_keyed_request_is_begun_once_and_what_came_of_it_is_kept_a_day,
+            of_one_keyed_request_that_comes_many_times_at_once_one_is_begun,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use kya_envoy::{Artifacts, ENVOY_VERSION_VARIABLE, EnvoyVersion};
 
 use super::report::Report;
+use super::schemathesis;
 use crate::command::{self, cargo};
 use crate::{fuzz, setup};
 
@@ -41,6 +42,8 @@ pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     }
     let work = || envoy_tests(artifacts, EnvoyVersion::default(), &[KILLS], KILLS_LIMIT);
     failed.extend(report.attempt("1000 kills under load", work).err());
+    let work = || schemathesis::run(artifacts);
+    failed.extend(report.attempt("the HTTP API against its document", work).err());
     let work = || fuzz::run(artifacts, FUZZ_EACH);
     failed.extend(report.attempt("fuzzing", work).err());
 

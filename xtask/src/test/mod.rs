@@ -3,6 +3,7 @@
 
 mod long;
 mod report;
+mod schemathesis;
 
 use anyhow::Result;
 use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
@@ -16,7 +17,7 @@ use report::Report;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Then run what takes long: the chaos tests on every Envoy, a thousand kills,
-    /// thousands of orders of events, fuzzing.
+    /// thousands of orders of events, the HTTP API against its document, fuzzing.
     #[arg(long)]
     long: bool,
     /// Run what takes long, and nothing else.

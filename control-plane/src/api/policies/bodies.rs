@@ -9,6 +9,7 @@ use kya_core::policy::{
 use kya_core::{Policy, PolicyId};
 use serde::Deserialize;
 
+use crate::api::conditional;
 use crate::api::extract::{body_bytes, content_type_is};
 use crate::api::problem::{Code, Problem};
 use crate::api::requests::{Limit, PolicyKey};
@@ -164,9 +165,7 @@ fn expected(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
 
 /// Whether a list of tags names this version (RFC 9110 section 13.1.2).
 pub(super) fn names(tags: &HeaderValue, version: PolicyVersion) -> bool {
-    let tag = format!("\"{version}\"");
-    let tags = tags.to_str().unwrap_or_default().split(',').map(str::trim);
-    tags.map(|it| it.strip_prefix("W/").unwrap_or(it)).any(|it| it == "*" || it == tag)
+    conditional::names(tags, &format!("\"{version}\""))
 }
 
 fn version(tag: &HeaderValue) -> Option<PolicyVersion> {

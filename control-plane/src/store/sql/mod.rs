@@ -12,6 +12,7 @@ mod capability_token_store;
 mod capability_tokens;
 mod delegation;
 mod fleet;
+mod idempotency;
 mod issuer;
 mod keys;
 mod listing;
