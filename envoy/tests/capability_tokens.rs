@@ -69,8 +69,8 @@ fn name(token: &str) -> Result<String> {
 }
 
 /// Makes a change, and waits until every worker has acknowledged it.
-async fn change(fleet: &Fleet, path: &str) -> Result<()> {
-    let change = fleet.api().change(path, json!({ "reason": "a test" })).await?;
+async fn change(fleet: &Fleet, path: &str, body: Value) -> Result<()> {
+    let change = fleet.api().change(path, body).await?;
     let acks = fleet.api().acknowledgements(change.revision, LIMIT).await?;
     ensure!(acks.complete && acks.workers == fleet.workers(), "{acks:?}");
     Ok(())
@@ -89,24 +89,28 @@ async fn an_agents_own_token_passes_envoy_until_it_or_the_agent_is_stopped() -> 
     let elsewhere = holder.token(&fleet, "b", "another-service").await?;
     denied_everywhere(sidecars, &elsewhere, 401, "wrong_audience").await?;
 
-    change(&fleet, &format!("capability-tokens/{}/revoke", name(&first)?)).await?;
+    let why = json!({ "reason": "a test" });
+    let revoke = format!("capability-tokens/{}/revoke", name(&first)?);
+    change(&fleet, &revoke, why.clone()).await?;
     denied_everywhere(sidecars, &first, 401, "token_revoked").await?;
     let second = holder.token(&fleet, "c", SERVICE).await?;
     charged_everywhere(sidecars, &second, id).await?;
 
-    // One change stops whatever it holds, and it gets nothing more.
-    change(&fleet, &format!("agents/{id}/suspend")).await?;
+    // One change stops whatever it holds, and it gets nothing more. Unless `abort` says so,
+    // what was issued before goes on until the drain window is over.
+    let abort = json!({ "reason": "a test", "in_flight": "abort" });
+    change(&fleet, &format!("agents/{id}/suspend"), abort).await?;
     denied_everywhere(sidecars, &second, 403, "agent_suspended").await?;
     let (status, answer) = holder.ask(&fleet, "d", SERVICE).await?;
     ensure!(status == StatusCode::BAD_REQUEST, "{status}: {answer}");
     ensure!(answer["error"] == "unauthorized_client", "{answer}");
 
-    change(&fleet, &format!("agents/{id}/restore")).await?;
+    change(&fleet, &format!("agents/{id}/restore"), why.clone()).await?;
     let third = holder.token(&fleet, "e", SERVICE).await?;
     charged_everywhere(sidecars, &third, id).await?;
     denied_everywhere(sidecars, &first, 401, "token_revoked").await?;
 
-    change(&fleet, &format!("agents/{id}/revoke")).await?;
+    change(&fleet, &format!("agents/{id}/revoke"), why).await?;
     denied_everywhere(sidecars, &third, 403, "agent_revoked").await?;
     fleet.finish().await
 }
