@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use kya_core::{AgentId, PublicKey};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
 use crate::token_id::AnyTokenId;
+pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
 
 pub(crate) use delegation::*;
 pub(crate) use operators::{
