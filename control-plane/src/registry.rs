@@ -20,7 +20,8 @@ use thiserror::Error;
 use crate::keys::KeyFileError;
 use crate::push::Push;
 use crate::store::{
-    Agent, Cause, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token, TokenLimits,
+    Agent, Cause, IssuerError, NewAgent, NewToken, Outcome, StatusAction, Store, StoreError, Token,
+    TokenLimits,
 };
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Clock;
@@ -83,6 +84,18 @@ pub struct Why {
     pub reason: Option<Reason>,
     /// The incident that it belongs to.
     pub incident_id: Option<IncidentId>,
+}
+
+impl RegistryError {
+    /// Whether it is about a capability token that is not known.
+    pub(crate) fn is_of_no_such_token(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Issuer(IssuerError::NoSuchToken(_))))
+    }
+
+    /// Whether it is about an assertion that was used before, or too late.
+    pub(crate) fn is_of_a_replay(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_of_a_replay())
+    }
 }
 
 impl Registry {

@@ -135,8 +135,13 @@ async fn wrong_approvals_are_refused_with_what_is_wrong() {
     anna.decide(&agent, "suspend").await.expect(200);
     let asked = anna.decide(&agent, "restore").await.expect(202);
     let oncall = plane.api.add_operator("oncall", "operator").await;
+    // Whoever stops sees what would undo it, and may end it; to approve takes an admin.
+    let waiting = oncall.get("/v1/approvals").await.expect(200);
+    assert_eq!(waiting["approvals"].as_array().unwrap().len(), 1);
+    oncall.post(&path(&asked, "approve"), json!({})).await.problem(403, "forbidden");
+    let viewer = plane.api.add_operator("looks", "viewer").await;
+    viewer.post(&path(&asked, "reject"), json!({})).await.problem(403, "forbidden");
     for what in ["approve", "reject"] {
-        oncall.post(&path(&asked, what), json!({})).await.problem(403, "forbidden");
         let nobody = format!("/v1/approvals/apr_01JXMK9P2Q3R4S5T6V7W8X9Y0Z/{what}");
         boss.post(&nobody, json!({})).await.problem(404, "not_found");
         for id in [

@@ -20,7 +20,9 @@ const PACKAGE: &str = "chromium";
 pub(crate) fn ensure(artifacts: &Artifacts) -> Result<String> {
     let (program, version) = match std::env::var_os(VARIABLE) {
         Some(named) => {
-            let program = PathBuf::from(named);
+            let program = std::fs::canonicalize(&named).with_context(|| {
+                format!("{VARIABLE}: there is no program {}", PathBuf::from(&named).display())
+            })?;
             let version = version(&program).with_context(|| format!("unset {VARIABLE}"))?;
             (program, version)
         }
@@ -36,7 +38,7 @@ pub(crate) fn ensure(artifacts: &Artifacts) -> Result<String> {
 /// The first on the path that says its version.
 fn installed() -> Option<(PathBuf, String)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let places: Vec<_> = std::env::split_paths(&path).collect();
+    let places: Vec<_> = std::env::split_paths(&path).filter(|it| it.is_absolute()).collect();
     let programs = NAMES.iter().flat_map(|name| places.iter().map(move |place| place.join(name)));
     let mut usable = programs.filter(|program| program.is_file());
     usable.find_map(|program| version(&program).ok().map(|version| (program, version)))

@@ -150,9 +150,9 @@ fn stopping() -> Routes {
         .get("/fleet", read, stops::show_fleet)
         .post("/fleet/halt", stop, stops::halt)
         .post("/fleet/resume", restore, stops::resume)
-        .get("/approvals", restore, approvals::list)
+        .get("/approvals", read, approvals::list)
         .post("/approvals/{approval_id}/approve", restore, approvals::approve)
-        .post("/approvals/{approval_id}/reject", restore, approvals::reject)
+        .post("/approvals/{approval_id}/reject", stop, approvals::reject)
 }
 
 /// Those of who acts for whom, and who takes whose place; and of decisions.

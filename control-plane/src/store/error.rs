@@ -15,6 +15,13 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether it is about an assertion that was used before, or too late.
+    pub(crate) fn is_of_a_replay(&self) -> bool {
+        matches!(self, Self::Issuer(IssuerError::Replayed | IssuerError::Late))
+    }
+}
+
 /// Why the store did not do what it was asked.
 #[derive(Debug, Error)]
 pub enum StoreError {

@@ -114,8 +114,10 @@ pub(super) async fn asking(
     // As whatever stops nobody, it waits so that a stop waits behind few.
     let _turn = api.operators.turn(Permission::IssueTokens).await?;
     let used = api.store.use_assertion(assertion).await;
-    used.inspect_err(|_| {
-        api.operators.stranger_refused(peer);
+    used.inspect_err(|error| {
+        if error.is_of_a_replay() {
+            api.operators.stranger_refused(peer);
+        }
     })?;
     Ok(Asking::Agent(agent))
 }

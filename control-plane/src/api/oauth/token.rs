@@ -42,8 +42,10 @@ pub(super) async fn token(
     let _turn = api.operators.turn(Permission::IssueTokens).await?;
     let registry = &api.registry;
     let issued = registry.issue_capability_token(agent, limits, ttl, Some(assertion), cause).await;
-    let issued = issued.inspect_err(|_| {
-        api.operators.stranger_refused(peer.ip());
+    let issued = issued.inspect_err(|error| {
+        if error.is_of_a_replay() {
+            api.operators.stranger_refused(peer.ip());
+        }
     })?;
     let now = api.clock.now().seconds();
     Ok(Json(TokenAnswer {

@@ -25,6 +25,9 @@ const SKEW: u64 = 300;
 /// seconds.
 const KEPT: u64 = 7 * 86_400;
 
+/// The same of one that was revoked: longer than any clock is wrong.
+const REVOKED_KEPT: u64 = 400 * 86_400;
+
 /// Selects tokens, each with what shows whether its holder's were taken back.
 macro_rules! tokens {
     ($rest:literal) => {
@@ -192,6 +195,11 @@ async fn forget(db: &mut impl Sql, now: UnixMicros) -> Result<(), StoreError> {
                       WHERE expires_s <= $1 AND revoked_us IS NULL
                       ORDER BY expires_s LIMIT $2)";
     db.execute(tokens, values![signed(second.saturating_sub(KEPT)), FORGOTTEN]).await?;
+    let taken_back = "DELETE FROM capability_tokens WHERE id IN (
+                          SELECT id FROM capability_tokens
+                          WHERE expires_s <= $1 AND revoked_us IS NOT NULL
+                          ORDER BY expires_s LIMIT $2)";
+    db.execute(taken_back, values![signed(second.saturating_sub(REVOKED_KEPT)), FORGOTTEN]).await?;
     Ok(())
 }
 

@@ -148,7 +148,7 @@ pub(super) async fn supersede(
     let ((at, _), revision) = (write.time(), write.position().revision);
     // One that was issued after an earlier such bound may be of a second to come.
     let newest = "SELECT max(issued) AS issued FROM (
-                      SELECT max(issued_us / 1000000) AS issued FROM tokens WHERE agent_id = $1
+                      SELECT max(issued_us) / 1000000 AS issued FROM tokens WHERE agent_id = $1
                       UNION ALL
                       SELECT max(issued_s) FROM capability_tokens WHERE agent_id = $1) AS newest";
     let newest = write.db().one(newest, values![id.to_bytes().to_vec()]).await?;
