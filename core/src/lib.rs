@@ -27,6 +27,7 @@
 )]
 
 pub mod action;
+pub mod audit;
 mod authority;
 mod bearer;
 mod change;

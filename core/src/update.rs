@@ -86,6 +86,13 @@ pub enum Body {
         /// Whether every state from the position on holds it.
         known: bool,
     },
+    /// How much of what one worker has reported is in the trail.
+    AuditReceipt {
+        /// The worker's VM.
+        instance: u64,
+        /// Everything below this number is there; this one is expected.
+        next: u64,
+    },
 }
 
 /// Why a received update was not believed.
@@ -224,6 +231,9 @@ impl Body {
                 digest: TokenDigest::from_slice(&answer.digest)?,
                 known: answer.known,
             },
+            Wire::AuditReceipt(receipt) => {
+                Self::AuditReceipt { instance: receipt.instance, next: receipt.next }
+            }
         })
     }
 }

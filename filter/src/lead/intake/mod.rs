@@ -260,7 +260,7 @@ impl Intake {
                 stored.map_err(|error| refusal("not_stored", error.to_string()))?;
                 Ok(Taken::News)
             }
-            Body::Introspection { .. } => {
+            Body::Introspection { .. } | Body::AuditReceipt { .. } => {
                 Err(refusal("unasked", "the answer to a question that was not asked here"))
             }
         }
