@@ -4,6 +4,7 @@
 //! [`AuditBatch`](crate::wire::AuditBatch) and becomes records in the control plane;
 //! so does what operators do.
 
+pub mod check_kills;
 mod record;
 mod timestamp;
 
