@@ -1,10 +1,11 @@
 //! The audit trail: what its records say.
 //!
 //! A [`Record`] is one line of the trail. What a proxy reports travels as
-//! [`AuditBatch`](crate::wire::AuditBatch) and becomes records in the control plane;
-//! so does what operators do.
+//! [`AuditBatch`](crate::wire::AuditBatch), is read and checked as an [`event::Batch`], and
+//! becomes records in the control plane; so does what operators do.
 
 pub mod check_kills;
+pub mod event;
 mod record;
 mod timestamp;
 
