@@ -13,6 +13,7 @@
 //! begins one; PostgreSQL, which several servers share, has [a rule](postgres).
 
 mod approvals;
+pub mod audit;
 mod commits;
 mod delegation;
 mod error;

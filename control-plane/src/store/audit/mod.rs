@@ -1,0 +1,104 @@
+//! Where the audit trail is kept.
+//!
+//! **Invariant.** Everything that one [`Author`] adds is one transaction, which begins
+//! with a lock on the row that says where the trail ends: whatever servers append, there
+//! is one order. How far the reports of a worker are in the trail is written in the same
+//! transaction as what they say, so that each is there exactly once.
+//!
+//! With SQLite the trail is a file of its own beside that of the registry, so that
+//! appending to it never holds up a stop. In PostgreSQL it is tables of the same database
+//! that no change of the registry locks.
+
+mod append;
+mod filter;
+mod model;
+mod postgres;
+mod read;
+mod sqlite;
+mod tables;
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kya_core::audit::merkle::{Tile, TileId};
+
+use super::StoreError;
+use crate::time::UnixMicros;
+pub use filter::{Lines, Order, RecordFilter, SCANNED_A_PAGE};
+pub use model::{
+    Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, Locked, NewLine, SourceKey,
+    SourceRow, SourceState, StoredLine, TrailHead,
+};
+pub use postgres::PostgresAuditStore;
+pub use sqlite::SqliteAuditStore;
+
+/// Decides what is appended when the end of the trail is known, and nobody else appends.
+pub trait Author: Debug + Send + Sync + 'static {
+    /// The workers of which it must know how far they are.
+    fn sources(&self) -> Vec<SourceKey>;
+
+    /// Requests that went on, as the place of their worker in [`Author::sources`] and the
+    /// number of their decision, of which it must know whose they are.
+    fn unended(&self) -> Vec<(usize, u64)>;
+
+    /// What is appended. It may be called again where the transaction has failed, and
+    /// then with what has changed meanwhile.
+    ///
+    /// # Errors
+    /// When nothing can be appended.
+    fn write(&self, locked: Locked) -> Result<Additions, StoreError>;
+}
+
+/// The trail, kept. Every method is safe to call from many tasks.
+#[async_trait]
+pub trait AuditStore: Debug + Send + Sync + 'static {
+    /// Appends what the author writes, durably, and returns it.
+    async fn append(&self, author: Arc<dyn Author>) -> Result<Additions, StoreError>;
+
+    /// Where the trail ends.
+    async fn head(&self) -> Result<TrailHead, StoreError>;
+
+    /// A page of the records that are asked for.
+    async fn lines(&self, filter: &RecordFilter, limit: u32) -> Result<Lines, StoreError>;
+
+    /// The record with this number, if it is there and not archived.
+    async fn line(&self, seq: u64) -> Result<Option<StoredLine>, StoreError>;
+
+    /// Those of these tiles that are full.
+    async fn tiles(&self, ids: &[TileId]) -> Result<HashMap<TileId, Tile>, StoreError>;
+
+    /// The checkpoint of this size, or the newest.
+    async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError>;
+
+    /// The first checkpoint of at least this size.
+    async fn checkpoint_from(&self, size: u64) -> Result<Option<CheckpointRow>, StoreError>;
+
+    /// The keys of the trail, the first one first.
+    async fn keys(&self) -> Result<Vec<KeyRow>, StoreError>;
+
+    /// What was archived, the first first.
+    async fn archives(&self) -> Result<Vec<ArchivedRange>, StoreError>;
+
+    /// Notes that these workers are there now; those of whom nothing is known are known
+    /// from now on.
+    async fn seen(&self, workers: &[(SourceKey, u32)], now: UnixMicros) -> Result<(), StoreError>;
+
+    /// Up to `limit` workers that are taken to be there and were last seen before then,
+    /// those first that were seen least lately.
+    async fn silent(&self, before: UnixMicros, limit: u32) -> Result<Vec<SourceKey>, StoreError>;
+
+    /// Removes up to `limit` records that are archived, the first first, and says how many.
+    async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError>;
+
+    /// Finishes what was begun and closes. Later calls fail.
+    async fn close(&self);
+}
+
+/// What the checkpoints of a new trail are of: a name that no other trail has.
+fn origin() -> Result<String, StoreError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| StoreError::Unavailable(error.into()))?;
+    Ok(format!("kya/audit/{:016x}", u64::from_be_bytes(bytes)))
+}

@@ -1,0 +1,114 @@
+//! [`AuditStore`] on a database that has the tables of the trail.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use kya_core::audit::merkle::{Tile, TileId};
+
+use super::append::{Tables, append, instance};
+use super::{
+    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, Lines, RecordFilter,
+    SourceKey, StoredLine, TrailHead, read,
+};
+use crate::store::StoreError;
+use crate::store::sql::{Columns, Sql, signed, values};
+use crate::time::UnixMicros;
+
+macro_rules! read {
+    ($self:ident, |$db:ident| $read:expr) => {
+        $self
+            .bounded(async {
+                let mut connection = $self.reader().await?;
+                let $db = &mut *connection;
+                $read.await
+            })
+            .await
+    };
+}
+
+#[async_trait]
+impl<T: Tables> AuditStore for T {
+    async fn append(&self, author: Arc<dyn Author>) -> Result<Additions, StoreError> {
+        self.bounded(append(self, author)).await
+    }
+
+    async fn head(&self) -> Result<TrailHead, StoreError> {
+        read!(self, |db| read::read_head(db))
+    }
+
+    async fn lines(&self, filter: &RecordFilter, limit: u32) -> Result<Lines, StoreError> {
+        read!(self, |db| read::lines(db, filter, limit))
+    }
+
+    async fn line(&self, seq: u64) -> Result<Option<StoredLine>, StoreError> {
+        read!(self, |db| read::one_line(db, seq))
+    }
+
+    async fn tiles(&self, ids: &[TileId]) -> Result<HashMap<TileId, Tile>, StoreError> {
+        read!(self, |db| read::tiles(db, ids))
+    }
+
+    async fn checkpoint(&self, size: Option<u64>) -> Result<Option<CheckpointRow>, StoreError> {
+        read!(self, |db| read::checkpoint(db, size))
+    }
+
+    async fn checkpoint_from(&self, size: u64) -> Result<Option<CheckpointRow>, StoreError> {
+        read!(self, |db| read::checkpoint_from(db, size))
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+        read!(self, |db| read::keys(db))
+    }
+
+    async fn archives(&self) -> Result<Vec<ArchivedRange>, StoreError> {
+        read!(self, |db| read::archives(db))
+    }
+
+    async fn seen(&self, workers: &[(SourceKey, u32)], now: UnixMicros) -> Result<(), StoreError> {
+        self.bounded(async {
+            let mut transaction = self.writer().await?;
+            let db = &mut *transaction;
+            db.one(T::LOCK, values![]).await?;
+            for (key, slot) in workers {
+                let seen = "INSERT INTO audit_sources
+                            (node_id, instance, slot, next, seen_us, state, unended)
+                            VALUES ($1, $2, $3, 1, $4, 'alive', 0)
+                            ON CONFLICT (node_id, instance) DO UPDATE SET seen_us = excluded.seen_us";
+                let values = values![&key.node, instance(key), i64::from(*slot), signed(now.0)];
+                db.execute(seen, values).await?;
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+
+    async fn silent(&self, before: UnixMicros, limit: u32) -> Result<Vec<SourceKey>, StoreError> {
+        read!(self, |db| read::silent(db, before, limit))
+    }
+
+    async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError> {
+        self.bounded(async {
+            let mut transaction = self.writer().await?;
+            let db = &mut *transaction;
+            let upper = "SELECT max(seq) AS upper, count(*) AS records FROM (
+                           SELECT seq FROM audit_records
+                           WHERE seq <= (SELECT coalesce(max(last), 0) FROM audit_archives)
+                             AND type NOT IN ('key', 'archived')
+                           ORDER BY seq LIMIT $1) AS archived";
+            let found = db.one(upper, values![limit]).await?;
+            let Some(upper) = found.optional_int("upper")? else { return Ok(0) };
+            let records = found.int("records")?.unsigned_abs();
+            let remove = "DELETE FROM audit_records
+                          WHERE seq <= $1 AND type NOT IN ('key', 'archived')";
+            db.execute(remove, values![upper]).await?;
+            transaction.commit().await?;
+            Ok(records)
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        Tables::close(self).await;
+    }
+}
