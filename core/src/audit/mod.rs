@@ -3,12 +3,30 @@
 //! A [`Record`] is one line of the trail. What a proxy reports travels as
 //! [`AuditBatch`](crate::wire::AuditBatch), is read and checked as an [`event::Batch`], and
 //! becomes records in the control plane; so does what operators do.
+//!
+//! What is kept and hashed of a record is its [`Canonical`] bytes. They make up a chain
+//! ([`ChainHash`]) and the leaves of a [Merkle tree](merkle); a [`Checkpoint`] signs both
+//! heads.
 
+mod canonical;
+mod chain;
 pub mod check_kills;
+mod checkpoint;
 pub mod event;
+mod hex;
+mod key_change;
+pub mod merkle;
+mod note;
 mod record;
 mod timestamp;
 
+pub use canonical::{Canonical, CanonicalError, MAX_RECORD_BYTES, NotCanonical, Outline};
+pub use chain::{BadHash, ChainHash};
+pub use checkpoint::{BadCheckpoint, Checkpoint, SignedCheckpoint};
+pub use key_change::{BadKeyChange, KeyChange};
+pub use note::{
+    BadNote, BadVerifierKey, MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteKeyId, VerifierKey,
+};
 pub use record::{
     Activated, Administered, Applied, Archived, BodyHash, Closed, Completed, Concerned, Decided,
     Disposition, Dropped, Ended, Entry, FlightEnd, Gap, KeyNamed, Lost, Payload, Record, Restored,
