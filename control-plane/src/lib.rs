@@ -10,6 +10,7 @@
 
 mod accept;
 mod api;
+pub mod audit;
 mod bearer;
 pub mod config;
 pub mod data_dir;

@@ -7,9 +7,30 @@ use kya_core::Revision;
 use crate::data_dir::DataDir;
 use crate::keys::{KeyFileError, SigningKeys};
 use crate::rotation::KeyState;
-use crate::server::{DATABASE_FILE, StartError};
+use crate::server::{AUDIT_DATABASE_FILE, DATABASE_FILE, StartError};
+use crate::store::audit::{AuditStore, PostgresAuditStore, SqliteAuditStore};
 use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store, StoreError};
 use crate::time::Clock;
+
+/// Opens the audit trail: in the database at this address, whose tables are made, or
+/// else in a file of its own in the data directory.
+pub(crate) async fn audit_store(
+    database_url: Option<&DatabaseUrl>,
+    data_dir: &DataDir,
+) -> Result<Arc<dyn AuditStore>, StartError> {
+    let (place, opened): (_, Result<Arc<dyn AuditStore>, _>) = match database_url {
+        Some(url) => {
+            let opened = PostgresAuditStore::open(url).await;
+            (url.to_string(), opened.map(|store| Arc::new(store) as _))
+        }
+        None => {
+            let path = data_dir.path().join(AUDIT_DATABASE_FILE);
+            let opened = SqliteAuditStore::open(&path).await;
+            (path.display().to_string(), opened.map(|store| Arc::new(store) as _))
+        }
+    };
+    opened.map_err(|source| StartError::Store { place, source })
+}
 
 /// Opens the database at this address, or else the one in the data directory, and
 /// says where it is.

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
+use crate::audit::{AuditKeys, Patience, Trail};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
 use crate::fetch::FetchError;
@@ -37,6 +38,8 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// Name of the database in the data directory.
 pub const DATABASE_FILE: &str = "kya.db";
+/// Name of the database of the audit trail in the data directory.
+pub const AUDIT_DATABASE_FILE: &str = "audit.db";
 
 /// A control plane that is being started.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub struct Server {
     limits: Limits,
     clock: Arc<dyn Clock>,
     certificate_interval: Duration,
+    patience: Patience,
 }
 
 /// A control plane that serves. Dropping it ends it abruptly, which loses
@@ -68,6 +72,8 @@ pub struct RunningServer {
     http: JoinHandle<()>,
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     publisher: JoinHandle<()>,
+    trail: Arc<Trail>,
+    writer: JoinHandle<()>,
     _lock: DataDirLock,
 }
 
@@ -118,7 +124,13 @@ impl Server {
     /// bounds.
     pub fn new(config: Config) -> Self {
         let (limits, clock) = (Limits::default(), Arc::new(SystemClock));
-        Self { config, limits, clock, certificate_interval: CERTIFICATE_INTERVAL }
+        let (certificate_interval, patience) = (CERTIFICATE_INTERVAL, Patience::default());
+        Self { config, limits, clock, certificate_interval, patience }
+    }
+
+    /// The same that waits longer or less long before a worker is lost.
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
     }
 
     /// The same with other bounds of the push side.
@@ -138,7 +150,7 @@ impl Server {
 
     /// Opens everything, and returns once both addresses are served.
     pub async fn run(self) -> Result<RunningServer, StartError> {
-        let Self { config, limits, clock, certificate_interval } = self;
+        let Self { config, limits, clock, certificate_interval, patience } = self;
         if let Some(exposed) = config.exposed().into_iter().next() {
             return Err(exposed.into());
         }
@@ -180,6 +192,18 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
+        let audit_store =
+            opening::audit_store(config.database_url.as_ref(), &data_dir).await?;
+        let (trail, writer) = Trail::start(
+            audit_store,
+            Arc::clone(&store),
+            AuditKeys::new(data_dir.clone()),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+        )
+        .await
+        .map_err(at_place)?;
+        trail.follow(&push, patience, &stop);
         let noting = registry::expiry::note(Arc::clone(&store));
         tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
         let access =
@@ -226,6 +250,7 @@ impl Server {
             operators,
             metrics,
             rotation,
+            trail: Arc::clone(&trail),
             draining: draining.clone(),
         }));
         let http = tokio::spawn(http::serve(
@@ -262,12 +287,19 @@ impl Server {
             http,
             grpc,
             publisher,
+            trail,
+            writer,
             _lock: lock,
         })
     }
 }
 
 impl RunningServer {
+    /// The audit trail, for whoever embeds the server.
+    pub fn trail(&self) -> &Arc<Trail> {
+        &self.trail
+    }
+
     /// The push side, for whoever embeds the server.
     pub fn push(&self) -> &Push {
         &self.push
@@ -280,6 +312,7 @@ impl RunningServer {
             _ = &mut self.http => "the HTTP server ended",
             _ = &mut self.grpc => "the gRPC server ended",
             _ = &mut self.publisher => "the publisher of updates ended",
+            _ = &mut self.writer => "the writer of the audit trail ended",
         }
     }
 
@@ -296,12 +329,17 @@ impl RunningServer {
             // The streams get their last updates before they end, if they read.
             let _ = timeout_at(deadline, self.push.wait_published(head.position)).await;
         }
+        let _ = timeout_at(deadline, self.trail.finish()).await;
         self.stop.cancel();
         if !self.grpc.is_finished() && timeout_at(deadline, &mut self.grpc).await.is_err() {
             tracing::warn!("streams were still open at the end of the drain timeout");
             self.grpc.abort();
         }
-        let _ = timeout_at(deadline.max(Instant::now() + CLOSE), self.store.close()).await;
+        let closing = async {
+            self.trail.store().close().await;
+            self.store.close().await;
+        };
+        let _ = timeout_at(deadline.max(Instant::now() + CLOSE), closing).await;
         if let Err(error) = self.data_dir.remove(ADDRESSES_FILE) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "cannot remove the addresses");

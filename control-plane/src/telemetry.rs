@@ -10,6 +10,7 @@ use prometheus::{
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::audit::AuditMetrics;
 use crate::config::{Config, LogFormat};
 use crate::push::State;
 
@@ -54,6 +55,7 @@ pub struct Metrics {
     tls_files_refused: IntCounterVec,
     requests: IntCounterVec,
     in_flight: IntGauge,
+    pub(crate) audit: AuditMetrics,
 }
 
 /// Counts a request as being in flight until it is dropped.
@@ -155,6 +157,7 @@ impl Metrics {
                 &["method", "route", "status"],
             )?,
             in_flight: IntGauge::new("kya_http_requests_in_flight", "HTTP requests now.")?,
+            audit: AuditMetrics::new(&registry)?,
             registry,
         };
         let registry = &metrics.registry;

@@ -15,10 +15,10 @@ use super::extract::{MAX_BODY_BYTES, body_bytes, content_type_is};
 use super::problem::{Code, Problem};
 use crate::push::Refusal;
 
-const MEDIA_TYPE: &str = "application/x-protobuf";
+pub(super) const MEDIA_TYPE: &str = "application/x-protobuf";
 
 /// A message in the body.
-pub(super) struct Protobuf<T>(T);
+pub(super) struct Protobuf<T>(pub(super) T);
 
 pub(super) async fn pull(
     State(api): State<Arc<Api>>,

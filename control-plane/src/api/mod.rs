@@ -2,6 +2,7 @@
 //! routes and the order of the layers around them.
 
 mod approvals;
+mod audit;
 mod capability_tokens;
 mod challenges;
 mod conditional;
@@ -36,10 +37,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use kya_core::audit::event::MAX_BATCH_BYTES;
 use kya_core::policy::MAX_DOCUMENT_BYTES;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::audit::Trail;
 use crate::nodes::NodeAccess;
 use crate::operators::{OperatorAccess, Permission};
 use crate::push::Push;
@@ -67,6 +70,7 @@ pub(crate) struct Api {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) operators: Arc<OperatorAccess>,
     pub(crate) rotation: Arc<KeyRotation>,
+    pub(crate) trail: Arc<Trail>,
     /// Called when the server wants requests to end.
     pub(crate) draining: CancellationToken,
 }
@@ -179,6 +183,7 @@ fn for_proxies() -> Unguarded {
     Unguarded::new()
         .post("/enforcement/pull", enforcement::pull)
         .post("/enforcement/introspect", enforcement::introspect)
+        .post_large("/enforcement/audit", MAX_BATCH_BYTES, audit::report)
 }
 
 /// Those that take no key: nothing that they answer is about an agent.

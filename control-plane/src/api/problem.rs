@@ -91,6 +91,11 @@ impl Problem {
         Self { challenge: Some(challenge), ..Self::new(Code::Unauthorized, detail) }
     }
 
+    /// It may be different so much later.
+    pub(super) fn retry_after(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
+    }
+
     pub(super) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }

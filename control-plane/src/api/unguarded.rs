@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::routing::{get, post};
 
@@ -36,6 +37,18 @@ impl Unguarded {
     ) -> Self {
         self.listed.push(("POST", path));
         Self { router: self.router.route(path, post(handler)), ..self }
+    }
+
+    /// The same with a body of up to so many bytes.
+    pub(super) fn post_large<T: 'static>(
+        mut self,
+        path: &'static str,
+        bytes: usize,
+        handler: impl Handler<T, Arc<Api>>,
+    ) -> Self {
+        self.listed.push(("POST", path));
+        let handler = post(handler).layer(DefaultBodyLimit::max(bytes));
+        Self { router: self.router.route(path, handler), ..self }
     }
 
     /// Method and path of each.

@@ -58,6 +58,8 @@ pub struct Operator {
     name: OperatorName,
     role: Role,
     built_in: bool,
+    /// Where it asks from.
+    address: IpAddr,
 }
 
 /// Lets operators in, adds and revokes them.
@@ -103,6 +105,7 @@ impl Operator {
             actor: self.name.to_string(),
             reason: why.reason.map(String::from),
             incident_id: why.incident_id.map(String::from),
+            address: Some(self.address.to_canonical().to_string()),
         }
     }
 }
@@ -254,7 +257,7 @@ impl OperatorAccess {
         let presented = bearer(headers)?;
         if self.admin_key.matches(presented) {
             let (name, role) = (OperatorName::built_in(), Role::Admin);
-            return Ok(Operator { name, role, built_in: true });
+            return Ok(Operator { name, role, built_in: true, address: peer });
         }
         if AdminKey::is_of_this_kind(presented) {
             return Err(AuthError::OtherAdminKey);
@@ -264,12 +267,12 @@ impl OperatorAccess {
             // Whoever guesses does not have the issuer asked.
             let ask = !self.failures.is_full(&who(peer), Instant::now());
             let (name, role) = oidc.operator(presented, self.clock.now(), ask).await?;
-            return Ok(Operator { name, role, built_in: false });
+            return Ok(Operator { name, role, built_in: false, address: peer });
         }
         // The checksum keeps what was merely mistyped away from the store.
         let key = OperatorKey::parse(presented).map_err(AuthError::Malformed)?;
         let OperatorRecord { name, role, .. } = self.look_up(key.digest(), peer).await?;
-        Ok(Operator { name, role, built_in: false })
+        Ok(Operator { name, role, built_in: false, address: peer })
     }
 
     /// The operator, if its key counts now. How long the search for a digest takes tells

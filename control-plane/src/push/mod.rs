@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use kya_core::{Position, PublicKey};
+use kya_core::{Position, PublicKey, wire};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -252,6 +252,16 @@ impl Push {
     /// Position of the newest update that was handed to the streams.
     pub(crate) fn published(&self) -> Position {
         self.ring.newest()
+    }
+
+    /// Follows [`Push::published`].
+    pub(crate) fn positions(&self) -> watch::Receiver<Position> {
+        self.ring.subscribe()
+    }
+
+    /// Says to a worker how much of what it has reported is in the trail.
+    pub(crate) fn audit_receipt(&self, instance: u64, next: u64) -> wire::SignedUpdate {
+        self.signing.audit_receipt(self.ring.newest(), instance, next)
     }
 
     /// How long ago the commit was.

@@ -153,6 +153,16 @@ impl Signing {
         self.sign(position, Body::Introspection(wire::Introspection { nonce, digest, known }))
     }
 
+    /// Everything that this worker's VM has reported below `next` is in the trail.
+    pub(super) fn audit_receipt(
+        &self,
+        position: Position,
+        instance: u64,
+        next: u64,
+    ) -> wire::SignedUpdate {
+        self.sign(position, Body::AuditReceipt(wire::AuditReceipt { instance, next }))
+    }
+
     fn sign(&self, position: Position, body: Body) -> wire::SignedUpdate {
         self.sign_at(position, self.now(), body)
     }

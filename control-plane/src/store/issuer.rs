@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use kya_core::jwt::{self, Actor, CapabilityError, Claims, DEFAULT_LIFETIME, Scope};
 use kya_core::{
-    ActionName, AgentId, CapabilityId, MAX_KEYS, PublicKey, Revision, Signer, TokenDigest,
-    UnixSeconds, wire,
+    ActionName, AgentId, CapabilityId, Fingerprint, MAX_KEYS, PublicKey, Revision, Signer,
+    TokenDigest, TokenId, UnixSeconds, wire,
 };
 use thiserror::Error;
 use wire::change::Change;
@@ -158,6 +158,12 @@ pub enum IssuerError {
 pub trait CapabilityTokenStore {
     /// The token with this digest.
     async fn token_by_digest(&self, digest: TokenDigest) -> Result<Option<Token>, StoreError>;
+
+    /// The ids of those of these opaque tokens that there are.
+    async fn token_names(
+        &self,
+        fingerprints: Vec<Fingerprint>,
+    ) -> Result<Vec<(Fingerprint, TokenId)>, StoreError>;
 
     /// Whose capability tokens count, and by which keys.
     async fn issuer(&self) -> Result<Issuer, StoreError>;

@@ -205,6 +205,8 @@ pub struct Cause {
     pub reason: Option<String>,
     /// The incident that it belongs to.
     pub incident_id: Option<String>,
+    /// Address that the request came from, where one did. It is kept with the event alone.
+    pub address: Option<String>,
 }
 
 /// A place in the order of changes, and when it was reached.
@@ -250,6 +252,10 @@ pub struct Event {
     pub subject: String,
     /// Who did it, and why.
     pub cause: Cause,
+    /// What it was like before, where it was there.
+    pub before: Option<serde_json::Value>,
+    /// What it is like since then.
+    pub after: Option<serde_json::Value>,
 }
 
 /// The stored and shown name of a status.

@@ -32,7 +32,8 @@ pub(super) async fn revoke(
         Asking::Operator(operator) => operator.name().to_string(),
         Asking::Agent(agent) => agent.to_string(),
     };
-    let cause = Cause { actor, reason: Some(REASON.to_owned()), incident_id: None };
+    let address = Some(peer.ip().to_canonical().to_string());
+    let cause = Cause { actor, reason: Some(REASON.to_owned()), incident_id: None, address };
     match Credential::of(token.as_bytes()) {
         Credential::Opaque(digest) => {
             let token = api.store.token_by_digest(digest).await?;

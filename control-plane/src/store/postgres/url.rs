@@ -62,7 +62,7 @@ impl DatabaseUrl {
     }
 
     /// How to connect: every wait on the other end has a bound.
-    pub(super) fn options(&self) -> PgConnectOptions {
+    pub(in crate::store) fn options(&self) -> PgConnectOptions {
         let wait = WAIT.as_millis().to_string();
         let bounds = [
             ("statement_timeout", &*wait),

@@ -1,7 +1,7 @@
 //! [`CapabilityTokenStore`] on whatever [`Store`](crate::store::Store) is on.
 
 use async_trait::async_trait;
-use kya_core::{AgentId, CapabilityId, TokenDigest};
+use kya_core::{AgentId, CapabilityId, Fingerprint, TokenDigest, TokenId};
 
 use super::backend::{read, write};
 use super::write::Write;
@@ -15,6 +15,13 @@ use crate::store::{
 impl<B: Backend> CapabilityTokenStore for B {
     async fn token_by_digest(&self, digest: TokenDigest) -> Result<Option<Token>, StoreError> {
         read!(self, |db| tokens::by_digest(db, digest))
+    }
+
+    async fn token_names(
+        &self,
+        fingerprints: Vec<Fingerprint>,
+    ) -> Result<Vec<(Fingerprint, TokenId)>, StoreError> {
+        read!(self, |db| tokens::names(db, &fingerprints))
     }
 
     async fn issuer(&self) -> Result<Issuer, StoreError> {

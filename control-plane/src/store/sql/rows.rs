@@ -190,8 +190,15 @@ pub(super) fn event(row: &impl Columns) -> Result<Event, StoreError> {
         committed: committed(row, "at_us")?,
         action: row.text("action")?.to_owned(),
         subject: row.text("subject")?.to_owned(),
-        cause: cause(row)?,
+        cause: Cause { address: owned(row.optional_text("address")?), ..cause(row)? },
+        before: json(row, "before")?,
+        after: json(row, "after")?,
     })
+}
+
+fn json(row: &impl Columns, column: &str) -> Result<Option<serde_json::Value>, StoreError> {
+    let text = row.optional_text(column)?.map(serde_json::from_str).transpose();
+    text.map_err(|error| corrupt(column, error))
 }
 
 /// Needs `actor`, `reason` and `incident_id`.
@@ -200,6 +207,7 @@ pub(super) fn cause(row: &impl Columns) -> Result<Cause, StoreError> {
         actor: row.text("actor")?.to_owned(),
         reason: owned(row.optional_text("reason")?),
         incident_id: owned(row.optional_text("incident_id")?),
+        address: None,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Opaque tokens, and the grants that they stand for.
 
-use kya_core::{AgentId, GrantIndex, MAX_CHANGES, TokenDigest, TokenId, UnixSeconds};
+use kya_core::{AgentId, Fingerprint, GrantIndex, MAX_CHANGES, TokenDigest, TokenId, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
@@ -32,6 +32,23 @@ macro_rules! tokens {
 pub(super) async fn by_id(db: &mut impl Sql, id: TokenId) -> Result<Token, StoreError> {
     let row = db.first(tokens!("WHERE tokens.id = $1"), values![id.to_bytes().to_vec()]).await?;
     row.as_ref().map_or(Err(StoreError::NoSuchToken(id)), rows::token)
+}
+
+/// The ids of those of these tokens that there are.
+pub(super) async fn names(
+    db: &mut impl Sql,
+    fingerprints: &[Fingerprint],
+) -> Result<Vec<(Fingerprint, TokenId)>, StoreError> {
+    let mut names = Vec::new();
+    for fingerprint in fingerprints {
+        let all = |rest: u8| [fingerprint.0, [rest; 16]].concat();
+        let query = "SELECT id FROM tokens WHERE digest BETWEEN $1 AND $2 LIMIT 1";
+        if let Some(row) = db.first(query, values![all(0), all(0xff)]).await? {
+            let id = TokenId::from_slice(row.bytes("id")?);
+            names.push((*fingerprint, id.map_err(|error| rows::corrupt("id", error))?));
+        }
+    }
+    Ok(names)
 }
 
 pub(super) async fn by_digest(

@@ -27,6 +27,8 @@ pub(super) struct Write<E: Engine> {
     committed: Committed,
     /// What the clock says, which may be behind the time of the commit.
     now: UnixMicros,
+    /// What the subject of the next event was like before, and is like after it.
+    shown: (Option<serde_json::Value>, Option<serde_json::Value>),
 }
 
 pub(in crate::store) fn warn_if_behind(now: UnixMicros, head: UnixMicros) {
@@ -63,7 +65,7 @@ impl<E: Engine> Write<E> {
             // A clock that was set back must not make a later change look earlier.
             at: now.max(head.at),
         };
-        Ok(Self { transaction, head: head.position, committed, now })
+        Ok(Self { transaction, head: head.position, committed, now, shown: (None, None) })
     }
 
     pub(super) fn db(&mut self) -> &mut E::Connection {
@@ -135,6 +137,16 @@ impl<E: Engine> Write<E> {
         self.event(at, action, subject, cause).await
     }
 
+    /// Says what the subject of the next event was like before, where it was there, and
+    /// is like after it. Neither holds anything secret.
+    pub(super) fn shows(
+        &mut self,
+        before: Option<serde_json::Value>,
+        after: Option<serde_json::Value>,
+    ) {
+        self.shown = (before, after);
+    }
+
     /// What this write decides about a principal, a capability or the fleet.
     pub(super) fn decided(
         &self,
@@ -173,11 +185,13 @@ impl<E: Engine> Write<E> {
         cause: Cause,
     ) -> Result<(), StoreError> {
         let (epoch, revision, at) = columns(committed);
+        let (before, after) = std::mem::take(&mut self.shown);
         self.db()
             .execute(
                 "INSERT INTO events
-             (epoch, revision, at_us, actor, action, subject, reason, incident_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             (epoch, revision, at_us, actor, action, subject, reason, incident_id, address,
+              before, after)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
                 values![
                     epoch,
                     revision,
@@ -186,7 +200,10 @@ impl<E: Engine> Write<E> {
                     action,
                     subject,
                     cause.reason,
-                    cause.incident_id
+                    cause.incident_id,
+                    cause.address,
+                    before.map(|value| value.to_string()),
+                    after.map(|value| value.to_string()),
                 ],
             )
             .await?;

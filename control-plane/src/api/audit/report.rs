@@ -1,0 +1,87 @@
+//! What workers report.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use kya_core::audit::event::{Batch, BatchError, MAX_BATCH_BYTES};
+use prost::Message;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::api::Api;
+use crate::api::enforcement::{MEDIA_TYPE, Protobuf};
+use crate::api::extract::{body_bytes, content_type_is};
+use crate::api::problem::{Code, Problem};
+use crate::audit::NotAppended;
+
+/// Batches that are read at the same time; each has at most [`MAX_BATCH_BYTES`].
+const READ_AT_ONCE: usize = 64;
+/// How long one waits for its turn.
+const TURN: Duration = Duration::from_secs(2);
+/// When a worker may come again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+static READING: Semaphore = Semaphore::const_new(READ_AT_ONCE);
+
+/// Takes a batch of a worker, and answers with a signed receipt when it is on disk.
+pub(in crate::api) async fn report(
+    State(api): State<Arc<Api>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Result<Protobuf<impl Message>, Problem> {
+    // Held until the answer is made: whoever is revoked meanwhile gets none.
+    let identity = api.access.authenticate(request.headers(), peer.ip()).await?;
+    if !content_type_is(request.headers(), MEDIA_TYPE) {
+        let needed = format!("the body needs the header `content-type: {MEDIA_TYPE}`");
+        return Err(Problem::invalid(needed).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let turn = timeout(TURN, READING.acquire()).await;
+    let _turn = turn.map_err(|_| NotAppended::Busy).inspect_err(|_| count(&api, "busy"))?;
+    let bytes = body_bytes(request, &(), MAX_BATCH_BYTES).await?;
+    let batch = Batch::read(&bytes).map_err(Problem::from);
+    let batch = batch.inspect_err(|_| count(&api, "malformed"))?;
+    identity.admits(&batch.node)?;
+    drop(bytes);
+    let instance = batch.instance;
+    let happened = newest(&batch);
+    let appended = api.trail.report(batch).await;
+    let next = appended.inspect_err(|error| {
+        count(&api, if *error == NotAppended::Busy { "busy" } else { "unavailable" });
+    })?;
+    count(&api, "taken");
+    if let Some(happened) = happened {
+        let lag = api.clock.now().0.saturating_sub(happened);
+        api.metrics.audit.lag(Duration::from_micros(lag));
+    }
+    Ok(Protobuf(api.push.audit_receipt(instance, next)))
+}
+
+/// When its last event happened, by this control plane's clock, in microseconds.
+fn newest(batch: &Batch) -> Option<u64> {
+    let ahead = batch.clock_ahead_millis.saturating_mul(1000);
+    batch.events.last().map(|event| event.time.0.saturating_add_signed(ahead.saturating_neg()))
+}
+
+fn count(api: &Api, outcome: &str) {
+    api.metrics.audit.batch(outcome);
+}
+
+impl From<BatchError> for Problem {
+    fn from(error: BatchError) -> Self {
+        let told = error.to_string();
+        match error {
+            BatchError::TooLong(_) => Self::new(Code::PayloadTooLarge, told),
+            BatchError::NotABatch(_) => Self::invalid(told),
+            _ => Self::unprocessable(told),
+        }
+    }
+}
+
+impl From<NotAppended> for Problem {
+    fn from(error: NotAppended) -> Self {
+        Self::new(Code::Unavailable, error.to_string()).retry_after(AGAIN)
+    }
+}

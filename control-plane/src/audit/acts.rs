@@ -1,0 +1,61 @@
+//! What was done by the registry's own log, as records say it.
+
+use kya_core::audit::{Administered, Timestamp};
+
+use crate::store::Event;
+use crate::store::audit::EventCursor;
+
+/// Acts that take authority away from somebody: a checkpoint follows at once.
+const STOPS: [&str; 15] = [
+    "agent.revoked",
+    "agent.suspended",
+    "agent.tokens_revoked",
+    "capability.revoked",
+    "capability.suspended",
+    "capability_token.revoked",
+    "capability_tokens.revoked",
+    "fleet.halted",
+    "policy.revoked",
+    "principal.revoked",
+    "principal.suspended",
+    "selection.revoked",
+    "selection.suspended",
+    "token.revoked",
+    "tokens.revoked",
+];
+
+/// Whether this act stops somebody.
+pub(super) fn stops(act: &str) -> bool {
+    STOPS.contains(&act)
+}
+
+/// Where the log goes on after this event.
+pub(super) fn cursor(event: &Event) -> EventCursor {
+    let (epoch, at) = (event.committed.position.epoch, event.committed.at);
+    EventCursor { sequence: event.sequence, epoch, at }
+}
+
+/// The agent that an act is about, where it is about one.
+pub(super) fn agent(subject: &str) -> Option<&str> {
+    let id = subject.split(' ').next()?;
+    id.starts_with("agt_").then_some(id)
+}
+
+/// The act, and when it was done.
+pub(super) fn administered(event: &Event) -> (Timestamp, Administered) {
+    let Event { sequence, committed, action, subject, cause, before, after } = event;
+    let act = Administered {
+        event: *sequence,
+        epoch: committed.position.epoch,
+        revision: committed.position.revision.0,
+        actor: cause.actor.clone(),
+        address: cause.address.clone(),
+        act: action.clone(),
+        subject: subject.clone(),
+        reason: cause.reason.clone(),
+        incident_id: cause.incident_id.clone(),
+        before: before.clone(),
+        after: after.clone(),
+    };
+    (Timestamp(committed.at.0), act)
+}

@@ -1,0 +1,171 @@
+//! The audit trail: what proxies report and what operators do, in one order, chained,
+//! in a Merkle tree, and signed.
+//!
+//! **Invariant.** What is acknowledged to a worker is in the trail, durably, and each of
+//! its events is there exactly once; what is missing is named by a record. What operators
+//! do is appended from the registry's own log, once, in order. Nobody but the one
+//! [writer](writer) of each server appends, and the store gives the writers of all
+//! servers one order.
+
+mod acts;
+mod columns;
+mod edge;
+mod group;
+mod keys;
+mod metrics;
+mod outbox;
+mod report;
+mod signing;
+mod silence;
+mod tokens;
+mod tree;
+mod writer;
+mod writing;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kya_core::audit::event::Batch;
+use kya_core::audit::{Entry, Timestamp};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::push::Push;
+use crate::store::audit::AuditStore;
+use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
+use crate::time::Clock;
+use group::{Done, Signing, Work};
+use report::Report;
+use tokens::TokenNames;
+use writer::{Queue, Writer};
+
+pub(crate) use edge::Edge;
+pub use keys::AuditKeys;
+pub(crate) use metrics::AuditMetrics;
+pub use signing::RotationError;
+pub use tree::TreeError;
+pub use writer::NotAppended;
+
+/// The audit trail of a control plane.
+#[derive(Debug)]
+pub struct Trail {
+    store: Arc<dyn AuditStore>,
+    registry: Arc<dyn Store>,
+    keys: AuditKeys,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    queue: Queue,
+    tokens: TokenNames,
+    signing: Arc<Mutex<Option<Arc<Signing>>>>,
+    /// Number of the newest record that this server knows of.
+    grown: watch::Receiver<u64>,
+}
+
+/// How long a worker may be seen by no server, and how often it is looked.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long.
+    pub silence: Duration,
+    /// How often.
+    pub look: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { silence: silence::PATIENCE, look: silence::BEAT }
+    }
+}
+
+impl Trail {
+    /// Opens the trail, names its first key if it is new, and starts its writer, which
+    /// ends when the trail is dropped.
+    ///
+    /// # Errors
+    /// When the store or a key cannot be used.
+    pub async fn start(
+        store: Arc<dyn AuditStore>,
+        registry: Arc<dyn Store>,
+        keys: AuditKeys,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
+        let size = store.head().await?.size;
+        let (queue, jobs) = writer::queue(Arc::clone(&metrics));
+        let signing = Arc::new(Mutex::new(None));
+        let (tell, grown) = watch::channel(size);
+        let writer = Writer {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+            signing: Arc::clone(&signing),
+            grown: tell,
+            jobs,
+        };
+        let writer = tokio::spawn(writer.run());
+        let tokens = TokenNames::default();
+        let trail = Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown };
+        trail.find_key().await?;
+        Ok((Arc::new(trail), writer))
+    }
+
+    /// Follows the registry and the proxies, until `stop`.
+    pub(crate) fn follow(
+        self: &Arc<Self>,
+        push: &Arc<Push>,
+        patience: Patience,
+        stop: &CancellationToken,
+    ) {
+        let acts = outbox::follow(Arc::clone(self), Arc::clone(push));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(acts));
+        let Patience { silence, look } = patience;
+        let gone = silence::watch(Arc::clone(self), Arc::clone(push), silence, look);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
+        let keys = signing::follow(Arc::clone(self));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
+    }
+
+    /// Appends what a worker has reported, as far as it is not there yet, and returns the
+    /// number that is expected next.
+    ///
+    /// # Errors
+    /// When too much waits or the store fails: the worker sends it again.
+    pub async fn report(&self, batch: Batch) -> Result<u64, NotAppended> {
+        let tokens = self.tokens.of(&batch, &*self.registry).await;
+        let report = Report::new(batch, &tokens);
+        match self.queue.append(Work::Report(Arc::new(report))).await? {
+            Done::Next(next) => Ok(next),
+            _ => Err(NotAppended::Unavailable),
+        }
+    }
+
+    /// Appends records of the control plane's own, and returns the number of the last.
+    ///
+    /// # Errors
+    /// When too much waits or the store fails.
+    pub async fn add(&self, entries: Vec<(Timestamp, Entry)>) -> Result<u64, NotAppended> {
+        match self.queue.append(Work::Entries(Arc::new(entries))).await? {
+            Done::At(seq) => Ok(seq),
+            _ => Err(NotAppended::Unavailable),
+        }
+    }
+
+    /// Where the trail is kept.
+    pub fn store(&self) -> &Arc<dyn AuditStore> {
+        &self.store
+    }
+
+    /// Number of the newest record that this server knows of, as it grows.
+    pub fn grown(&self) -> watch::Receiver<u64> {
+        self.grown.clone()
+    }
+
+    /// Appends what was done until now, and signs the whole: before the end of a server.
+    pub async fn finish(&self) {
+        if !outbox::finish(self).await {
+            tracing::warn!("what was done last is appended to the audit trail at the next start");
+        }
+        let _ = self.queue.append(Work::Checkpoint).await;
+    }
+}

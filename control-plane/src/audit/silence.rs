@@ -1,0 +1,67 @@
+//! Workers that are gone without having said so. Each server notes which workers are
+//! connected to it; a worker that no server has seen for a while is lost, and a record
+//! says from which number on nothing of it is known. The store has it written once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::Trail;
+use super::group::Work;
+use crate::push::Push;
+use crate::store::audit::SourceKey;
+use crate::time::UnixMicros;
+
+/// How long a worker may be seen by no server before it is lost. Proxies connect again
+/// within seconds.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it is noted who is there.
+pub(super) const BEAT: Duration = Duration::from_secs(10);
+/// Workers that are found lost at once.
+const AT_ONCE: u32 = 256;
+
+/// Notes who is there and who is not, for ever.
+pub(super) async fn watch(trail: Arc<Trail>, push: Arc<Push>, patience: Duration, beat: Duration) {
+    // A server that has just begun has seen nobody.
+    let settled = tokio::time::Instant::now() + patience;
+    let mut beats = interval(beat);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        let now = trail.clock.now();
+        if !note(&trail, &push, now).await || tokio::time::Instant::now() < settled {
+            continue;
+        }
+        let patience = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        let since = UnixMicros(now.0.saturating_sub(patience));
+        let Ok(silent) = trail.store.silent(since, AT_ONCE).await else { continue };
+        for key in silent {
+            let node = key.node.clone();
+            if trail.queue.append(Work::Silent(key, since)).await.is_ok() {
+                tracing::warn!(node, "a worker is gone, and what it had not reported with it");
+            } else {
+                sleep(beat).await;
+            }
+        }
+    }
+}
+
+/// Returns whether it could be noted: nobody is lost because of a database that is away.
+async fn note(trail: &Trail, push: &Push, now: UnixMicros) -> bool {
+    let (nodes, _) = push.nodes().list();
+    let mut there = Vec::new();
+    for node in nodes {
+        for (slot, worker) in node.workers {
+            let key = SourceKey { node: node.proxy.node_id.clone(), instance: worker.instance };
+            there.push((key, slot));
+        }
+    }
+    for some in there.chunks(1000) {
+        if let Err(error) = trail.store.seen(some, now).await {
+            tracing::warn!(%error, "cannot note which workers are there");
+            return false;
+        }
+    }
+    true
+}

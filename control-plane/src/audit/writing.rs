@@ -1,0 +1,279 @@
+//! The trail as it grows within one transaction.
+
+use std::collections::HashMap;
+
+use kya_core::audit::merkle::NodeHash;
+use kya_core::audit::{
+    Archived, Canonical, Checkpoint, Closed, Entry, Gap, KeyNamed, Lost, Record, Restored,
+    Timestamp,
+};
+
+use super::acts;
+use super::columns::Columns;
+use super::edge::Edge;
+use super::group::{Done, Signing};
+use super::report::{Flight, Report, source};
+use crate::store::audit::{
+    Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, Locked, NewLine, SourceKey,
+    SourceRow, SourceState,
+};
+use crate::store::{Event, StoreError};
+use crate::time::UnixMicros;
+
+/// Most requests of one worker of which it is remembered whose they are until they end.
+/// Those above are known by their decision alone.
+const REMEMBERED: u64 = 65_536;
+/// How long the trail may grow without a checkpoint, in microseconds.
+const CHECKPOINT_EVERY: u64 = 1_000_000;
+
+/// The trail as it grows.
+pub(super) struct Writing {
+    to: Additions,
+    edge: Edge,
+    sources: Vec<Option<SourceRow>>,
+    /// Requests that went on before, and those that began here.
+    unended: HashMap<(usize, u64), Option<String>>,
+    began: HashMap<(usize, u64), Option<String>>,
+    pub(super) wants_checkpoint: bool,
+    now: UnixMicros,
+}
+
+impl Writing {
+    pub(super) fn new(locked: Locked, now: UnixMicros) -> Result<Self, StoreError> {
+        let Locked { mut head, sources, unended } = locked;
+        let edge = Edge::from_bytes(head.size, &head.edge);
+        let wrong = || StoreError::Corrupt("the head of the audit trail".to_owned());
+        let edge = edge.ok_or_else(wrong)?;
+        // A clock that was set back must not make a later record look earlier.
+        head.recorded = head.recorded.max(now);
+        let now = head.recorded;
+        let to = Additions::none(head, sources.len());
+        let began = HashMap::new();
+        Ok(Self { to, edge, sources, unended, began, wants_checkpoint: false, now })
+    }
+
+    /// Number of the last record.
+    pub(super) fn size(&self) -> u64 {
+        self.to.head.size
+    }
+
+    /// Appends a record.
+    pub(super) fn add(&mut self, time: Timestamp, entry: Entry) -> Result<u64, StoreError> {
+        let seq = self.to.head.size + 1;
+        let columns = Columns::of(&entry);
+        self.wants_checkpoint |= columns.is_a_kill;
+        let record = Record { seq, time, recorded: Timestamp(self.now.0), entry };
+        let unwritable = |error| StoreError::Corrupt(format!("record {seq}: {error}"));
+        let canonical = Canonical::of(&record).map_err(unwritable)?;
+        let head = &mut self.to.head;
+        head.hash = head.hash.next(canonical.as_bytes());
+        head.size = seq;
+        self.edge.push(NodeHash::leaf(canonical.as_bytes()), &mut self.to.tiles);
+        let Columns { kind, agent_id, action, decision, act, kill_id, .. } = columns;
+        self.to.lines.push(NewLine {
+            seq,
+            kind,
+            time: UnixMicros(time.0),
+            recorded: self.now,
+            agent_id,
+            action,
+            decision,
+            act,
+            kill_id,
+            record: canonical.into_string(),
+            hash: head.hash,
+        });
+        Ok(seq)
+    }
+
+    /// What is there already is not added again, and what is missing is named.
+    pub(super) fn report(&mut self, place: usize, report: &Report) -> Result<Done, StoreError> {
+        let known = self.sources.get(place).cloned().flatten();
+        let mut row = known.unwrap_or(SourceRow {
+            id: 0,
+            slot: report.slot,
+            next: 1,
+            seen: self.now,
+            state: SourceState::Alive,
+            unended: 0,
+        });
+        row.seen = row.seen.max(self.now);
+        row.slot = report.slot;
+        let is_more = report.first.saturating_add(report.events.len() as u64) > row.next;
+        let gap = report.first.saturating_sub(row.next);
+        if gap > 0 && (is_more && !report.events.is_empty() || report.last) {
+            let source = report.source(row.next);
+            self.add(Timestamp(self.now.0), Entry::Gap(Gap { source, events: gap }))?;
+            row.next = report.first;
+        }
+        if is_more || row.state == SourceState::Lost {
+            // Whoever was taken for lost is back.
+            row.state = SourceState::Alive;
+        }
+        let there = row.next.saturating_sub(report.first);
+        let new = report.events.iter().skip(usize::try_from(there).unwrap_or(usize::MAX));
+        for (number, event) in (row.next..).zip(new) {
+            let mut entry = event.entry.clone();
+            self.flight(place, number, &event.flight, &mut row, &mut entry);
+            self.add(event.time, entry)?;
+            row.next = number + 1;
+        }
+        let ends_here = report.first.saturating_add(report.events.len() as u64) == row.next;
+        if report.last && ends_here && row.state != SourceState::Closed {
+            let source = report.source(row.next);
+            self.add(Timestamp(self.now.0), Entry::WorkerClosed(Closed { source }))?;
+            row.state = SourceState::Closed;
+        }
+        let next = row.next;
+        if let Some(kept) = self.sources.get_mut(place) {
+            *kept = Some(row.clone());
+        }
+        if let Some(written) = self.to.sources.get_mut(place) {
+            *written = Some(row);
+        }
+        Ok(Done::Next(next))
+    }
+
+    /// Notes which requests go on, and says whose those are that an event is about.
+    fn flight(
+        &mut self,
+        place: usize,
+        number: u64,
+        flight: &Flight,
+        row: &mut SourceRow,
+        entry: &mut Entry,
+    ) {
+        let (about, ended) = match flight {
+            Flight::None => return,
+            Flight::Begins(agent) => {
+                if row.unended < REMEMBERED {
+                    self.began.insert((place, number), agent.clone());
+                    row.unended += 1;
+                }
+                return;
+            }
+            Flight::Ends(decision) => (*decision, true),
+            Flight::IsConcerned(decision) => (*decision, false),
+        };
+        let key = (place, about);
+        let begun = self.began.get(&key).cloned();
+        let known = begun.clone().or_else(|| self.unended.get(&key).cloned());
+        match entry {
+            Entry::Ended(ended) => ended.agent_id = known.clone().flatten(),
+            Entry::InFlight(concerned) => concerned.agent_id = known.clone().flatten(),
+            _ => {}
+        }
+        if !ended || known.is_none() {
+            return;
+        }
+        row.unended = row.unended.saturating_sub(1);
+        if self.began.remove(&key).is_none() {
+            self.unended.remove(&key);
+            self.to.ended.push(key);
+        }
+    }
+
+    /// Those that follow what is in the trail. Another server may have been here before.
+    pub(super) fn acts(&mut self, after: EventCursor, events: &[Event]) -> Result<Done, StoreError> {
+        if after == self.to.head.event {
+            for event in events {
+                let (time, act) = acts::administered(event);
+                self.add(time, Entry::Admin(Box::new(act)))?;
+                self.to.head.event = acts::cursor(event);
+            }
+        }
+        Ok(Done::Cursor(self.to.head.event))
+    }
+
+    pub(super) fn put_back(
+        &mut self,
+        from: EventCursor,
+        to: EventCursor,
+        epoch: u64,
+    ) -> Result<Done, StoreError> {
+        if from == self.to.head.event {
+            let restored = Restored { event: from.sequence, known: to.sequence, epoch };
+            self.add(Timestamp(self.now.0), Entry::Restored(restored))?;
+            self.to.head.event = to;
+        }
+        Ok(Done::Cursor(self.to.head.event))
+    }
+
+    pub(super) fn silent(
+        &mut self,
+        place: usize,
+        key: &SourceKey,
+        since: UnixMicros,
+    ) -> Result<Done, StoreError> {
+        let Some(Some(row)) = self.sources.get(place) else { return Ok(Done::Refused) };
+        if row.state != SourceState::Alive || row.seen >= since {
+            return Ok(Done::Refused);
+        }
+        let mut row = row.clone();
+        let source = source(&key.node, row.slot, key.instance, row.next);
+        let lost = Lost { source, unended: row.unended };
+        let seq = self.add(Timestamp(self.now.0), Entry::WorkerLost(lost))?;
+        (row.state, row.unended) = (SourceState::Lost, 0);
+        self.began.retain(|(of, _), _| *of != place);
+        self.to.forgotten.push(place);
+        if let Some(kept) = self.sources.get_mut(place) {
+            *kept = Some(row.clone());
+        }
+        if let Some(written) = self.to.sources.get_mut(place) {
+            *written = Some(row);
+        }
+        Ok(Done::At(seq))
+    }
+
+    /// The first key is the first record; each other one follows the one before.
+    pub(super) fn key(&mut self, named: &KeyNamed) -> Result<Done, StoreError> {
+        let is_first = self.to.head.size == 0;
+        if is_first != named.previous.is_none() || self.to.key.is_some() {
+            return Ok(Done::Refused);
+        }
+        let seq = self.add(Timestamp(self.now.0), Entry::Key(named.clone()))?;
+        self.to.key = Some(KeyRow { seq, verifier_key: named.key.clone() });
+        Ok(Done::At(seq))
+    }
+
+    pub(super) fn archive(&mut self, archived: &Archived) -> Result<Done, StoreError> {
+        // Of the last tile, which is not full, the hashes are made from the records.
+        if archived.last > self.to.head.size || self.to.archived.is_some() {
+            return Ok(Done::Refused);
+        }
+        let seq = self.add(Timestamp(self.now.0), Entry::Archived(archived.clone()))?;
+        let Archived { first, last, sha256, .. } = archived.clone();
+        self.to.archived = Some(ArchivedRange { seq, first, last, sha256 });
+        Ok(Done::At(seq))
+    }
+
+    /// A checkpoint, if there is anything new and it is time, or somebody was stopped.
+    pub(super) fn sign(&mut self, signing: &Signing) -> Result<(), StoreError> {
+        let head = &self.to.head;
+        let (size, at) = head.checkpoint;
+        let is_time = self.now.0.saturating_sub(at.0) >= CHECKPOINT_EVERY;
+        if head.size == size || !(self.wants_checkpoint || is_time) {
+            return Ok(());
+        }
+        let wrong = |error: String| StoreError::Corrupt(format!("the audit trail: {error}"));
+        let checkpoint = Checkpoint {
+            origin: head.origin.clone(),
+            size: head.size,
+            root: self.edge.root().map_err(|error| wrong(error.to_string()))?,
+            chain: head.hash,
+            time: Timestamp(self.now.0),
+        };
+        let note = checkpoint.sign(&signing.signer).map_err(|error| wrong(error.to_string()))?;
+        let row = CheckpointRow { size: head.size, signed: self.now, note };
+        self.to.head.checkpoint = (row.size, row.signed);
+        self.to.checkpoint = Some(row);
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Additions {
+        self.to.head.edge = self.edge.to_bytes();
+        let began = self.began.into_iter().map(|((place, number), agent)| (place, number, agent));
+        self.to.began = began.collect();
+        self.to
+    }
+}
