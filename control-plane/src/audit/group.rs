@@ -147,7 +147,3 @@ impl Author for Group {
         Ok(writing.finish())
     }
 }
-
-#[cfg(test)]
-#[path = "group_tests.rs"]
-mod tests;

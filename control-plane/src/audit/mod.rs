@@ -43,6 +43,7 @@ use writer::{Queue, Writer};
 
 pub(crate) use edge::Edge;
 pub use keys::AuditKeys;
+pub use outbox::Stuck;
 pub(crate) use metrics::AuditMetrics;
 pub use signing::RotationError;
 pub use tree::TreeError;

@@ -24,10 +24,13 @@ const RETRY: Duration = Duration::from_secs(1);
 
 static WARNINGS: Throttle = Throttle::new(Duration::from_secs(10));
 
+/// Why the trail is behind what has happened.
 #[derive(Debug, thiserror::Error)]
-enum Stuck {
+pub enum Stuck {
+    /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The trail cannot be appended to.
     #[error(transparent)]
     Trail(#[from] NotAppended),
 }

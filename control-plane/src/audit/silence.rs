@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 
 use super::Trail;
-use super::group::Work;
+use super::group::{Done, Work};
+use super::outbox::Stuck;
 use crate::push::Push;
 use crate::store::audit::SourceKey;
 use crate::time::UnixMicros;
@@ -35,15 +36,26 @@ pub(super) async fn watch(trail: Arc<Trail>, push: Arc<Push>, patience: Duration
         }
         let patience = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
         let since = UnixMicros(now.0.saturating_sub(patience));
-        let Ok(silent) = trail.store.silent(since, AT_ONCE).await else { continue };
-        for key in silent {
+        if let Err(error) = trail.lose_silent(since).await {
+            tracing::warn!(%error, "cannot note which workers are gone");
+        }
+    }
+}
+
+impl Trail {
+    /// Appends of each worker that nobody has seen since then that it is lost. Another
+    /// server may do so at the same time: it is appended once.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or too much waits.
+    pub async fn lose_silent(&self, since: UnixMicros) -> Result<(), Stuck> {
+        for key in self.store.silent(since, AT_ONCE).await? {
             let node = key.node.clone();
-            if trail.queue.append(Work::Silent(key, since)).await.is_ok() {
+            if let Done::At(_) = self.queue.append(Work::Silent(key, since)).await? {
                 tracing::warn!(node, "a worker is gone, and what it had not reported with it");
-            } else {
-                sleep(beat).await;
             }
         }
+        Ok(())
     }
 }
 
