@@ -13,6 +13,7 @@ mod chain;
 pub mod check_kills;
 mod checkpoint;
 pub mod event;
+pub mod export;
 mod filter;
 pub mod formats;
 mod hex;
