@@ -13,6 +13,9 @@ mod chain;
 pub mod check_kills;
 mod checkpoint;
 pub mod event;
+pub mod export;
+mod filter;
+pub mod formats;
 mod hex;
 mod key_change;
 pub mod merkle;
@@ -23,6 +26,7 @@ mod timestamp;
 pub use canonical::{Canonical, CanonicalError, MAX_RECORD_BYTES, NotCanonical, Outline};
 pub use chain::{BadHash, ChainHash};
 pub use checkpoint::{BadCheckpoint, Checkpoint, SignedCheckpoint};
+pub use filter::{Filter, RECORD_TYPES};
 pub use key_change::{BadKeyChange, KeyChange};
 pub use note::{
     BadNote, BadVerifierKey, MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteKeyId, VerifierKey,

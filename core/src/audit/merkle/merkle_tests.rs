@@ -261,6 +261,18 @@ proptest! {
     }
 
     #[test]
+    fn a_cover_that_grows_is_that_of_its_leaves(size in 0..200u64, first in 0..200u64) {
+        let (all, first) = (leaves(size), first.min(size));
+        let mut cover = Cover::starting_at(first);
+        for leaf in all.iter().skip(usize::try_from(first).unwrap()) {
+            cover.push(*leaf);
+        }
+        let expected = Node::cover(first, size).into_iter().map(|it| node_of(&all, it));
+        prop_assert_eq!(cover.hashes().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        prop_assert_eq!(cover.range(), (first, size));
+    }
+
+    #[test]
     fn large_covers_are_whole_and_short(a in 0..=MAX_SIZE, b in 0..=MAX_SIZE) {
         let (first, end) = (a.min(b), a.max(b));
         let cover = Node::cover(first, end);

@@ -5,6 +5,7 @@
 //! level and its index on that level, as tlog-tiles does. What is computed here is hashes
 //! of hashes; which are read, and from where, is up to whoever keeps them.
 
+mod cover;
 mod frontier;
 mod proof;
 mod tile;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+pub use cover::Cover;
 pub use frontier::{BadFrontier, Frontier};
 pub use proof::{BadProof, ProofPlan, verify_consistency, verify_inclusion};
 pub use tile::{BadTile, TILE_WIDTH, Tile, TileId};
