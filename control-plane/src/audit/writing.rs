@@ -174,7 +174,11 @@ impl Writing {
     }
 
     /// Those that follow what is in the trail. Another server may have been here before.
-    pub(super) fn acts(&mut self, after: EventCursor, events: &[Event]) -> Result<Done, StoreError> {
+    pub(super) fn acts(
+        &mut self,
+        after: EventCursor,
+        events: &[Event],
+    ) -> Result<Done, StoreError> {
         if after == self.to.head.event {
             for event in events {
                 let (time, act) = acts::administered(event);
@@ -237,7 +241,6 @@ impl Writing {
     }
 
     pub(super) fn archive(&mut self, archived: &Archived) -> Result<Done, StoreError> {
-        // Of the last tile, which is not full, the hashes are made from the records.
         if archived.last > self.to.head.size || self.to.archived.is_some() {
             return Ok(Done::Refused);
         }
