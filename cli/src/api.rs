@@ -5,6 +5,7 @@
 //! Statuses and times stay text, because they are only shown.
 
 mod approvals;
+mod audit;
 mod delegation;
 mod keys;
 mod operators;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::token_id::AnyTokenId;
 
 pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
+pub(crate) use audit::*;
 pub(crate) use delegation::*;
 pub(crate) use keys::*;
 pub(crate) use operators::{

@@ -2,6 +2,7 @@
 
 mod agent;
 mod approval;
+mod audit;
 mod key;
 mod node;
 mod operator;
@@ -23,6 +24,7 @@ use url::Url;
 
 pub(crate) use self::agent::{AgentCommand, Targets};
 pub(crate) use self::approval::ApprovalCommand;
+pub(crate) use self::audit::{AuditCommand, CheckKills, Export, ExportFormat, Pinned, Tail};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
@@ -55,6 +57,8 @@ Examples:
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
   kya operator add oncall-anna --role operator  # a key that can stop agents, and nothing else
+  kya audit tail -f --decision deny             # what is refused, as it happens
+  kya audit export --agent AGENT_ID --since 2h --verify-chain   # and proved to be whole
   kya whoami                                    # whose key KYA_TOKEN is, and what it may do
   kya -o json agent list --status revoked | jq -r '.agents[].agent_id'";
 
@@ -161,6 +165,9 @@ pub(crate) enum Command {
     /// Give people and programs keys of their own, see whose there are, and revoke them
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Read the audit trail, and prove that it is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Say whose key KYA_TOKEN is, and what it may do
     #[command(after_help = "\
 It shows the name under which the control plane logs what you do, your role, and its permissions.

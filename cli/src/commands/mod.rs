@@ -2,6 +2,7 @@
 
 mod agent;
 mod approval;
+mod audit;
 mod capability;
 mod dry;
 mod fleet;
@@ -26,22 +27,24 @@ use crate::output::Output;
 
 /// Carries out one command.
 pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
-    let client = Client::new(&cli.global)?;
+    // Not every command of `kya audit` needs a server.
+    let client = || Client::new(&cli.global);
     let done = match cli.command {
-        Command::Agent(command) => agent::run(command, &client, output).await,
-        Command::Principal(command) => principal::run(command, &client, output).await,
-        Command::Policy(command) => policy::run(command, &client, output).await,
-        Command::Capability(command) => capability::run(command, &client, output).await,
-        Command::Halt(command) => halt::halt(command, &client, output).await,
-        Command::Resume(command) => halt::resume(command, &client, output).await,
-        Command::Token(command) => token::run(command, &client, output).await,
-        Command::TokenKey(command) => token_key::run(command, &client, output).await,
-        Command::Node(command) => node::run(command, &client, output).await,
-        Command::Key(command) => key::run(command, &client, output).await,
-        Command::Operator(command) => operator::run(command, &client, output).await,
-        Command::Verify(asked) => verify::run(asked, &client, output).await,
-        Command::Approval(command) => approval::run(command, &client, output).await,
-        Command::Whoami => operator::whoami(&client, output).await,
+        Command::Agent(command) => agent::run(command, &client()?, output).await,
+        Command::Principal(command) => principal::run(command, &client()?, output).await,
+        Command::Policy(command) => policy::run(command, &client()?, output).await,
+        Command::Capability(command) => capability::run(command, &client()?, output).await,
+        Command::Halt(command) => halt::halt(command, &client()?, output).await,
+        Command::Resume(command) => halt::resume(command, &client()?, output).await,
+        Command::Token(command) => token::run(command, &client()?, output).await,
+        Command::TokenKey(command) => token_key::run(command, &client()?, output).await,
+        Command::Node(command) => node::run(command, &client()?, output).await,
+        Command::Key(command) => key::run(command, &client()?, output).await,
+        Command::Operator(command) => operator::run(command, &client()?, output).await,
+        Command::Verify(asked) => verify::run(asked, &client()?, output).await,
+        Command::Approval(command) => approval::run(command, &client()?, output).await,
+        Command::Audit(command) => audit::run(command, &cli.global, output).await,
+        Command::Whoami => operator::whoami(&client()?, output).await,
     };
     if let Err(Error::AwaitsApproval { approval, json }) = &done {
         approval::pending(output, approval, json)?;

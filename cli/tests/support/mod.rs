@@ -5,16 +5,17 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod tls;
+pub mod trail;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -28,7 +29,7 @@ pub const KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLD
 pub const ADMIN_KEY: &str = "an-admin-key-of-a-test";
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 52] = [
+pub const COMMANDS: [&[&str]; 60] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -80,6 +81,14 @@ pub const COMMANDS: [&[&str]; 52] = [
     &["operator", "add", "oncall", "--role", "operator", "--expires-in", "90d"],
     &["operator", "list"],
     &["operator", "revoke", "oncall", "--reason", "r"],
+    &["audit", "export", "--agent", AGENT, "--since", "2h"],
+    &["audit", "export", "--verify-chain"],
+    &["audit", "tail", "-n", "1"],
+    &["audit", "show", "1"],
+    &["audit", "checkpoint"],
+    &["audit", "proof", "1"],
+    &["audit", "keys"],
+    &["audit", "check-kills", "--since", "2h"],
     &["whoami"],
 ];
 
@@ -97,11 +106,23 @@ struct Scripted {
     body: String,
     /// The answer waits for this.
     held: Option<oneshot::Receiver<()>>,
+    /// The connection is lost in the middle of the body.
+    cut: bool,
+}
+
+impl Scripted {
+    fn new(status: u16, body: &str) -> Self {
+        Self { status, body: body.to_owned(), held: None, cut: false }
+    }
 }
 
 #[derive(Default)]
 struct Script {
     answers: HashMap<String, Scripted>,
+    /// What is answered when the answer above was given.
+    later: HashMap<String, VecDeque<Scripted>>,
+    /// `last-event-id` of every request for events.
+    resumed: Vec<Option<String>>,
     otherwise: Option<(u16, String)>,
     seen: Vec<Seen>,
 }
@@ -159,14 +180,31 @@ impl Fake {
     }
 
     pub fn on_text(&self, line: &str, status: u16, body: &str) {
-        let scripted = Scripted { status, body: body.to_owned(), held: None };
+        let scripted = Scripted::new(status, body);
         self.script.lock().unwrap().answers.insert(line.to_owned(), scripted);
+    }
+
+    /// Answers this, once, when all that was scripted before has been answered.
+    pub fn then_text(&self, line: &str, status: u16, body: &str) {
+        let mut script = self.script.lock().unwrap();
+        script.later.entry(line.to_owned()).or_default().push_back(Scripted::new(status, body));
+    }
+
+    /// Answers half of this, and then the connection is lost.
+    pub fn on_cut(&self, line: &str, body: &str) {
+        let scripted = Scripted { cut: true, ..Scripted::new(200, body) };
+        self.script.lock().unwrap().answers.insert(line.to_owned(), scripted);
+    }
+
+    /// After which event each request for events asked to go on.
+    pub fn resumed(&self) -> Vec<Option<String>> {
+        self.script.lock().unwrap().resumed.clone()
     }
 
     /// Like [`Fake::on`], but the answer is held back until the sender fires.
     pub fn on_held(&self, line: &str, status: u16, body: &Value) -> oneshot::Sender<()> {
         let (release, held) = oneshot::channel();
-        let scripted = Scripted { status, body: body.to_string(), held: Some(held) };
+        let scripted = Scripted { held: Some(held), ..Scripted::new(status, &body.to_string()) };
         self.script.lock().unwrap().answers.insert(line.to_owned(), scripted);
         release
     }
@@ -193,22 +231,38 @@ async fn answer(State(script): State<Shared>, request: Request) -> Response {
             line: format!("{} {}", head.method, head.uri),
             body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         });
+        if head.headers.get(ACCEPT).is_some_and(|it| it == "text/event-stream") {
+            let last = head.headers.get("last-event-id");
+            script.resumed.push(last.map(|it| it.to_str().unwrap().to_owned()));
+        }
         if !authorized {
             let body = problem(401, "unauthorized", "the admin key is missing or wrong");
-            Scripted { status: 401, body: body.to_string(), held: None }
+            Scripted::new(401, &body.to_string())
         } else if let Some(scripted) =
             script.answers.remove(&format!("{} {}", head.method, head.uri.path()))
         {
             scripted
+        } else if let Some(scripted) = script
+            .later
+            .get_mut(&format!("{} {}", head.method, head.uri.path()))
+            .and_then(VecDeque::pop_front)
+        {
+            scripted
         } else {
             let (status, body) = script.otherwise.clone().unwrap_or((500, "not scripted".into()));
-            Scripted { status, body, held: None }
+            Scripted::new(status, &body)
         }
     };
     if let Some(held) = scripted.held {
         let _ = held.await;
     }
     let status = StatusCode::from_u16(scripted.status).unwrap();
+    if scripted.cut {
+        let half = scripted.body[..scripted.body.len() / 2].to_owned();
+        let broken = std::io::Error::other("lost");
+        let parts = tokio_stream::iter([Ok(half), Err(broken)]);
+        return (status, Body::from_stream(parts)).into_response();
+    }
     (status, [(CONTENT_TYPE, "application/json")], scripted.body).into_response()
 }
 

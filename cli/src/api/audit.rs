@@ -1,0 +1,43 @@
+//! The audit trail.
+
+use kya_core::audit::merkle::NodeHash;
+use kya_core::audit::{ChainHash, VerifierKey};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A record and its hash in the chain, as in a line of an export.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RecordedLine {
+    pub(crate) hash: ChainHash,
+    pub(crate) record: Value,
+}
+
+/// `GET /v1/audit/records`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditRecords {
+    pub(crate) records: Vec<RecordedLine>,
+}
+
+/// `GET /v1/audit/checkpoint`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LatestCheckpoint {
+    pub(crate) checkpoint: String,
+}
+
+/// `GET /v1/audit/keys`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditKeys {
+    pub(crate) keys: Vec<AuditKey>,
+}
+
+/// A key that signs checkpoints, or did.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AuditKey {
+    pub(crate) key: VerifierKey,
+}
+
+/// `GET /v1/audit/proofs/inclusion`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Inclusion {
+    pub(crate) proof: Vec<NodeHash>,
+}
