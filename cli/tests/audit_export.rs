@@ -194,7 +194,7 @@ fn without_proof_the_server_picks_and_that_is_said() {
     let trail = Trail::of_a_kill();
     let fake = server(&trail, "seq,time\r\n");
     let args = ["audit", "export", "--agent", AGENT, "--since", "2026-02-05T14:00:00Z"];
-    let more = ["--decision", "deny", "--type", "decision,ended", "--format", "csv"];
+    let more = ["--decision", "deny", "--type", "decision", "--format", "csv"];
     let ended = kya(&fake.url, &[&args[..], &more].concat());
     assert_eq!((ended.code, ended.out.as_str()), (0, "seq,time\r\n"), "{ended:?}");
     assert!(ended.err.contains("Not verified"), "{ended:?}");
@@ -202,7 +202,7 @@ fn without_proof_the_server_picks_and_that_is_said() {
     assert_eq!(
         fake.seen()[0].line,
         format!(
-            "GET /v1/audit/export?agent={AGENT}&since={since}&decision=deny&type=decision%2Cended&format=csv"
+            "GET /v1/audit/export?agent_id={AGENT}&since={since}&decision=deny&type=decision&format=csv"
         )
     );
 }
@@ -215,6 +215,7 @@ fn what_can_be_nothing_is_refused_before_anything_is_sent() {
         (&["--since", "1h", "--until", "2h"], "not before"),
         (&["--out", "/nonexistent/kya/trail.jsonl"], "nothing can be written there"),
         (&["--out", "/"], "nothing can be written there"),
+        (&["--type", "decision,ended"], "the server picks one --type"),
         (&["--format", "xml"], "possible values: jsonl, csv, cloudevents"),
         (&["--type", "decisions"], "possible values: decision, ended"),
         (&["--decision", "ALLOW"], "possible values: allow, deny, pass"),

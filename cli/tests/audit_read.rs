@@ -13,8 +13,10 @@ use support::*;
 fn server(trail: &Trail) -> Fake {
     let fake = Fake::start();
     fake.on("GET /v1/audit/keys", 200, &trail.keys());
-    fake.on("GET /v1/audit/checkpoint", 200, &json!({ "checkpoint": trail.checkpoint() }));
-    fake.on("GET /v1/audit/records/2", 200, &trail.line(2));
+    fake.on("GET /v1/audit/checkpoint", 200, &trail.newest_checkpoint());
+    for seq in [1, 2] {
+        fake.on(&format!("GET /v1/audit/records/{seq}"), 200, &trail.line(seq));
+    }
     fake.on("GET /v1/audit/proofs/inclusion", 200, &trail.proof_of_two(2));
     fake
 }
@@ -59,6 +61,34 @@ fn keys_are_given_out_one_a_line() {
 }
 
 #[test]
+fn whoever_pinned_the_key_before_follows_to_the_one_that_signs() {
+    let (trail, old) = Trail::with_a_replaced_key();
+    let checked = |named: Value, key: &VerifierKey| {
+        let fake = Fake::start();
+        let keys = json!({ "keys": [
+            { "seq": 1, "verifier_key": old, "signs": false },
+            { "seq": 2, "verifier_key": trail.key(), "signs": true },
+        ] });
+        fake.on("GET /v1/audit/keys", 200, &keys);
+        fake.on("GET /v1/audit/checkpoint", 200, &trail.newest_checkpoint());
+        fake.on("GET /v1/audit/records/1", 200, &trail.line(1));
+        fake.on("GET /v1/audit/records/2", 200, &named);
+        kya(&fake.url, &["audit", "checkpoint", "--key", &key.to_string()])
+    };
+    let ended = checked(trail.line(2), &old);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("the one that you pinned, or follows from it"), "{ended:?}");
+    assert_eq!(checked(trail.line(2), &trail.key()).code, 0);
+    // One that the key before did not sign.
+    let mut forged = trail.line(2);
+    forged["record"]["signature"] = json!("AAAA");
+    assert_eq!(checked(forged, &old).code, 7);
+    assert_eq!(checked(trail.line(1), &old).code, 7);
+    let other = kya_core::Signer::from_seed([9; 32]).public_key();
+    assert_eq!(checked(trail.line(2), &VerifierKey::new(ORIGIN, other).unwrap()).code, 7);
+}
+
+#[test]
 fn a_record_is_proved_to_be_in_the_trail() {
     let trail = Trail::of_two();
     let key = trail.key().to_string();
@@ -81,7 +111,11 @@ fn a_record_that_was_changed_is_not_proved() {
         ("GET /v1/audit/records/2", edited, "record 2 is not under the root"),
         ("GET /v1/audit/records/2", trail.line(1), "another record was given"),
         ("GET /v1/audit/proofs/inclusion", trail.proof_of_two(1), "not under the root"),
-        ("GET /v1/audit/proofs/inclusion", json!({ "proof": [] }), "not under the root"),
+        (
+            "GET /v1/audit/proofs/inclusion",
+            json!({ "of": 2, "size": 2, "hashes": [] }),
+            "not under the root",
+        ),
     ] {
         let fake = server(&trail);
         fake.on(line, 200, &answer);
@@ -98,7 +132,7 @@ fn a_record_that_was_changed_is_not_proved() {
 fn the_newest_records_are_shown() {
     let trail = Trail::of_a_kill();
     let fake = Fake::start();
-    let page = json!({ "records": [trail.line(6), trail.line(7)], "next": null });
+    let page = json!({ "records": [trail.line(7), trail.line(6)], "next": null });
     fake.on("GET /v1/audit/records", 200, &page);
     let ended = kya(&fake.url, &["audit", "tail", "-n", "2", "--type", "decision"]);
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -120,9 +154,38 @@ fn the_newest_records_are_shown() {
     assert!(ended.err.contains("No records."), "{ended:?}");
 }
 
+#[test]
+fn pages_are_asked_for_until_there_are_enough_and_types_are_picked() {
+    let trail = Trail::of_a_kill();
+    let fake = Fake::start();
+    // A page may be empty though more follow.
+    for (records, next) in
+        [(vec![7, 5], Some(5)), (vec![], Some(4)), (vec![3, 4], Some(2)), (vec![1], None)]
+    {
+        let records: Vec<_> = records.into_iter().map(|seq| trail.line(seq)).collect();
+        let page = json!({ "records": records, "next": next }).to_string();
+        fake.then_text("GET /v1/audit/records", 200, &page);
+    }
+    let types = "kill_activated,kill_scope,key";
+    let ended = kya(&fake.url, &["-o", "json", "audit", "tail", "-n", "3", "--type", types]);
+    let seq = |line: &str| serde_json::from_str::<Value>(line).unwrap()["record"]["seq"].clone();
+    assert_eq!(ended.out.lines().map(seq).collect::<Vec<_>>(), [1, 4, 3], "{ended:?}");
+    let asked: Vec<_> = fake.seen().into_iter().map(|it| it.line).collect();
+    let page = |more: &str| format!("GET /v1/audit/records?order=newest&{more}");
+    assert_eq!(
+        asked,
+        [page("limit=3"), page("from=5&limit=3"), page("from=4&limit=3"), page("from=2&limit=1")]
+    );
+    // One that leads back to itself ends.
+    let fake = Fake::start();
+    fake.otherwise(200, &json!({ "records": [], "next": 5 }).to_string());
+    assert_eq!(kya(&fake.url, &["audit", "tail"]).code, 0);
+    assert_eq!(fake.seen().len(), 2);
+}
+
 /// Server-sent events of these records.
 fn events(trail: &Trail, records: &[u64]) -> String {
-    let event = |seq: &u64| format!("id: {seq}\nevent: record\ndata: {}\n\n", trail.line(*seq));
+    let event = |seq: &u64| format!("id: {seq}\ndata: {}\n\n", trail.line(*seq));
     let all: String = records.iter().map(event).collect();
     format!(": here\n\n{all}")
 }
@@ -131,8 +194,10 @@ fn events(trail: &Trail, records: &[u64]) -> String {
 fn what_comes_is_shown_and_a_lost_connection_is_made_again_from_there() {
     let trail = Trail::of_a_kill();
     let fake = Fake::start();
-    let page = json!({ "records": [trail.line(3)], "next": null });
-    fake.on("GET /v1/audit/records", 200, &page);
+    for seq in [3, 2] {
+        let page = json!({ "records": [trail.line(seq)], "next": seq - 1 }).to_string();
+        fake.then_text("GET /v1/audit/records", 200, &page);
+    }
     fake.then_text("GET /v1/audit/tail", 200, &events(&trail, &[4, 5]));
     fake.then_text("GET /v1/audit/tail", 200, &events(&trail, &[6]));
     fake.then_text("GET /v1/audit/tail", 403, &problem(403, "forbidden", "no more").to_string());
@@ -143,7 +208,7 @@ fn what_comes_is_shown_and_a_lost_connection_is_made_again_from_there() {
         let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         line["record"]["seq"].as_u64().unwrap()
     };
-    assert_eq!([next(), next(), next()], [3, 4, 5]);
+    assert_eq!([next(), next(), next()], [2, 4, 5]);
     assert_eq!(next(), 6);
     let ended = end(child);
     assert_eq!(ended.code, 1, "{ended:?}");
@@ -155,10 +220,11 @@ fn what_comes_is_shown_and_a_lost_connection_is_made_again_from_there() {
 fn who_may_not_read_the_trail_is_told_and_nothing_is_tried_again() {
     let fake = Fake::start();
     fake.on("GET /v1/audit/tail", 403, &problem(403, "forbidden", "audit.read is not yours"));
+    fake.on("GET /v1/audit/records", 200, &json!({ "records": [], "next": null }));
     let ended = kya(&fake.url, &["audit", "tail", "-f", "-n", "0"]);
     assert_eq!(ended.code, 1, "{ended:?}");
     assert!(ended.err.contains("audit.read is not yours"), "{ended:?}");
-    assert_eq!(fake.seen().len(), 1);
+    assert_eq!((fake.seen().len(), fake.resumed()), (2, vec![Some("0".to_owned())]));
     let ended = kya("http://127.0.0.1:1", &["audit", "tail", "-f", "-n", "0"]);
     assert_eq!(ended.code, 3, "{ended:?}");
 }

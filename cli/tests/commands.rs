@@ -89,7 +89,7 @@ fn willing() -> Fake {
     fake.on("GET /v1/audit/records", 200, &json!({ "records": [trail.line(2)], "next": null }));
     fake.on("GET /v1/audit/records/1", 200, &trail.line(1));
     fake.on("GET /v1/audit/keys", 200, &trail.keys());
-    fake.on("GET /v1/audit/checkpoint", 200, &json!({ "checkpoint": trail.checkpoint() }));
+    fake.on("GET /v1/audit/checkpoint", 200, &trail.newest_checkpoint());
     fake.on("GET /v1/audit/proofs/inclusion", 200, &trail.proof_of_two(1));
     fake
 }

@@ -16,15 +16,18 @@ pub(crate) struct RecordedLine {
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuditRecords {
     pub(crate) records: Vec<RecordedLine>,
+    /// Where the next page begins, if there is one.
+    pub(crate) next: Option<u64>,
 }
 
 /// `GET /v1/audit/checkpoint`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct LatestCheckpoint {
-    pub(crate) checkpoint: String,
+    /// The signed note.
+    pub(crate) note: String,
 }
 
-/// `GET /v1/audit/keys`.
+/// `GET /v1/audit/keys`: the first one first.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuditKeys {
     pub(crate) keys: Vec<AuditKey>,
@@ -33,11 +36,13 @@ pub(crate) struct AuditKeys {
 /// A key that signs checkpoints, or did.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuditKey {
-    pub(crate) key: VerifierKey,
+    /// The record that names it.
+    pub(crate) seq: u64,
+    pub(crate) verifier_key: VerifierKey,
 }
 
 /// `GET /v1/audit/proofs/inclusion`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Inclusion {
-    pub(crate) proof: Vec<NodeHash>,
+    pub(crate) hashes: Vec<NodeHash>,
 }

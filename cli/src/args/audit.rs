@@ -85,7 +85,7 @@ follows to the newer ones, since each is signed by the one before it, in the tra
 
 Examples:
   kya audit keys
-  export KYA_AUDIT_KEY=$(kya -o json audit keys | jq -r '.keys[0].key')")]
+  export KYA_AUDIT_KEY=$(kya -o json audit keys | jq -r '.keys[0].verifier_key')")]
     Keys,
     /// Prove that nothing was allowed past a kill, or show what was
     #[command(after_help = "\
@@ -179,7 +179,8 @@ pub(crate) struct FilterArgs {
     /// Decisions of this kind
     #[arg(long, value_enum)]
     decision: Option<Decision>,
-    /// Records of this type; several are separated by commas
+    /// Records of this type; several, separated by commas, where `kya` picks and not the
+    /// server: in `tail`, and with --verify-chain
     #[arg(long = "type", value_name = "TYPE", value_delimiter = ',')]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(RECORD_TYPES))]
     types: Vec<String>,

@@ -17,14 +17,16 @@ use crate::transport::{self, Body, Failure};
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 impl Client {
-    /// The newest records that match, the oldest of them first.
+    /// A page of records that match, from record `from` back.
     pub(crate) async fn newest_records(
         &self,
         filter: &Filter,
+        from: Option<u64>,
         most: u16,
     ) -> Result<Answer<AuditRecords>, Error> {
         let mut query = asked(filter);
         query.push(("order", Some("newest".to_owned())));
+        query.push(("from", from.map(|it| it.to_string())));
         query.push(("limit", Some(most.to_string())));
         self.get(&["audit", "records"], &query).await
     }
@@ -101,7 +103,8 @@ impl Client {
     }
 }
 
-/// A filter as it is asked for.
+/// A filter as it is asked for. Servers take one type: of several, all records are asked
+/// for, and whoever asks picks.
 fn asked(filter: &Filter) -> Vec<(&'static str, Option<String>)> {
     let Filter { agent, since, until, action, decision, act, types } = filter;
     let decision = decision.map(|it| match it {
@@ -109,14 +112,18 @@ fn asked(filter: &Filter) -> Vec<(&'static str, Option<String>)> {
         Verdict::Deny => "deny",
         Verdict::Pass => "pass",
     });
+    let one_type = match types.as_slice() {
+        [one] => Some(one.clone()),
+        _ => None,
+    };
     vec![
-        ("agent", agent.clone()),
+        ("agent_id", agent.clone()),
         ("since", since.map(|it| it.to_string())),
         ("until", until.map(|it| it.to_string())),
         ("action", action.clone()),
         ("decision", decision.map(str::to_owned)),
         ("act", act.clone()),
-        ("type", (!types.is_empty()).then(|| types.join(","))),
+        ("type", one_type),
     ]
 }
 

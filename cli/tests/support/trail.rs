@@ -3,7 +3,9 @@
 use kya_core::Signer;
 use kya_core::audit::export::{ExportWriter, Header, VERSION};
 use kya_core::audit::merkle::{Frontier, NodeHash};
-use kya_core::audit::{Canonical, ChainHash, Checkpoint, Filter, Record, Timestamp, VerifierKey};
+use kya_core::audit::{
+    Canonical, ChainHash, Checkpoint, Filter, KeyNamed, Record, Timestamp, VerifierKey,
+};
 use serde_json::{Value, json};
 
 pub const ORIGIN: &str = "kya.test/audit";
@@ -42,6 +44,19 @@ impl Trail {
         trail
     }
 
+    /// Of two records, the second of which replaces the key; and the key before.
+    pub fn with_a_replaced_key() -> (Self, VerifierKey) {
+        let old = Signer::from_seed([7; 32]);
+        let mut trail = Self::new();
+        let before = trail.key();
+        trail.signer = Signer::from_seed([8; 32]);
+        let named = KeyNamed::following(&trail.key(), &before, &old);
+        let mut members = json!(named);
+        members["type"] = json!("key");
+        trail.add(&members);
+        (trail, before)
+    }
+
     /// Of two records.
     pub fn of_two() -> Self {
         let mut trail = Self::new();
@@ -53,7 +68,8 @@ impl Trail {
     pub fn proof_of_two(&self, seq: usize) -> Value {
         assert_eq!(self.records.len(), 2);
         let other = Canonical::of(&self.records[2 - seq]).unwrap();
-        json!({ "proof": [NodeHash::leaf(other.as_bytes())] })
+        let hashes = [NodeHash::leaf(other.as_bytes())];
+        json!({ "of": seq, "size": 2, "hashes": hashes, "checkpoint": null })
     }
 
     pub fn key(&self) -> VerifierKey {
@@ -118,9 +134,15 @@ impl Trail {
         checkpoint.sign(&self.signer).unwrap()
     }
 
+    /// What the server answers about its newest checkpoint.
+    pub fn newest_checkpoint(&self) -> Value {
+        let (note, size) = (self.checkpoint(), self.records.len());
+        json!({ "size": size, "signed_at": "2026-02-05T15:00:00.000Z", "note": note })
+    }
+
     /// What the server answers about its keys.
     pub fn keys(&self) -> Value {
-        json!({ "keys": [{ "key": self.key() }] })
+        json!({ "keys": [{ "seq": 1, "verifier_key": self.key(), "signs": true }] })
     }
 
     /// A record and its hash.

@@ -7,9 +7,10 @@ use kya_core::audit::verify::{Options, Verifier};
 use kya_core::audit::{Canonical, Filter, Record};
 
 use super::draft::Draft;
+use super::keys::by;
 use super::progress::Progress;
-use super::verdict::{self, Trust};
-use crate::args::{Export, ExportFormat, Pinned};
+use super::verdict;
+use crate::args::{Export, ExportFormat};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::Output;
@@ -34,6 +35,12 @@ async fn as_it_comes(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     let mut draft = asked.out.as_deref().map(|out| Draft::new(Some(out))).transpose()?;
+    if filter.types.len() > 1 {
+        return Err(Error::Usage(
+            "the server picks one --type: name one, or add --verify-chain, with which `kya` picks"
+                .to_owned(),
+        ));
+    }
     let mut stream = client.export(filter, asked.format.name()).await?;
     while let Some(bytes) = stream.bytes().await? {
         match &mut draft {
@@ -57,8 +64,8 @@ async fn proved(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     let mut draft = Draft::new(asked.out.as_deref())?;
-    let (options, trust) = by(&asked.pinned, client).await?;
-    let mut verifier = Verifier::new(options);
+    let (keys, trust) = by(&asked.pinned, client).await?;
+    let mut verifier = Verifier::new(Options { keys, ..Options::default() });
     let mut picker = Picker::new(filter, asked.format);
     let mut progress = Progress::new(output);
     let mut stream = client.export(&Filter::default(), ExportFormat::Jsonl.name()).await?;
@@ -98,18 +105,6 @@ async fn proved(
     let picked = picker.picked;
     output.note(format_args!("{picked} of the {} records are given out.", report.shown));
     Ok(())
-}
-
-/// By which keys the trail of this server is verified, and whose word they are.
-pub(super) async fn by(pinned: &Pinned, client: &Client) -> Result<(Options, Trust), Error> {
-    let (keys, trust) = match &pinned.key {
-        Some(key) => (vec![key.clone()], Trust::Pinned),
-        None => {
-            let known = client.audit_keys().await?.value.keys;
-            (known.into_iter().map(|it| it.key).collect(), Trust::Server)
-        }
-    };
-    Ok((Options { keys, ..Options::default() }, trust))
 }
 
 /// Picks what was asked for out of the lines of a whole export, and writes it.

@@ -4,6 +4,7 @@ mod check_kills;
 mod draft;
 mod events;
 mod export;
+mod keys;
 mod line;
 mod progress;
 mod show;

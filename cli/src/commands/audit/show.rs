@@ -1,10 +1,10 @@
 //! `kya audit show`, `checkpoint`, `keys` and `proof`
 
 use kya_core::audit::merkle::{NodeHash, verify_inclusion};
-use kya_core::audit::{Canonical, SignedCheckpoint, VerifierKey};
+use kya_core::audit::{Canonical, SignedCheckpoint};
 use serde_json::{Value, json};
 
-use super::export::by;
+use super::keys::{refused, signer};
 use super::tail::readable;
 use crate::api::{AuditKeys, RecordedLine};
 use crate::args::Pinned;
@@ -37,14 +37,13 @@ pub(super) async fn checkpoint(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     let Answer { value, json } = client.audit_checkpoint().await?;
-    let signed = signed(&value.checkpoint, client)?;
-    let (options, trust) = by(pinned, client).await?;
-    let key = signer(&signed, &options.keys)?;
+    let signed = signed(&value.note, client)?;
+    let (key, trust) = signer(&signed, pinned, client).await?;
     if output.is_json() {
         return output.document(&json);
     }
     // As it is: its line breaks are signed, too.
-    output.part(value.checkpoint.as_bytes())?;
+    output.part(value.note.as_bytes())?;
     let it = signed.unverified();
     output.note(format_args!("{} records, signed at {} by {}", it.size, it.time, key.id()));
     output.note(trust.says());
@@ -60,7 +59,7 @@ pub(super) async fn keys(client: &Client, output: &mut Output<'_>) -> Result<(),
         return output.lines("No keys.");
     }
     for key in keys {
-        output.lines(key.key)?;
+        output.lines(key.verifier_key)?;
     }
     Ok(())
 }
@@ -72,10 +71,9 @@ pub(super) async fn proof(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
-    let (options, trust) = by(pinned, client).await?;
-    let note = client.audit_checkpoint().await?.value.checkpoint;
+    let note = client.audit_checkpoint().await?.value.note;
     let signed = signed(&note, client)?;
-    let key = signer(&signed, &options.keys)?;
+    let (key, trust) = signer(&signed, pinned, client).await?;
     let head = signed.unverified();
     if seq > head.size {
         return Err(refused(format!(
@@ -85,7 +83,7 @@ pub(super) async fn proof(
     }
     let record = client.audit_record(seq).await?.value;
     let leaf = leaf(seq, &record)?;
-    let proof = client.inclusion(seq, head.size).await?.value.proof;
+    let proof = client.inclusion(seq, head.size).await?.value.hashes;
     verify_inclusion(leaf, seq - 1, head.size, &proof, head.root).map_err(|error| {
         refused(format!("record {seq} is not under the root that the checkpoint signs: {error}"))
     })?;
@@ -120,24 +118,4 @@ fn leaf(seq: u64, record: &RecordedLine) -> Result<NodeHash, Error> {
 
 fn signed(note: &str, client: &Client) -> Result<SignedCheckpoint, Error> {
     SignedCheckpoint::parse(note).map_err(|error| client.unexpected(error.to_string()))
-}
-
-/// The key that counts and signed it.
-fn signer<'a>(
-    signed: &SignedCheckpoint,
-    keys: &'a [VerifierKey],
-) -> Result<&'a VerifierKey, Error> {
-    keys.iter().find(|key| signed.verified_by(key).is_some()).ok_or_else(|| {
-        let wanted: Vec<_> = keys.iter().map(|key| format!("{}+{}", key.name(), key.id())).collect();
-        let signers = signed.note().signers().map(|(name, id)| format!("{name}+{id}"));
-        refused(format!(
-            "the checkpoint is signed by {}, and not by {}; where the key was replaced, `kya audit export --verify-chain` follows from the old one to the new",
-            signers.collect::<Vec<_>>().join(", "),
-            wanted.join(" or ")
-        ))
-    })
-}
-
-fn refused(what: String) -> Error {
-    Error::NotVerified { what, problems: Vec::new(), report: json!({ "verified": false }) }
 }

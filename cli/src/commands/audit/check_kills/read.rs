@@ -9,7 +9,7 @@ use kya_core::audit::verify::{Options, Report, Series, Verifier};
 use kya_core::audit::{Filter, Timestamp, VerifierKey};
 
 use super::super::draft::{Lines, Spool};
-use super::super::export::by;
+use super::super::keys::by;
 use super::super::progress::Progress;
 use super::super::verdict::{self, Trust};
 use super::{Collected, Found, LISTED, Passed};
@@ -35,8 +35,8 @@ pub(super) async fn server(
     output: &mut Output<'_>,
 ) -> Result<Trail, Error> {
     let client = Client::new(global)?;
-    let (options, trust) = by(pinned, &client).await?;
-    let mut verifier = Verifier::new(options);
+    let (keys, trust) = by(pinned, &client).await?;
+    let mut verifier = Verifier::new(Options { keys, ..Options::default() });
     let (mut collected, mut spool) = (Collected::of(since), Spool::new()?);
     let mut progress = Progress::new(output);
     let mut stream = client.export(&Filter::default(), "jsonl").await?;
