@@ -12,7 +12,9 @@ use kya_core::{ActionName, MAX_SERVICE_BYTES, NodeCredential, OperatorKey, Princ
 use thiserror::Error;
 use url::Url;
 
-pub(crate) use self::audit::{parse_act, parse_audit_key, parse_bound, parse_moment};
+pub(crate) use self::audit::{
+    parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_moment,
+};
 use crate::output::short;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {

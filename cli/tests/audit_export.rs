@@ -133,6 +133,30 @@ fn another_key_than_the_pinned_one_proves_nothing() {
 }
 
 #[test]
+fn a_trail_that_was_cut_or_replaced_since_a_checkpoint_was_kept_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kept.checkpoint");
+    let trail = Trail::of_a_kill();
+    std::fs::write(&path, trail.checkpoint()).unwrap();
+    let kept = ["--checkpoint", path.to_str().unwrap()];
+    let (mut longer, mut other) = (Trail::of_a_kill(), Trail::new());
+    longer.decision(5, "deny", 42, AGENT);
+    for number in 1..=9 {
+        other.decision(number, "deny", 42, AGENT);
+    }
+    for (now, code, part) in [
+        (&trail, 0, "Verified"),
+        (&longer, 0, "Verified"),
+        (&Trail::of_two(), 7, "rollback"),
+        (&other, 7, "split_view"),
+    ] {
+        let ended = proved(&server(now, &now.whole()), &kept);
+        assert_eq!((ended.code, ended.out.is_empty()), (code, code == 7), "{ended:?}");
+        assert!(ended.err.contains(part), "{part}: {ended:?}");
+    }
+}
+
+#[test]
 fn what_is_asked_for_is_picked_and_written_as_asked() {
     let trail = Trail::of_a_kill();
     for (args, count) in [

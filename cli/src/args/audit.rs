@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use kya_core::AgentId;
-use kya_core::audit::{Filter, RECORD_TYPES, Timestamp, Verdict, VerifierKey};
+use kya_core::audit::{Filter, RECORD_TYPES, SignedCheckpoint, Timestamp, Verdict, VerifierKey};
 
-use crate::values::{parse_act, parse_action, parse_audit_key, parse_bound, parse_moment};
+use crate::values::{
+    parse_act, parse_action, parse_audit_key, parse_bound, parse_checkpoint, parse_moment,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
@@ -30,6 +32,7 @@ Examples:
   kya audit export --agent agt_01JX… --since \"2026-02-05T14:00:00Z\" --verify-chain
   kya audit export --since 2h --decision deny --format csv --out denied.csv
   kya audit export --type admin,kill_activated --since 30days --verify-chain --out acts.jsonl
+  kya audit export --verify-chain --checkpoint last-month.checkpoint --out trail.jsonl
   kya audit export --verify-chain --out trail.jsonl && kya audit check-kills trail.jsonl")]
     Export(Export),
     /// Show the newest records, and with -f each that comes
@@ -56,7 +59,7 @@ Examples:
     /// Show the newest signed checkpoint: how long the trail is, and what it hashes to
     #[command(after_help = "\
 Keep one in another place: a trail that is cut or replaced later does not agree with it any more
-(`kya audit verify --checkpoint FILE`). It is a signed note (C2SP signed-note, tlog-checkpoint).
+(--checkpoint FILE of `export` and `check-kills`). It is a signed note (C2SP signed-note, tlog-checkpoint).
 
 Examples:
   kya audit checkpoint > /mnt/elsewhere/kya-$(date +%F).checkpoint
@@ -117,7 +120,7 @@ pub(crate) struct Export {
     #[arg(long)]
     pub(crate) verify_chain: bool,
     #[command(flatten)]
-    pub(crate) pinned: Pinned,
+    pub(crate) proving: Proving,
     /// Write to this file, which is there only when it is whole
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
@@ -149,7 +152,7 @@ pub(crate) struct CheckKills {
     #[arg(long, value_name = "TIME", value_parser = parse_bound)]
     pub(crate) bound: Option<Duration>,
     #[command(flatten)]
-    pub(crate) pinned: Pinned,
+    pub(crate) proving: Proving,
 }
 
 /// Whose signature counts.
@@ -159,6 +162,17 @@ pub(crate) struct Pinned {
     /// NAME+ID+BASE64, or a file with it
     #[arg(long, env = "KYA_AUDIT_KEY", value_name = "KEY|FILE", value_parser = parse_audit_key)]
     pub(crate) key: Option<VerifierKey>,
+}
+
+/// By what a trail is verified.
+#[derive(Debug, Args)]
+pub(crate) struct Proving {
+    #[command(flatten)]
+    pub(crate) pinned: Pinned,
+    /// A checkpoint that you have kept: the trail must begin with what it signed, or it was
+    /// replaced or cut since. Can be given several times
+    #[arg(long = "checkpoint", value_name = "FILE", value_parser = parse_checkpoint)]
+    pub(crate) checkpoints: Vec<SignedCheckpoint>,
 }
 
 /// Which records.

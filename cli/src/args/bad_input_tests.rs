@@ -35,6 +35,8 @@ enum Kind {
     Act,
     /// That signs checkpoints, or a file with one.
     AuditKey,
+    /// A file with a checkpoint: any that is there is refused, unless it holds one.
+    Checkpoint,
     PublicKey,
     File,
     Principal,
@@ -76,6 +78,7 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (_, "token_id") => Kind::Id("tok"),
         (_, "name" | "reason" | "incident_id" | "node_id") => Kind::Text,
         (command, "key") if command.starts_with("audit ") => Kind::AuditKey,
+        (_, "checkpoints") => Kind::Checkpoint,
         (_, "since" | "until") => Kind::Moment,
         (_, "act") => Kind::Act,
         (_, "seq") => Kind::Seq,
@@ -114,6 +117,7 @@ impl Kind {
             Self::Moment => "2026-02-05T14:00:00Z".to_owned(),
             Self::Act => "agent.revoked".to_owned(),
             Self::AuditKey => audit_key(),
+            Self::Checkpoint => checkpoint(),
             Self::Expiry => "2099-01-31T12:00:00Z".to_owned(),
             Self::PublicKey => KEY.to_owned(),
             Self::File => NOWHERE.to_owned(),
@@ -161,6 +165,7 @@ impl Kind {
             Self::Duration => of(&["5", "-1s", "soon", "100000days", "\u{ff15}s", "1500us1"]),
             Self::Moment => of(&["2020-13-01T00:00:00Z", "yesterday", "9", "-1h", "100years"]),
             Self::Act => of(&["revoked", "agent.", ".revoked", "Agent.revoked", "agent revoked"]),
+            Self::Checkpoint => of(&[NOWHERE, "/", "/dev/null", "Cargo.toml"]),
             Self::AuditKey => of(&["kya", "a+b+c", NOWHERE, KEY, "kya/audit+00000000+AQJ8"]),
             Self::Expiry => of(&["2020-01-01T00:00:00Z", "2099-13-01T00:00:00Z", "tomorrow", "9"]),
             Self::PublicKey => of(&["ed25519:AAAA", NOWHERE, "AAAA", "{}", "ssh-ed25519 AAAA"]),
@@ -185,6 +190,22 @@ impl Kind {
 fn audit_key() -> String {
     let key = kya_core::Signer::from_seed([7; 32]).public_key();
     kya_core::audit::VerifierKey::new("kya.test/audit", key).unwrap().to_string()
+}
+
+/// A file with a checkpoint, for as long as the tests run.
+fn checkpoint() -> String {
+    static FILE: std::sync::LazyLock<tempfile::NamedTempFile> = std::sync::LazyLock::new(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let zeros = "0".repeat(64);
+        let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let time = "2026-02-05T14:00:00.000000Z";
+        let body = format!("kya.test/audit\n0\n{root}\nchain {zeros}\ntime {time}\n");
+        let signer = kya_core::Signer::from_seed([7; 32]);
+        let note = kya_core::audit::Note::sign(&body, "kya.test/audit", &signer).unwrap();
+        std::fs::write(file.path(), note).unwrap();
+        file
+    });
+    FILE.path().to_str().unwrap().to_owned()
 }
 
 /// An argument as it is given with a value: positional ones come last.

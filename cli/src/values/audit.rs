@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use kya_core::audit::{Timestamp, VerifierKey};
+use kya_core::audit::{MAX_NOTE_BYTES, SignedCheckpoint, Timestamp, VerifierKey};
 
 use super::{parse_plain, parse_time};
 
@@ -38,6 +38,15 @@ pub(crate) fn parse_act(text: &str) -> Result<String, String> {
         true => Ok(act),
         false => Err("the name of an act is written like agent.revoked".to_owned()),
     }
+}
+
+/// A file with a signed checkpoint. Who signed it is looked at with the trail.
+pub(crate) fn parse_checkpoint(path: &str) -> Result<SignedCheckpoint, String> {
+    let file = File::open(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let mut note = String::new();
+    let read = file.take(MAX_NOTE_BYTES as u64 + 1).read_to_string(&mut note);
+    read.map_err(|error| format!("the file cannot be read: {error}"))?;
+    SignedCheckpoint::parse(&note).map_err(|error| format!("in the file: {error}"))
 }
 
 /// A key that signs checkpoints of the trail, or a file that holds one.
@@ -98,6 +107,36 @@ mod tests {
         assert_eq!(parse_bound("0s"), Ok(Duration::ZERO));
         assert_eq!(parse_bound("50ms"), Ok(Duration::from_millis(50)));
         assert!(parse_bound("25h").unwrap_err().contains("at most 24h"));
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.checkpoint");
+        let file = path.to_str().unwrap();
+        let hash = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let zeros = "0".repeat(64);
+        let body =
+            format!("kya.test/audit\n0\n{hash}\nchain {zeros}\ntime 2026-02-05T14:00:00.000000Z\n");
+        let signed = |text: &str| {
+            kya_core::audit::Note::sign(text, "kya.test/audit", &Signer::from_seed([7; 32]))
+                .unwrap()
+        };
+        std::fs::write(&path, signed(&body)).unwrap();
+        assert_eq!(parse_checkpoint(file).unwrap().unverified().size, 0);
+        for (content, part) in [
+            (signed("something else\n"), "in the file: not a checkpoint"),
+            (String::new(), "in the file: not a signed note"),
+            ("x".repeat(1 << 20), "in the file: more than"),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let reason = parse_checkpoint(file).unwrap_err();
+            assert!(reason.contains(part), "{reason}");
+        }
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        for path in [file, "", "/nonexistent/kya"] {
+            assert!(parse_checkpoint(path).unwrap_err().contains("the file cannot be read"));
+        }
     }
 
     #[test]

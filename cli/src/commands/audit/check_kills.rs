@@ -23,8 +23,8 @@ pub(super) async fn run(
 ) -> Result<(), Error> {
     let since = asked.since;
     let trail = match asked.files.as_slice() {
-        [] => read::server(&asked.pinned, global, since, output).await?,
-        files => read::files(files, &asked.pinned, since, output)?,
+        [] => read::server(&asked.proving, global, since, output).await?,
+        files => read::files(files, &asked.proving, since, output)?,
     };
     let bound = asked.bound.map(|it| u64::try_from(it.as_micros()).unwrap_or(u64::MAX));
     let found = trail.judge(bound)?;

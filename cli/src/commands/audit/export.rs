@@ -3,11 +3,11 @@
 use kya_core::audit::export::{ExportWriter, Header, Line};
 use kya_core::audit::formats::{cloud_event, csv_header, csv_row};
 use kya_core::audit::merkle::NodeHash;
-use kya_core::audit::verify::{Options, Verifier};
+use kya_core::audit::verify::Verifier;
 use kya_core::audit::{Canonical, Filter, Record};
 
 use super::draft::Draft;
-use super::keys::by;
+use super::keys::options;
 use super::progress::Progress;
 use super::verdict;
 use crate::args::{Export, ExportFormat};
@@ -64,8 +64,8 @@ async fn proved(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     let mut draft = Draft::new(asked.out.as_deref())?;
-    let (keys, trust) = by(&asked.pinned, client).await?;
-    let mut verifier = Verifier::new(Options { keys, ..Options::default() });
+    let (options, trust) = options(&asked.proving, client).await?;
+    let mut verifier = Verifier::new(options);
     let mut picker = Picker::new(filter, asked.format);
     let mut progress = Progress::new(output);
     let mut stream = client.export(&Filter::default(), ExportFormat::Jsonl.name()).await?;

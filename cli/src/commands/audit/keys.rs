@@ -1,18 +1,16 @@
 //! By which keys the trail of a server is verified, and whose word they are.
 
+use kya_core::audit::verify::Options;
 use kya_core::audit::{Entry, Record, SignedCheckpoint, VerifierKey};
 use serde_json::json;
 
 use super::verdict::Trust;
-use crate::args::Pinned;
+use crate::args::{Pinned, Proving};
 use crate::client::Client;
 use crate::error::Error;
 
 /// The key that is pinned; with none, those that the server names.
-pub(super) async fn by(
-    pinned: &Pinned,
-    client: &Client,
-) -> Result<(Vec<VerifierKey>, Trust), Error> {
+async fn by(pinned: &Pinned, client: &Client) -> Result<(Vec<VerifierKey>, Trust), Error> {
     match &pinned.key {
         Some(key) => Ok((vec![key.clone()], Trust::Pinned)),
         None => {
@@ -20,6 +18,13 @@ pub(super) async fn by(
             Ok((known.into_iter().map(|it| it.verifier_key).collect(), Trust::Server))
         }
     }
+}
+
+/// By what the trail of this server is verified.
+pub(super) async fn options(proving: &Proving, client: &Client) -> Result<(Options, Trust), Error> {
+    let (keys, trust) = by(&proving.pinned, client).await?;
+    let earlier = proving.checkpoints.clone();
+    Ok((Options { keys, earlier, ..Options::default() }, trust))
 }
 
 /// The key that counts and signed this checkpoint: one of those, or one that follows from

@@ -50,3 +50,31 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Format;
+
+    fn said(seen: bool, often: Duration) -> String {
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let output = &mut Output::new(Format::Table, &mut out, &mut err);
+        let said = Instant::now().checked_sub(often).unwrap();
+        let mut progress = Progress { seen, said, ..Progress::new(output) };
+        progress.expect(700);
+        for _ in 0..700 {
+            progress.step(output);
+        }
+        progress.done(output);
+        progress.done(output);
+        String::from_utf8(err).unwrap()
+    }
+
+    #[test]
+    fn how_far_it_is_is_said_in_one_place_and_taken_away() {
+        let shown = said(true, OFTEN);
+        assert!(shown.starts_with("\r\u{1b}[K256 of 700 records"), "{shown:?}");
+        assert!(shown.ends_with("records\r\u{1b}[K"), "{shown:?}");
+        assert_eq!(said(false, OFTEN), "");
+    }
+}

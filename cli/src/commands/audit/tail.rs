@@ -26,7 +26,9 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     let filter = asked.filter.filter().map_err(Error::Usage)?;
-    let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    // https://no-color.org
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+    let colours = io::stdout().is_terminal() && !plain;
     let mut shown = Shown { filter, last: None, colours };
     if asked.follow {
         // What comes between this and the connection is not left out.

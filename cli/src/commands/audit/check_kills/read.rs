@@ -9,11 +9,11 @@ use kya_core::audit::verify::{Options, Report, Series, Verifier};
 use kya_core::audit::{Filter, Timestamp, VerifierKey};
 
 use super::super::draft::{Lines, Spool};
-use super::super::keys::by;
+use super::super::keys::options;
 use super::super::progress::Progress;
 use super::super::verdict::{self, Trust};
 use super::{Collected, Found, LISTED, Passed};
-use crate::args::{Global, Pinned};
+use crate::args::{Global, Proving};
 use crate::client::Client;
 use crate::error::Error;
 use crate::output::Output;
@@ -29,14 +29,14 @@ pub(super) struct Trail {
 
 /// That of the server, which is kept for the second reading while it is read first.
 pub(super) async fn server(
-    pinned: &Pinned,
+    proving: &Proving,
     global: &Global,
     since: Option<Timestamp>,
     output: &mut Output<'_>,
 ) -> Result<Trail, Error> {
     let client = Client::new(global)?;
-    let (keys, trust) = by(pinned, &client).await?;
-    let mut verifier = Verifier::new(Options { keys, ..Options::default() });
+    let (options, trust) = options(proving, &client).await?;
+    let mut verifier = Verifier::new(options);
     let (mut collected, mut spool) = (Collected::of(since), Spool::new()?);
     let mut progress = Progress::new(output);
     let mut stream = client.export(&Filter::default(), "jsonl").await?;
@@ -61,7 +61,7 @@ pub(super) async fn server(
 /// Exports, in the order in which they were written.
 pub(super) fn files(
     files: &[impl AsRef<Path>],
-    pinned: &Pinned,
+    proving: &Proving,
     since: Option<Timestamp>,
     output: &mut Output<'_>,
 ) -> Result<Trail, Error> {
@@ -69,11 +69,12 @@ pub(super) fn files(
     for path in files {
         opened.push((path.as_ref(), open(path.as_ref())?));
     }
-    let (keys, trust) = match &pinned.key {
+    let (keys, trust) = match &proving.pinned.key {
         Some(key) => (vec![key.clone()], Trust::Pinned),
         None => (named(&mut opened)?, Trust::File),
     };
-    let mut series = Series::new(Options { keys, ..Options::default() });
+    let mut series =
+        Series::new(Options { keys, earlier: proving.checkpoints.clone(), ..Options::default() });
     let mut progress = Progress::new(output);
     let mut trail =
         Trail { collected: Collected::of(since), parts: Vec::new(), reports: Vec::new(), trust };
