@@ -51,7 +51,7 @@ pub mod policy;
 mod shorthand;
 mod standing;
 pub mod table;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 #[allow(
     clippy::unwrap_used,
     clippy::expect_used,
