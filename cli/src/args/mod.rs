@@ -21,7 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use kya_core::{WrittenKey, WrittenKeyError};
 use url::Url;
 
-pub(crate) use self::agent::{AgentCommand, Targets};
+pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;

@@ -13,6 +13,7 @@ mod policy;
 mod principal;
 mod secrets;
 mod selection;
+mod suspension;
 mod token;
 mod token_key;
 mod tokens;

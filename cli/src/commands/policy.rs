@@ -210,7 +210,7 @@ async fn assign(
 ) -> Result<(), Error> {
     let body = AssignPolicy { policy, why: maybe.into() };
     let Answer { value, json } = client.assign_policy(id, &body).await?;
-    let AgentChange { agent: Agent { agent_id, policy: told, policy_id, .. }, commit } = value;
+    let AgentChange { agent: Agent { agent_id, policy: told, policy_id, .. }, commit, .. } = value;
     let is_it = match policy {
         None => policy_id.is_none(),
         wanted => told.as_deref() == wanted || policy_id.as_deref() == wanted,

@@ -13,7 +13,7 @@ use crate::output::{Output, printable};
 pub(super) async fn report(
     client: &Client,
     output: &mut Output<'_>,
-    (wording, status): (&Wording, &str),
+    (wording, effect, status): (&Wording, &str, &str),
     selector: &str,
     answer: Answer<SelectionChange>,
     wait: Duration,
@@ -37,7 +37,7 @@ pub(super) async fn report(
     };
     let commit = Commit { changed, revision, committed_at };
     let what = format!("{} matching {}", counted(agents, "agent"), printable(selector));
-    let mut lines = acknowledgement::committed(wording, &what, wording.effect, &commit);
+    let mut lines = acknowledgement::committed(wording, &what, effect, &commit);
     if changed && unchanged > 0 {
         lines.push_str(&format!("\n({} more already stopped)", unchanged));
     }
