@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod incident;
+mod links;
 mod named_tests;
 mod narrator;
 mod postgres;
