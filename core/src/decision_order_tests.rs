@@ -114,7 +114,7 @@ impl World {
             Change::Token(self.token.clone()),
         ];
         let agent = self.known.then(|| Change::Agent(self.agent.clone()));
-        let taken = self.taken_back.then(|| Change::RevokedCapability(taken));
+        let taken = self.taken_back.then_some(Change::RevokedCapability(taken));
         State::new(records.into_iter().chain(agent).chain(taken))
     }
 

@@ -4,7 +4,7 @@ use kya_core::{AgentId, PrincipalId};
 use serde::{Deserialize, Serialize};
 
 use super::{Commit, Why};
-use crate::args::InFlight;
+use crate::args::{InFlight, Stopping};
 
 /// The body of every stop.
 #[derive(Debug, Serialize)]
@@ -24,9 +24,15 @@ pub(crate) struct Stop<'a> {
     pub(crate) dry_run: bool,
 }
 
-impl<'a> Stop<'a> {
-    pub(crate) fn new(why: Why<'a>, dry_run: bool) -> Self {
-        Self { action: None, selector: None, why, in_flight: None, dry_run }
+impl<'a> From<Why<'a>> for Stop<'a> {
+    fn from(why: Why<'a>) -> Self {
+        Self { action: None, selector: None, why, in_flight: None, dry_run: false }
+    }
+}
+
+impl<'a> From<&'a Stopping> for Stop<'a> {
+    fn from(Stopping { why, dry, .. }: &'a Stopping) -> Self {
+        Self { dry_run: dry.dry_run, ..Why::from(why).into() }
     }
 }
 

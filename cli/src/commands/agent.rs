@@ -9,10 +9,10 @@ use kya_core::AgentId;
 use super::{dry, print_page, selection, suspension, tree};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Agent, AgentChange, Agents, NewAgent, NewSuccessor, Stop, Why};
-use crate::args::{AgentCommand, InFlight, Stopping, Targets};
+use crate::args::{AgentCommand, InFlight, Targets};
 use crate::client::{Answer, Client, Place, Query};
 use crate::error::Error;
-use crate::output::{Output, or_dash, record, table};
+use crate::output::{Output, or_dash, record};
 
 const MAX_LABELS: usize = 32;
 
@@ -107,30 +107,29 @@ pub(super) async fn run(
             print_agent(output, answer)
         }
         AgentCommand::List { status, selector, owner, policy, sort, page } => {
+            let [after, limit] = page.query();
             let query = [
                 ("status", status.map(|status| status.as_str().to_owned())),
                 ("selector", selector),
                 ("owner", owner),
                 ("policy", policy),
                 ("sort", sort),
-                ("after", page.after.map(|id| id.to_string())),
-                ("limit", Some(page.limit.to_string())),
+                after,
+                limit,
             ];
             list(client, output, &query).await
         }
         AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
         AgentCommand::Tree { id } => tree::print(client, output, id).await,
-        AgentCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
-            stop_them(client, output, &REVOKE, &targets, stop, wait.wait).await
+        AgentCommand::Revoke { targets, stop } => {
+            stop_them(client, output, &REVOKE, &targets, (&stop).into(), stop.wait.wait).await
         }
-        AgentCommand::Suspend { targets, in_flight, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop { in_flight, ..Stop::new(Why::from(&why), dry.dry_run) };
-            stop_them(client, output, &SUSPEND, &targets, stop, wait.wait).await
+        AgentCommand::Suspend { targets, in_flight, stop } => {
+            let how = Stop { in_flight, ..(&stop).into() };
+            stop_them(client, output, &SUSPEND, &targets, how, stop.wait.wait).await
         }
         AgentCommand::Restore { id, maybe, wait } => {
-            let stop = Stop::new(Why::from(&maybe), false);
-            change(client, output, &RESTORE, id, &stop, wait.wait).await
+            change(client, output, &RESTORE, id, &Why::from(&maybe).into(), wait.wait).await
         }
     }
 }
@@ -193,9 +192,8 @@ async fn list(client: &Client, output: &mut Output<'_>, query: &Query<'_>) -> Re
             [agent_id.to_string(), name, status, created_at, or_dash(revoked_at)]
         })
         .collect();
-    let agents = (!rows.is_empty())
-        .then(|| table(["AGENT ID", "NAME", "STATUS", "CREATED AT", "REVOKED AT"], rows));
-    print_page(output, agents, "No agents.", next.map(|id| id.to_string()))
+    let columns = ["AGENT ID", "NAME", "STATUS", "CREATED AT", "REVOKED AT"];
+    print_page(output, columns, rows, "No agents.", next)
 }
 
 async fn change(

@@ -20,10 +20,12 @@ mod tokens;
 mod tree;
 mod verify;
 
+use std::fmt::Display;
+
 use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, table};
 
 /// Carries out one command.
 pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
@@ -52,13 +54,17 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
 
 /// Prints a page of a list: the rows, or that there are none, and how to get
 /// the next page.
-fn print_page(
+fn print_page<const N: usize>(
     output: &mut Output<'_>,
-    table: Option<String>,
+    columns: [&str; N],
+    rows: Vec<[String; N]>,
     none: &str,
-    next: Option<String>,
+    next: Option<impl Display>,
 ) -> Result<(), Error> {
-    output.lines(table.as_deref().unwrap_or(none))?;
+    match rows.is_empty() {
+        true => output.lines(none)?,
+        false => output.lines(table(columns, rows))?,
+    }
     if let Some(next) = next {
         output.note(format_args!("There are more: --after {next}"));
     }

@@ -27,13 +27,8 @@ pub(super) async fn report(
     }
     let SelectionChange { changed, agents, unchanged, .. } = change;
     let (Some(revision), Some(committed_at)) = (change.revision, change.committed_at) else {
-        return match output.is_json() {
-            true => {
-                output.document(&serde_json::json!({ "change": json, "acknowledgements": null }))
-            }
-            false => output
-                .lines(format!("No agent matches {}: nothing was changed", printable(selector))),
-        };
+        let said = format!("No agent matches {}: nothing was changed", printable(selector));
+        return acknowledgement::nothing_changed(output, &json, &said);
     };
     let commit = Commit { changed, revision, committed_at };
     let what = format!("{} matching {}", counted(agents, "agent"), printable(selector));
