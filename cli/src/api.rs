@@ -97,6 +97,9 @@ pub(crate) struct Agent {
     pub(crate) agent_id: AgentId,
     pub(crate) name: String,
     pub(crate) status: String,
+    /// While it is not active; an older server does not say.
+    #[serde(default)]
+    pub(crate) in_flight: Option<String>,
     pub(crate) public_key: Option<PublicKey>,
     pub(crate) owner: Option<String>,
     pub(crate) owner_status: Option<String>,
@@ -133,6 +136,9 @@ pub(crate) struct Agents {
 #[derive(Debug, Deserialize)]
 pub(crate) struct AgentChange {
     pub(crate) agent: Agent,
+    /// Until when capability tokens go on that were issued before a suspension.
+    #[serde(default)]
+    pub(crate) drains_until: Option<String>,
     #[serde(flatten)]
     pub(crate) commit: Commit,
 }

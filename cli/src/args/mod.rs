@@ -22,16 +22,18 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use kya_core::{WrittenKey, WrittenKeyError};
 use url::Url;
 
-pub(crate) use self::agent::{AgentCommand, Targets};
+pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
-pub(crate) use self::audit::{AuditCommand, CheckKills, Export, ExportFormat, Pinned, Tail};
+pub(crate) use self::audit::{
+    AuditCommand, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
+};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;
 pub(crate) use self::reference::reference;
 pub(crate) use self::stops::{
-    CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
+    CapabilityCommand, CapabilityOf, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
 pub(crate) use self::token::{DEFAULT_TTL, TokenCommand, TokenTargets};
 pub(crate) use self::token_key::TokenKeyCommand;
@@ -192,6 +194,18 @@ where
     /// Only those after this id: the next page
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<Id>,
+}
+
+impl<Id> Page<Id>
+where
+    Id: std::str::FromStr + Clone + Send + Sync + 'static + std::fmt::Display,
+    Id::Err: std::error::Error + Send + Sync,
+{
+    /// As a query says it.
+    pub(crate) fn query(&self) -> [(&'static str, Option<String>); 2] {
+        let after = self.after.as_ref().map(ToString::to_string);
+        [("after", after), ("limit", Some(self.limit.to_string()))]
+    }
 }
 
 #[derive(Debug, Args)]

@@ -14,16 +14,19 @@ mod policy;
 mod principal;
 mod secrets;
 mod selection;
+mod suspension;
 mod token;
 mod token_key;
 mod tokens;
 mod tree;
 mod verify;
 
+use std::fmt::Display;
+
 use crate::args::{Cli, Command};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, table};
 
 /// Carries out one command.
 pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
@@ -54,13 +57,17 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
 
 /// Prints a page of a list: the rows, or that there are none, and how to get
 /// the next page.
-fn print_page(
+fn print_page<const N: usize>(
     output: &mut Output<'_>,
-    table: Option<String>,
+    columns: [&str; N],
+    rows: Vec<[String; N]>,
     none: &str,
-    next: Option<String>,
+    next: Option<impl Display>,
 ) -> Result<(), Error> {
-    output.lines(table.as_deref().unwrap_or(none))?;
+    match rows.is_empty() {
+        true => output.lines(none)?,
+        false => output.lines(table(columns, rows))?,
+    }
     if let Some(next) = next {
         output.note(format_args!("There are more: --after {next}"));
     }
