@@ -15,9 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::REQUEST_TIMEOUT;
 use super::extract::{MAX_BODY_BYTES, body_bytes};
-use super::problem::{Code, Problem};
+use super::problem::{Code, NothingDone, Problem};
 use crate::operators::Operator;
 use crate::store::{KeyState, KeyedRequest, MAX_KEYS_OF_AN_OPERATOR, Store};
 
@@ -57,7 +56,7 @@ pub(super) fn parameter() -> Value {
     })
 }
 
-/// Does a request unless it was done before, if it has a key.
+/// Does a request, whose body has come, unless it was done before, if it has a key.
 pub(super) async fn once(
     store: &Arc<dyn Store>,
     operator: &Operator,
@@ -102,10 +101,7 @@ async fn keyed(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let whole = Request::from_parts(parts.clone(), body);
-    let body = tokio::time::timeout(REQUEST_TIMEOUT, body_bytes(whole, &(), MAX_BODY_BYTES));
-    let body = body.await.map_err(|_| {
-        Problem::new(Code::Unavailable, format!("no whole body within {REQUEST_TIMEOUT:?}"))
-    })??;
+    let body = body_bytes(whole, &(), MAX_BODY_BYTES).await?;
     let keyed =
         KeyedRequest { operator: operator.name().clone(), key, request: told_apart(&parts, &body) };
     match store.begin_request(keyed.clone()).await? {
@@ -131,16 +127,8 @@ async fn keyed(
             ));
         }
     }
-    let store = Arc::clone(store);
-    // It goes on to its end when nobody waits for the answer any more.
-    let done = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        record(store.as_ref(), keyed, again, response).await
-    });
-    done.await.map_err(|error| {
-        tracing::error!(%error, "a request with a key");
-        Problem::new(Code::Internal, "see the server's log")
-    })
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    Ok(record(store.as_ref(), keyed, again, response).await)
 }
 
 /// Of whatever could make another request of it.
@@ -164,8 +152,9 @@ async fn record(
     response: Response,
 ) -> Response {
     let status = response.status();
+    let nothing_done = response.extensions().get::<NothingDone>().is_some();
     // Something may have been made: it stays as if it were under way.
-    if status.is_server_error() {
+    if status.is_server_error() && !nothing_done {
         return response;
     }
     let (parts, body) = response.into_parts();
