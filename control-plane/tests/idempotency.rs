@@ -5,8 +5,8 @@ mod support;
 
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::ControlPlane;
 use support::api::{Answer, Api, Text};
+use support::{ControlPlane, eventually};
 
 async fn keyed(api: &Api, path: &str, key: &str, body: &Value) -> Answer {
     api.send(api.request(Method::POST, path).header("idempotency-key", key).json(body)).await
@@ -173,6 +173,15 @@ async fn a_failure_before_anything_was_written_frees_the_key_and_another_does_no
     keyed(api, "/v1/agents", "a", &name).await.expect(201);
     keyed(api, &replace, "b", &successor).await.expect(201);
 
+    // Nor does it stay taken where the store says only later that it is free.
+    run("CREATE TRIGGER kept BEFORE DELETE ON keyed_requests BEGIN SELECT RAISE(ABORT, 'kept'); END")
+        .await;
+    keyed(api, "/v1/agents", "d", &json!({ "nam": "x" })).await.problem(422, "invalid_request");
+    keyed(api, "/v1/agents", "d", &name).await.problem(422, "invalid_request");
+    run("DROP TRIGGER kept").await;
+    let freed = async || keyed(api, "/v1/agents", "d", &name).await.status == 201;
+    eventually("the key is free", freed).await;
+
     // What fails as late as this may have been written, as far as anybody can tell.
     run("CREATE TABLE late (agent BLOB REFERENCES agents (id) DEFERRABLE INITIALLY DEFERRED)")
         .await;
@@ -184,5 +193,5 @@ async fn a_failure_before_anything_was_written_frees_the_key_and_another_does_no
     let told = keyed(api, "/v1/agents", "c", &name).await.problem(409, "conflict");
     assert!(told.contains("what came of it is not known yet"), "{told}");
     database.close().await;
-    assert_eq!(count(api, "/v1/agents", "agents").await, 3);
+    assert_eq!(count(api, "/v1/agents", "agents").await, 4);
 }

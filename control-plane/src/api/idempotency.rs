@@ -5,6 +5,7 @@
 //! it is said what was made, so that it can be revoked and asked for anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use super::extract::{MAX_BODY_BYTES, body_bytes};
 use super::problem::{Code, NothingDone, Problem};
@@ -25,6 +27,18 @@ pub(super) const HEADER: &str = "idempotency-key";
 const MAX_KEY: usize = 128;
 /// The longest answer that is recorded. One that makes something is shorter.
 const MAX_ANSWER_BYTES: usize = 200 * 1024;
+
+/// Requests whose end waits for the store; that of more is not recorded.
+static LATER: Semaphore = Semaphore::const_new(256);
+/// How long it waits before each try.
+const TRIES_AFTER: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
 
 /// What a request is answered that was done before.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +106,23 @@ fn key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     Ok(Some(Sha256::digest(key).into()))
 }
 
+/// Ends a request with what came of it: when the store does not take that now, later.
+async fn end(store: &Arc<dyn Store>, keyed: KeyedRequest, outcome: Option<String>) {
+    let Err(error) = store.end_request(keyed.clone(), outcome.clone()).await else { return };
+    tracing::error!(%error, "what came of a request with a key is not recorded");
+    let Ok(later) = LATER.try_acquire() else { return };
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        let _later = later;
+        for wait in TRIES_AFTER {
+            tokio::time::sleep(wait).await;
+            if store.end_request(keyed.clone(), outcome.clone()).await.is_ok() {
+                return;
+            }
+        }
+    });
+}
+
 async fn keyed(
     store: &Arc<dyn Store>,
     operator: &Operator,
@@ -128,7 +159,7 @@ async fn keyed(
         }
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    Ok(record(store.as_ref(), keyed, again, response).await)
+    Ok(record(store, keyed, again, response).await)
 }
 
 /// Of whatever could make another request of it.
@@ -146,7 +177,7 @@ fn told_apart(parts: &axum::http::request::Parts, body: &Bytes) -> [u8; 32] {
 
 /// Records what came of it.
 async fn record(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     keyed: KeyedRequest,
     again: Again,
     response: Response,
@@ -174,9 +205,7 @@ async fn record(
             answer[member].as_str().unwrap_or_default().to_owned()
         }
     });
-    if let Err(error) = store.end_request(keyed, outcome).await {
-        tracing::error!(%error, "what came of a request with a key is not recorded");
-    }
+    end(store, keyed, outcome).await;
     Response::from_parts(parts, Body::from(body))
 }
 

@@ -269,13 +269,13 @@ async fn whoever_sends_slowly_has_no_turn_and_a_stop_needs_none() {
     let routes = Routes::<()>::new().post("/start", starts, done).stop("/stop", starts, done);
     let (router, key, _temp, access) = guarded_by(routes).await;
     let turns = access.turns_left();
-    let (begun, mut began) = tokio::sync::mpsc::unbounded_channel();
+    let (begun, mut began) = tokio::sync::mpsc::channel(turns);
     let mut slow = tokio::task::JoinSet::new();
     for _ in 0..turns {
         let (router, begun) = (router.clone(), begun.clone());
         let body = tokio_stream::iter([Ok::<_, std::io::Error>("{")]);
         let body = body.chain(tokio_stream::pending()).map(move |part| {
-            begun.send(()).unwrap();
+            begun.try_send(()).unwrap();
             part
         });
         let request = posted("/v1/start", &key, Body::from_stream(body));
@@ -300,11 +300,11 @@ async fn whoever_sends_slowly_has_no_turn_and_a_stop_needs_none() {
 
 #[tokio::test]
 async fn a_change_has_its_turn_until_it_is_done_though_nobody_waits_for_it() {
-    let (reached, mut reaches) = tokio::sync::mpsc::unbounded_channel();
+    let (reached, mut reaches) = tokio::sync::mpsc::channel(1);
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let opens = Arc::clone(&gate);
     let handler = async move || -> Result<&'static str, Problem> {
-        reached.send(()).unwrap();
+        reached.try_send(()).unwrap();
         opens.acquire().await.unwrap().forget();
         Ok("made")
     };

@@ -90,6 +90,7 @@ impl Publisher {
     /// Publishes everything that is committed and was not published yet.
     async fn publish_committed(&self) -> Result<Confirmed, StoreError> {
         loop {
+            self.issuer.find(&*self.store).await?;
             let (began, at) = (Instant::now(), self.clock.now());
             let updates = self.store.updates_after(self.ring.newest().revision, BATCH).await?;
             let position = self.ring.newest();
@@ -148,8 +149,8 @@ impl Publisher {
             ring.begin_again(position);
             metrics.published(position.revision);
         };
-        self.images.reload(&*self.store, self.clock.now(), begin).await?;
-        self.issuer.begin_again(&*self.store).await
+        self.issuer.lose();
+        self.images.reload(&*self.store, self.clock.now(), begin).await
     }
 
     /// A step with the keys changes nothing else. It is taken before its revision
