@@ -347,6 +347,20 @@ mod tests {
     use crate::nodes::NodeName;
 
     #[test]
+    fn whoever_was_shut_out_is_forbidden_and_only_what_was_not_begun_says_so() {
+        let of = |error: StoreError| {
+            let response = Problem::from(error).into_response();
+            let nothing_done = response.extensions().get::<NothingDone>().is_some();
+            (response.status().as_u16(), nothing_done)
+        };
+        let by = "boss".to_owned();
+        let shut_out = ApprovalError::ShutOut { by, why: "was revoked" };
+        assert_eq!(of(shut_out.into()), (403, false));
+        assert_eq!(of(StoreError::Unavailable("x".into())), (503, true));
+        assert_eq!(of(StoreError::Uncertain("x".into())), (503, false));
+    }
+
+    #[test]
     fn a_proxy_that_is_not_let_in_is_answered_by_the_kind_of_its_mistake() {
         let challenge = |error: AccessError| {
             let response = Problem::from(error).into_response();
