@@ -101,6 +101,11 @@ async fn a_worker_is_told_by_a_signed_receipt_what_is_in_the_trail() {
     plane.server.trail().finish().await;
     let acts = records(&plane, "act=agent.registered").await;
     assert_eq!((&acts[0]["actor"], &acts[0]["address"]), (&json!("admin"), &json!("127.0.0.1")));
+    plane.api.revoke(&agent).await;
+    plane.server.trail().finish().await;
+    let acts = records(&plane, &format!("agent_id={agent}&act=agent.revoked")).await;
+    assert_eq!(acts[0]["before"]["status"], "active");
+    assert_eq!(acts[0]["after"]["status"], "revoked");
     assert_eq!(plane.metric("kya_audit_batches_total{outcome=\"taken\"}").await, 3);
 }
 

@@ -1,15 +1,19 @@
 //! Agents, one by one and by their labels.
 
+use std::collections::BTreeSet;
+
 use kya_core::wire::change::Change;
 use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, delegation, listing, policies, read, tokens, values};
+use super::{
+    Engine, Sql, approvals, delegation, listing, policies, read, shown, tokens, undoing, values,
+};
 use crate::labels::Selector;
 use crate::store::{
-    Agent, Batch, Cause, NewAgent, Outcome, StatusAction, StoreError, TokenLimits, in_flight_name,
-    rules, status_name,
+    Agent, Batch, Cause, NewAgent, Outcome, Restorable, StatusAction, StoreError, TokenLimits,
+    in_flight_name, rules, status_name,
 };
 
 /// Selects agents, each with its owner and its successor.
@@ -39,6 +43,7 @@ pub(super) async fn register(
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
     let (agent, changes) = add(&mut write, new, None, &cause).await?;
+    write.shows(None, shown::agent(&agent));
     let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
@@ -127,10 +132,13 @@ pub(super) async fn decide(
     let before = by_id(write.db(), id).await?;
     let Some(next) = rules::next_status(&before, action)? else {
         let revision = before.revision;
-        return write.unchanged(before, revision).await;
+        let of = Restorable::Agent(id);
+        return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
+    let was = shown::agent(&before);
     let agent = set_status(&mut write, before, next, &cause).await?;
     let changes = vec![agent.to_wire()];
+    write.shows(was, shown::agent(&agent));
     let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
@@ -182,7 +190,8 @@ pub(super) async fn decide_all(
     cause: Cause,
 ) -> Result<Batch, StoreError> {
     let (_, now) = write.time();
-    let mut changing = Vec::new();
+    let mut waiting = approvals::waiting(&mut write).await?;
+    let (mut changing, mut again) = (Vec::new(), BTreeSet::new());
     let (mut unchanged, mut newest) = (0_u64, None::<Revision>);
     let mut more = true;
     while more && changing.len() < MAX_CHANGES {
@@ -203,23 +212,33 @@ pub(super) async fn decide_all(
                 Ok(None) | Err(StoreError::RevokedIsFinal(_)) => {
                     unchanged = unchanged.saturating_add(1);
                     newest = newest.max(Some(agent.revision));
+                    if waiting.iter().any(|it| it.of == Restorable::Agent(agent.id)) {
+                        again.insert(agent.id);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
     }
     let next = after.filter(|_| more);
+    waiting.retain(|it| matches!(it.of, Restorable::Agent(id) if again.contains(&id)));
+    undoing::void(&mut write, &waiting, &cause).await?;
     if changing.is_empty() {
         let committed = match newest {
             Some(revision) => read::committed(write.db(), revision).await?,
             None => None,
         };
-        write.roll_back().await?;
+        match waiting.is_empty() {
+            true => write.roll_back().await?,
+            false => write.commit_settled().await?,
+        }
         return Ok(Batch { changed: 0, unchanged, committed, next });
     }
     let mut changes = Vec::with_capacity(changing.len());
     for (agent, next) in changing {
+        let was = shown::agent(&agent);
         let agent = set_status(&mut write, agent, next, &cause).await?;
+        write.shows(was, shown::agent(&agent));
         write.also(rules::event_name(action), agent.id.to_string(), cause.clone()).await?;
         changes.push(agent.to_wire());
     }

@@ -4,9 +4,11 @@ use kya_core::{InFlight, Status};
 
 use super::principals::decided_values;
 use super::write::Write;
-use super::{Engine, Sql, read, rows, values};
+use super::{Engine, Sql, read, rows, shown, undoing, values};
 use crate::store::stops::fleet_to_wire;
-use crate::store::{Cause, Decided, Fleet, FleetAction, Outcome, StatusAction, StoreError, rules};
+use crate::store::{
+    Cause, Decided, Fleet, FleetAction, Outcome, Restorable, StatusAction, StoreError, rules,
+};
 
 pub(super) async fn decide(
     mut write: Write<impl Engine>,
@@ -20,10 +22,13 @@ pub(super) async fn decide(
             write.roll_back().await?;
             return Ok(Outcome { record: Fleet { decided: None }, changed: false, committed });
         };
-        let revision = decided.revision;
-        return write.unchanged(Fleet { decided: Some(decided) }, revision).await;
+        let (revision, fleet) = (decided.revision, Fleet { decided: Some(decided) });
+        let of = Restorable::Fleet;
+        return undoing::unchanged(write, (fleet, revision), (of, action.into()), cause).await;
     };
+    let was = before.as_ref().and_then(shown::decided);
     let decided = write.decided(next, None, &cause);
+    write.shows(was, shown::decided(&decided));
     let write_it = "INSERT INTO fleet
          (status, in_flight, revoked_us, status_changed_us, status_reason, incident_id, revision,
           one)

@@ -24,8 +24,10 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod shown;
 mod store;
 mod tokens;
+mod undoing;
 mod write;
 
 use std::future::Future;

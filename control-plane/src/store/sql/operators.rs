@@ -4,7 +4,7 @@ use kya_core::{OperatorKeyDigest, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, values};
+use super::{Columns, Engine, Sql, shown, values};
 use crate::operators::{OperatorName, Role};
 use crate::store::{
     Cause, NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator, StoreError,
@@ -15,7 +15,7 @@ pub(super) async fn add(
     new: NewOperator,
     cause: Cause,
 ) -> Result<OperatorRecord, StoreError> {
-    if by_name(write.db(), &new.name).await?.is_some() {
+    if by_name(write.db(), new.name.as_str()).await?.is_some() {
         return Err(StoreError::OperatorNameTaken(new.name));
     }
     let (at, now) = write.time();
@@ -43,6 +43,7 @@ pub(super) async fn add(
             ],
         )
         .await?;
+    write.shows(None, shown::operator(&operator));
     write.commit_aside("operator.added", operator.name.to_string(), cause).await?;
     Ok(operator)
 }
@@ -52,7 +53,7 @@ pub(super) async fn revoke(
     name: OperatorName,
     cause: Cause,
 ) -> Result<OperatorOutcome, StoreError> {
-    let Some(before) = by_name(write.db(), &name).await? else {
+    let Some(before) = by_name(write.db(), name.as_str()).await? else {
         return Err(StoreError::NoSuchOperator(name));
     };
     if before.revoked.is_some() {
@@ -80,16 +81,19 @@ pub(super) async fn revoke(
             ],
         )
         .await?;
-    write.commit_aside("operator.revoked", name.to_string(), cause).await?;
+    let was = shown::operator(&before);
     let record = OperatorRecord { revoked: Some(revoked), ..before };
+    write.shows(was, shown::operator(&record));
+    write.commit_aside("operator.revoked", name.to_string(), cause).await?;
     Ok(OperatorOutcome { record, changed: true })
 }
 
-async fn by_name(
+/// The operator of this name, if one with a key was ever called so.
+pub(super) async fn by_name(
     db: &mut impl Sql,
-    name: &OperatorName,
+    name: &str,
 ) -> Result<Option<OperatorRecord>, StoreError> {
-    let found = db.first("SELECT * FROM operators WHERE name = $1", values![name.as_str()]).await?;
+    let found = db.first("SELECT * FROM operators WHERE name = $1", values![name]).await?;
     found.as_ref().map(operator).transpose()
 }
 

@@ -4,11 +4,11 @@ use kya_core::{InFlight, PrincipalId, Status};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, values};
+use super::{Engine, Sql, shown, undoing, values};
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Cause, Decided, NewPrincipal, Outcome, Principal, StatusAction, StopError, StoreError,
-    in_flight_name, rules, status_name,
+    Cause, Decided, NewPrincipal, Outcome, Principal, Restorable, StatusAction, StopError,
+    StoreError, in_flight_name, rules, status_name,
 };
 
 pub(super) async fn add(
@@ -44,6 +44,7 @@ pub(super) async fn add(
     ];
     write.db().execute(insert, values).await?;
     let (changes, id) = (vec![principal.to_wire()], principal.id.to_string());
+    write.shows(None, shown::principal(&principal));
     let committed = write.commit(changes, "principal.added", id, cause).await?;
     Ok(Outcome { record: principal, changed: true, committed })
 }
@@ -57,7 +58,8 @@ pub(super) async fn decide(
     let before = by_key(write.db(), &key).await?;
     let Some(next) = rules::next_of_principal(&before, action)? else {
         let revision = before.decided.revision;
-        return write.unchanged(before, revision).await;
+        let of = Restorable::Principal(PrincipalKey::Id(before.id));
+        return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
     let decided = write.decided(next, before.decided.revoked_at, &cause);
     let update = "UPDATE principals SET status = $1, in_flight = $2, revoked_us = $3,
@@ -66,7 +68,9 @@ pub(super) async fn decide(
     let mut values = decided_values(&decided);
     values.extend(values![before.id.to_bytes().to_vec()]);
     write.db().execute(update, values).await?;
+    let was = shown::principal(&before);
     let principal = Principal { decided, ..before };
+    write.shows(was, shown::principal(&principal));
     let (changes, id) = (vec![principal.to_wire()], principal.id.to_string());
     let committed = write.commit(changes, rules::principal_event(action), id, cause).await?;
     Ok(Outcome { record: principal, changed: true, committed })
