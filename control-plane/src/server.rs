@@ -192,9 +192,8 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
-        let audit_store = opening::audit_store(config.database_url.as_ref(), &data_dir).await?;
         let (trail, writer) = Trail::start(
-            audit_store,
+            opening::audit_store(config.database_url.as_ref(), &data_dir).await?,
             Arc::clone(&store),
             AuditKeys::new(data_dir.clone()),
             Arc::clone(&clock),
