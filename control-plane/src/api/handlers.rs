@@ -116,7 +116,7 @@ async fn decide(
     cause: Cause,
 ) -> Result<Json<AgentChange>, Problem> {
     let outcome = api.registry.decide_agent(id, action, cause).await?;
-    Ok(Json(AgentChange::new(outcome, api.clock.now())))
+    Ok(Json(AgentChange::new(outcome, api).await))
 }
 
 pub(super) async fn issue_token(
