@@ -138,6 +138,9 @@ macro_rules! conformance {
             of_many_approvals_at_once_one_has_an_effect,
             an_approval_ends_by_its_time_or_by_whoever_rejects_it,
             at_most_so_many_restorations_wait,
+            whoever_was_shut_out_meanwhile_neither_approves_nor_has_it_approved,
+            a_stop_that_changes_nothing_ends_what_waits_to_undo_it,
+            nobody_fills_the_list_of_what_waits_alone,
             a_keyed_request_is_begun_once_and_what_came_of_it_is_kept_a_day,
             of_one_keyed_request_that_comes_many_times_at_once_one_is_begun,
         );
