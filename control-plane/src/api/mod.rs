@@ -2,6 +2,7 @@
 //! routes and the order of the layers around them.
 
 mod approvals;
+mod audit_page;
 mod capability_tokens;
 mod challenges;
 mod conditional;
@@ -192,6 +193,7 @@ fn for_everyone() -> Unguarded {
         .get("/openapi.json", openapi::serve)
         .get("/docs", openapi::serve_page)
         .get("/docs/style.css", openapi::serve_style)
+        .get("/audit/verify", audit_page::serve)
 }
 
 /// Those of capability tokens and the keys that sign them.

@@ -1,5 +1,5 @@
 //! What `cargo xtask verifier` has built.
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 pub mod browser;
 
