@@ -25,7 +25,7 @@ use url::Url;
 pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
 pub(crate) use self::audit::{
-    AuditCommand, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
+    AuditCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
 };
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::node::NodeCommand;

@@ -3,6 +3,7 @@
 
 mod approvals;
 mod audit;
+mod audit_page;
 mod capability_tokens;
 mod challenges;
 mod conditional;
@@ -217,6 +218,7 @@ fn for_everyone() -> Unguarded {
         .get("/openapi.json", openapi::serve)
         .get("/docs", openapi::serve_page)
         .get("/docs/style.css", openapi::serve_style)
+        .get("/audit/verify", audit_page::serve)
 }
 
 /// Those of capability tokens and the keys that sign them.

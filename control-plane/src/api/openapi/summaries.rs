@@ -163,6 +163,7 @@ pub(super) const OTHERS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/openapi.json", "Documentation", "This document"),
     ("GET", "/docs", "Documentation", "This document, to be read in a browser"),
     ("GET", "/docs/style.css", "Documentation", "The style of that page"),
+    ("GET", "/audit/verify", "Documentation", "The page that verifies an export in the browser"),
 ];
 
 /// Tag and summary of an operation.
