@@ -3,8 +3,8 @@
 use super::imports::*;
 use super::{effective, maps, wasi};
 use crate::host::{
-    CallId, ContextId, Header, Host, HttpResponse, LogLevel, MAX_BODY, MetricId, MetricKind,
-    QueueId, Refused, SharedValue, StreamId, WriteError,
+    CallId, ContextId, Fields, Header, Host, HttpResponse, LogLevel, MAX_BODY, MetricId,
+    MetricKind, QueueId, Refused, SharedValue, StreamId, WriteError,
 };
 
 // Statuses (`proxy_status_t`).
@@ -25,9 +25,12 @@ const UNIMPLEMENTED: Refused = Refused(12);
 
 // `proxy_header_map_type_t`.
 const REQUEST_HEADERS: u32 = 0;
+const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_TRAILERS: u32 = 3;
 const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
 
 // `proxy_buffer_type_t`.
+const REQUEST_BODY: u32 = 0;
 const HTTP_CALL_RESPONSE_BODY: u32 = 4;
 const GRPC_RECEIVE_BUFFER: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
@@ -42,12 +45,12 @@ const DERIVED_GRPC_STATUS: i32 = -1;
 
 /// The configuration of the plugin whose `proxy_on_configure` is running.
 pub(super) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Refused> {
-    buffer(PLUGIN_CONFIGURATION, size)
+    buffer(PLUGIN_CONFIGURATION, 0, size)
 }
 
 /// The message of the `proxy_on_grpc_receive` that is running.
 pub(super) fn stream_message(size: usize) -> Result<Vec<u8>, Refused> {
-    buffer(GRPC_RECEIVE_BUFFER, size)
+    buffer(GRPC_RECEIVE_BUFFER, 0, size)
 }
 
 /// What the other side said in the `proxy_on_grpc_close` that is running.
@@ -79,7 +82,7 @@ pub(super) fn http_response(header_count: usize, body_size: usize) -> Option<Htt
     })
     .ok()?;
     let status = std::str::from_utf8(&out.take()).ok()?.parse().ok()?;
-    let body = buffer(HTTP_CALL_RESPONSE_BODY, body_size).ok()?;
+    let body = buffer(HTTP_CALL_RESPONSE_BODY, 0, body_size).ok()?;
     (body.len() == body_size).then_some(HttpResponse { status, body })
 }
 
@@ -89,13 +92,13 @@ pub(super) fn set_tick_period(millis: u32) -> Result<(), Refused> {
     check(unsafe { proxy_set_tick_period_milliseconds(millis) })
 }
 
-fn buffer(kind: u32, size: usize) -> Result<Vec<u8>, Refused> {
+fn buffer(kind: u32, start: usize, size: usize) -> Result<Vec<u8>, Refused> {
     if size == 0 {
         return Ok(Vec::new());
     }
     let mut out = Returned::new();
     // SAFETY: both out-pointers are valid for the call.
-    check(unsafe { proxy_get_buffer_bytes(kind, 0, size, &mut out.data, &mut out.size) })?;
+    check(unsafe { proxy_get_buffer_bytes(kind, start, size, &mut out.data, &mut out.size) })?;
     Ok(out.take())
 }
 
@@ -340,6 +343,32 @@ impl Host for Proxy {
                 DERIVED_GRPC_STATUS,
             )
         })
+    }
+
+    fn response_fields(
+        &self,
+        fields: Fields,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Refused> {
+        let map = match fields {
+            Fields::Headers => RESPONSE_HEADERS,
+            Fields::Trailers => RESPONSE_TRAILERS,
+        };
+        let mut out = Returned::new();
+        check(unsafe { proxy_get_header_map_pairs(map, &mut out.data, &mut out.size) })?;
+        maps::each(&out.take(), show).ok_or(PARSE_FAILURE)
+    }
+
+    fn request_body(&self, start: usize, most: usize) -> Result<Vec<u8>, Refused> {
+        buffer(REQUEST_BODY, start, most)
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    }
+
+    fn finished(&self) {
+        let _ = effective::within_root(self.root, || check(unsafe { proxy_done() }));
     }
 
     fn resume(&self, context: ContextId) -> Result<(), Refused> {
