@@ -117,8 +117,6 @@ deny_reasons! {
     /// The gate itself failed, for example because its proxy would not show it
     /// the request. [`decide`] never answers this.
     Internal = "internal",
-    /// There is no room to record what was decided. [`decide`] never answers this.
-    AuditFull = "audit_full",
     /// No authority has been received yet, or a part of it cannot be read.
     Unsynced = "unsynced",
     /// No credential.
@@ -168,6 +166,8 @@ deny_reasons! {
     ServiceDenied = "service_denied",
     /// Nothing denies it, but the state that says so is too old.
     Stale = "stale",
+    /// There is no room to record what was decided. [`decide`] never answers this.
+    AuditFull = "audit_full",
 }
 
 /// Decides one request by the state `authority` and the `tokens` of its base.

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use super::contexts::{self, Id};
 use super::effective::{self, Call};
+use super::handed;
 use super::proxy::{self, Proxy};
 use crate::config::Config;
 use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
@@ -129,7 +130,7 @@ extern "C" fn proxy_on_configure(root: Id, size: usize) -> u32 {
     let _call = Call::about(root);
     effective::probe();
     let host = Proxy::new(root);
-    let configured = proxy::plugin_configuration(size)
+    let configured = handed::plugin_configuration(size)
         .map_err(|refused| format!("cannot read the plugin configuration: {refused}"))
         .and_then(|json| {
             Config::parse(&json, |name| host.environment(name)).map_err(|error| error.to_string())
@@ -199,7 +200,7 @@ extern "C" fn proxy_on_queue_ready(root: Id, _queue: u32) {
 extern "C" fn proxy_on_grpc_receive(root: Id, stream: u32, size: usize) {
     let _call = Call::about(root);
     // The message is there only during this call.
-    if let Ok(bytes) = proxy::stream_message(size) {
+    if let Ok(bytes) = handed::stream_message(size) {
         deliver(root, Event::Message(StreamId(stream), bytes));
     }
 }
@@ -208,7 +209,7 @@ extern "C" fn proxy_on_grpc_receive(root: Id, stream: u32, size: usize) {
 extern "C" fn proxy_on_grpc_close(root: Id, stream: u32, status: u32) {
     let _call = Call::about(root);
     // The message is there only during this call.
-    let end = StreamEnd::new(status, &proxy::stream_end_message());
+    let end = StreamEnd::new(status, &handed::stream_end_message());
     deliver(root, Event::Closed(StreamId(stream), end));
 }
 
@@ -222,7 +223,7 @@ extern "C" fn proxy_on_http_call_response(
 ) {
     let _call = Call::about(context);
     // The response is there only during this call.
-    let response = proxy::http_response(header_count, body_size);
+    let response = handed::http_response(header_count, body_size);
     // Calls are made for the root context, but not every host can do that.
     let root =
         CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.root_of(context)).unwrap_or(context);
