@@ -13,7 +13,7 @@ use crate::work::in_flight::MAX_LIVE;
 /// Most requests in flight of which a worker looks whether a state concerns them, each
 /// time that it applies one: all in one callback, which must have an end. The rest is
 /// counted as not kept track of; by which state one of those was cut is said in its end.
-pub const MAX_LOOKED_AT: usize = 2048;
+pub const MAX_LOOKED_AT: usize = 1024;
 
 /// Header by which Envoy says how long its upstream took: no other answer has it.
 const OF_UPSTREAM: &[u8] = b"x-envoy-upstream-service-time";
