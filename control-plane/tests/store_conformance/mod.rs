@@ -161,6 +161,7 @@ fn cause(reason: &str) -> Cause {
         actor: "admin".to_owned(),
         reason: Some(reason.to_owned()),
         incident_id: Some("INC-1".to_owned()),
+        ..Cause::default()
     }
 }
 
