@@ -12,6 +12,7 @@ mod columns;
 mod edge;
 mod group;
 mod keys;
+pub(crate) mod kills;
 mod metrics;
 mod outbox;
 mod report;
@@ -22,7 +23,7 @@ mod tree;
 mod writer;
 mod writing;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use kya_core::audit::event::Batch;
@@ -62,6 +63,8 @@ pub struct Trail {
     signing: Arc<Mutex<Option<Arc<Signing>>>>,
     /// Number of the newest record that this server knows of.
     grown: watch::Receiver<u64>,
+    /// The proxies of this server, once it follows them.
+    push: OnceLock<Arc<Push>>,
 }
 
 /// How long a worker may be seen by no server, and how often it is looked.
@@ -71,11 +74,13 @@ pub struct Patience {
     pub silence: Duration,
     /// How often.
     pub look: Duration,
+    /// How long after a kill it is closed, whatever is still not known of it.
+    pub kill: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { silence: silence::PATIENCE, look: silence::BEAT }
+        Self { silence: silence::PATIENCE, look: silence::BEAT, kill: kills::BOUND }
     }
 }
 
@@ -106,7 +111,9 @@ impl Trail {
         };
         let writer = tokio::spawn(writer.run());
         let tokens = TokenNames::default();
-        let trail = Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown };
+        let push = OnceLock::new();
+        let trail =
+            Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown, push };
         trail.find_key().await?;
         Ok((Arc::new(trail), writer))
     }
@@ -118,9 +125,12 @@ impl Trail {
         patience: Patience,
         stop: &CancellationToken,
     ) {
+        let _ = self.push.set(Arc::clone(push));
+        let kills = kills::follow(Arc::clone(self), patience.kill);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(kills));
         let acts = outbox::follow(Arc::clone(self), Arc::clone(push));
         tokio::spawn(stop.clone().run_until_cancelled_owned(acts));
-        let Patience { silence, look } = patience;
+        let Patience { silence, look, .. } = patience;
         let gone = silence::watch(Arc::clone(self), Arc::clone(push), silence, look);
         tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
         let keys = signing::follow(Arc::clone(self));
