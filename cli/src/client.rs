@@ -1,6 +1,7 @@
 //! Typed calls of the control plane's HTTP API.
 
 mod approvals;
+mod kills;
 mod policies;
 mod stops;
 mod tokens;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use kya_core::KillId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -16,7 +17,7 @@ const OTHER_PROTOCOL: [&str; 2] =
 /// Every exit code, and what it says.
 pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
     (0, "done"),
-    (1, "the server refused, or answered with something else"),
+    (1, "the server refused or answered with something else, or a kill is not complete (`kya kill wait`)"),
     (2, "the command line is wrong; nothing was sent"),
     (3, "the control plane cannot be reached, or did not answer in time"),
     (4, "not every proxy that was challenged is armed (`kya node challenge`)"),
@@ -103,6 +104,16 @@ pub(crate) enum Error {
         /// How long it was waited.
         wait: std::time::Duration,
     },
+    /// Not everybody who was there applies a kill, or something is in flight.
+    #[error("{id} is not complete: {acknowledged} of {workers} workers have acknowledged it")]
+    Incomplete {
+        /// Which kill.
+        id: KillId,
+        /// Workers that have.
+        acknowledged: u64,
+        /// Workers that were there.
+        workers: u64,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -129,6 +140,7 @@ impl Error {
             | Self::Unexpected { .. }
             | Self::NotKya { .. }
             | Self::NotAcknowledged { .. }
+            | Self::Incomplete { .. }
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::NotArmed(_) => 4,
@@ -155,6 +167,7 @@ impl Error {
             Self::Denied(_) => ("denied", "Denied"),
             Self::AwaitsApproval { .. } => ("awaits_approval", "Waits for a second operator"),
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
+            Self::Incomplete { .. } => ("kill_incomplete", "Kill not complete"),
             Self::Output(_) => ("output", "Result not written"),
         };
         json!({

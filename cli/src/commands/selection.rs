@@ -35,7 +35,7 @@ pub(super) async fn report(
                 .lines(format!("No agent matches {}: nothing was changed", printable(selector))),
         };
     };
-    let commit = Commit { changed, revision, committed_at };
+    let commit = Commit { changed, revision, committed_at, kill_id: change.kill_id };
     let what = format!("{} matching {}", counted(agents, "agent"), printable(selector));
     let mut lines = acknowledgement::committed(wording, &what, wording.effect, &commit);
     if changed && unchanged > 0 {

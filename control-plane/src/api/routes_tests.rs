@@ -84,6 +84,8 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/operators", AUDIT, 200),
     ("POST", "/operators/{name}/revoke", ONLY, 422),
     ("GET", "/events", AUDIT, 200),
+    ("GET", "/kills", ALL, 200),
+    ("GET", "/kills/{kill_id}", ALL, 404),
     ("GET", "/whoami", ALL, 200),
     ("GET", "/revisions/{revision}/acknowledgements", ALL, 404),
     ("POST", "/challenges", ALL, 404),
@@ -105,6 +107,7 @@ fn filled(path: &str) -> String {
     path.replace("{agent_id}", &format!("agt_{ulid}"))
         .replace("{token_id}", &format!("tok_{ulid}"))
         .replace("{approval_id}", &format!("apr_{ulid}"))
+        .replace("{kill_id}", &format!("kil_{ulid}"))
         .replace("{name}", "nobody")
         .replace("{principal}", "nobody")
         .replace("{policy}", "nobody")
