@@ -59,7 +59,7 @@ pub(crate) async fn report_lines(
     if commit.revision == 0 {
         // Nothing was ever changed, so that there is nothing to acknowledge.
         return match output.is_json() {
-            true => output.document(&json!({ "change": change, "acknowledgements": null })),
+            true => unacknowledged(output, &change),
             false => Ok(()),
         };
     }
@@ -83,6 +83,22 @@ pub(crate) async fn report_lines(
     let mut lines = acknowledged(wording, commit, value, wait);
     lines.extend(kill);
     output.lines(lines.join("\n"))
+}
+
+/// Prints what came of a request that changed nothing: `said`, or the answer as JSON.
+pub(crate) fn nothing_changed(
+    output: &mut Output<'_>,
+    change: &Value,
+    said: &str,
+) -> Result<(), Error> {
+    match output.is_json() {
+        true => unacknowledged(output, change),
+        false => output.lines(said),
+    }
+}
+
+fn unacknowledged(output: &mut Output<'_>, change: &Value) -> Result<(), Error> {
+    output.document(&json!({ "change": change, "acknowledgements": null }))
 }
 
 /// Waits for the acknowledgements of a change that was told of already, and says in lines

@@ -5,6 +5,7 @@
 //! Statuses and times stay text, because they are only shown.
 
 mod approvals;
+mod audit;
 mod delegation;
 mod keys;
 mod kills;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::token_id::AnyTokenId;
 
 pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
+pub(crate) use audit::*;
 pub(crate) use delegation::*;
 pub(crate) use keys::*;
 pub(crate) use kills::*;
@@ -97,6 +99,9 @@ pub(crate) struct Agent {
     pub(crate) agent_id: AgentId,
     pub(crate) name: String,
     pub(crate) status: String,
+    /// While it is not active; an older server does not say.
+    #[serde(default)]
+    pub(crate) in_flight: Option<String>,
     pub(crate) public_key: Option<PublicKey>,
     pub(crate) owner: Option<String>,
     pub(crate) owner_status: Option<String>,
@@ -136,6 +141,9 @@ pub(crate) struct Agents {
 #[derive(Debug, Deserialize)]
 pub(crate) struct AgentChange {
     pub(crate) agent: Agent,
+    /// Until when capability tokens go on that were issued before a suspension.
+    #[serde(default)]
+    pub(crate) drains_until: Option<String>,
     #[serde(flatten)]
     pub(crate) commit: Commit,
 }

@@ -1,6 +1,7 @@
 //! Typed calls of the control plane's HTTP API.
 
 mod approvals;
+mod audit;
 mod kills;
 mod policies;
 mod stops;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use hyper::http::request::Builder;
 use hyper::{Method, Request, StatusCode};
 use kya_core::{AgentId, OperatorKey};
 use serde::Serialize;
@@ -235,10 +237,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Answer<T>, Error> {
         let changes = method != Method::GET;
-        let mut request = Request::builder()
-            .method(method)
-            .header(AUTHORIZATION, &self.key)
-            .header(USER_AGENT, concat!("kya/", env!("CARGO_PKG_VERSION")));
+        let mut request = self.request(method);
         if let Some((_, media_type)) = &body {
             request = request.header(CONTENT_TYPE, *media_type);
         }
@@ -259,6 +258,14 @@ impl Client {
         }
     }
 
+    /// A request that says who asks, and with what.
+    fn request(&self, method: Method) -> Builder {
+        Request::builder()
+            .method(method)
+            .header(AUTHORIZATION, &self.key)
+            .header(USER_AGENT, concat!("kya/", env!("CARGO_PKG_VERSION")))
+    }
+
     fn understand<T: DeserializeOwned>(
         &self,
         status: StatusCode,
@@ -266,14 +273,7 @@ impl Client {
     ) -> Result<Answer<T>, Error> {
         let json = serde_json::from_slice::<Value>(body);
         if !status.is_success() {
-            let problem = json.ok().and_then(|json| {
-                let problem = serde_json::from_value::<Problem>(json.clone()).ok()?;
-                Some(Error::Refused { problem, json })
-            });
-            return Err(problem.unwrap_or_else(|| match status {
-                StatusCode::NOT_FOUND => Error::NotKya { server: self.server() },
-                _ => self.unexpected(format!("it says {status}")),
-            }));
+            return Err(self.refusal(status, json.ok()));
         }
         let json = json.map_err(|error| self.unexpected(format!("no JSON: {error}")))?;
         if status == StatusCode::ACCEPTED {
@@ -285,6 +285,18 @@ impl Client {
             Ok(value) => Ok(Answer { value, json }),
             Err(error) => Err(self.unexpected(error.to_string())),
         }
+    }
+
+    /// What an answer means that is no success.
+    fn refusal(&self, status: StatusCode, json: Option<Value>) -> Error {
+        let problem = json.and_then(|json| {
+            let problem = serde_json::from_value::<Problem>(json.clone()).ok()?;
+            Some(Error::Refused { problem, json })
+        });
+        problem.unwrap_or_else(|| match status {
+            StatusCode::NOT_FOUND => Error::NotKya { server: self.server() },
+            _ => self.unexpected(format!("it says {status}")),
+        })
     }
 
     /// The server answered, but not as the API says.

@@ -15,14 +15,18 @@ const OTHER_PROTOCOL: [&str; 2] =
     ["invalid HTTP version parsed", "received unexpected message from connection"];
 
 /// Every exit code, and what it says.
-pub(crate) const EXIT_CODES: [(u8, &str); 7] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
     (0, "done"),
-    (1, "the server refused or answered with something else, or a kill is not complete (`kya kill wait`)"),
+    (
+        1,
+        "the server refused, or answered with something else; or something was allowed past a kill (`kya audit check-kills`), or one is not complete (`kya kill wait`)",
+    ),
     (2, "the command line is wrong; nothing was sent"),
     (3, "the control plane cannot be reached, or did not answer in time"),
     (4, "not every proxy that was challenged is armed (`kya node challenge`)"),
     (5, "the decision that was asked for is DENY (`kya verify`)"),
     (6, "nothing is restored yet: a second operator has to approve it (`kya approval approve`)"),
+    (7, "the audit trail does not verify (`kya audit`)"),
 ];
 
 /// Why a command did not end well.
@@ -114,6 +118,19 @@ pub(crate) enum Error {
         /// Workers that were there.
         workers: u64,
     },
+    /// The audit trail is not as it was signed, or that is not shown.
+    #[error("NOT VERIFIED: {what}")]
+    NotVerified {
+        /// What that means for what was asked.
+        what: String,
+        /// What is wrong, record by record.
+        problems: Vec<String>,
+        /// All that was found.
+        report: Value,
+    },
+    /// Something was allowed past a kill.
+    #[error("{0}")]
+    AllowedPastKill(String),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -141,11 +158,13 @@ impl Error {
             | Self::NotKya { .. }
             | Self::NotAcknowledged { .. }
             | Self::Incomplete { .. }
+            | Self::AllowedPastKill(_)
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
             Self::NotArmed(_) => 4,
             Self::Denied(_) => 5,
             Self::AwaitsApproval { .. } => 6,
+            Self::NotVerified { .. } => 7,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -168,14 +187,29 @@ impl Error {
             Self::AwaitsApproval { .. } => ("awaits_approval", "Waits for a second operator"),
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Incomplete { .. } => ("kill_incomplete", "Kill not complete"),
+            Self::NotVerified { .. } => ("not_verified", "The audit trail does not verify"),
+            Self::AllowedPastKill(_) => ("allowed_past_kill", "Allowed past a kill"),
             Self::Output(_) => ("output", "Result not written"),
         };
-        json!({
+        let mut document = json!({
             "type": format!("urn:kya:problem:{code}"),
             "title": title,
             "detail": self.to_string(),
             "code": code,
-        })
+        });
+        if let (Self::NotVerified { report, .. }, Some(members)) = (self, document.as_object_mut())
+        {
+            members.insert("verification".to_owned(), report.clone());
+        }
+        document
+    }
+
+    /// What belongs to it, line by line.
+    pub(crate) fn details(&self) -> &[String] {
+        match self {
+            Self::NotVerified { problems, .. } => problems,
+            _ => &[],
+        }
     }
 
     /// What the user can do about it, where that is not plain.

@@ -44,10 +44,31 @@ impl<'a> Output<'a> {
         done(writeln!(self.out, "{lines}").and_then(|()| self.out.flush()))
     }
 
+    /// Writes a part of the result as it is, and returns whether anybody still reads.
+    pub(crate) fn part(&mut self, part: &[u8]) -> Result<bool, Error> {
+        match self.out.write_all(part).and_then(|()| self.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.map(|()| true).map_err(Error::from),
+        }
+    }
+
+    /// Says how far something has got, in place of what was said before; nothing of it
+    /// stays.
+    pub(crate) fn progress(&mut self, what: impl Display) {
+        let _ = write!(self.err, "\r\u{1b}[K{what}").and_then(|()| self.err.flush());
+    }
+
     /// Says something about the result. A diagnostic that cannot be written
     /// is not worth failing for.
     pub(crate) fn note(&mut self, note: impl Display) {
         let _ = writeln!(self.err, "{note}");
+    }
+
+    /// Says something to people only: with `-o json`, stderr has nothing but one document.
+    pub(crate) fn aside(&mut self, note: impl Display) {
+        if !self.is_json() {
+            self.note(note);
+        }
     }
 
     /// Asks something; the answer comes on the same line.
@@ -61,6 +82,9 @@ impl<'a> Output<'a> {
             Format::Json => self.note(format_args!("{:#}", error.to_json())),
             Format::Table => {
                 self.note(format_args!("kya: {}", printable(&error.to_string())));
+                for line in error.details() {
+                    self.note(format_args!("  {}", printable(line)));
+                }
                 if let Some(hint) = error.hint() {
                     self.note(format_args!("hint: {hint}"));
                 }

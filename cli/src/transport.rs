@@ -56,12 +56,94 @@ pub(crate) async fn ask(
     timeout: Duration,
 ) -> Result<(StatusCode, Vec<u8>), Failure> {
     let deadline = Instant::now() + timeout;
+    let (status, body) = open_by(tls, url, request, deadline, timeout).await?;
+    let body = timeout_at(deadline, body.whole()).await.unwrap_or_else(|_| Err(late()))?;
+    Ok((status, body))
+}
+
+/// Sends a request to `url` and reads the head of its answer. The body comes as it is
+/// asked for: however long it is, and as long as something comes within `timeout`.
+pub(crate) async fn open(
+    tls: Option<&Tls>,
+    url: &Url,
+    request: Request<Full<Bytes>>,
+    timeout: Duration,
+) -> Result<(StatusCode, Body), Failure> {
+    open_by(tls, url, request, Instant::now() + timeout, timeout).await
+}
+
+async fn open_by(
+    tls: Option<&Tls>,
+    url: &Url,
+    request: Request<Full<Bytes>>,
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<(StatusCode, Body), Failure> {
+    let stream = connected(tls, url, deadline).await?;
+    let answer = timeout_at(deadline, exchange(stream, url, request)).await;
+    let answer = answer.unwrap_or_else(|_| Err(late()))?;
+    Ok((answer.status(), Body { answer, host: host(url), timeout }))
+}
+
+/// The body of an answer, as it comes.
+pub(crate) struct Body {
+    answer: Response<Incoming>,
+    host: String,
+    timeout: Duration,
+}
+
+impl Body {
+    /// What comes next; `None` at the end of the whole.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let next = tokio::time::timeout(self.timeout, self.answer.frame());
+            match next.await.map_err(|_| late())? {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(lost(&error, &self.host)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// All of it, up to [`MAX_ANSWER`].
+    pub(crate) async fn whole(mut self) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(data) = self.next().await? {
+            if body.len() + data.len() > MAX_ANSWER {
+                return Err(Failure::TooLong);
+            }
+            body.extend_from_slice(&data);
+        }
+        Ok(body)
+    }
+}
+
+/// There was no answer, or no more of it, in time.
+fn late() -> Failure {
+    Failure::Lost { cause: NO_ANSWER.to_owned(), sent: true, explained: false }
+}
+
+/// The exchange ended with this error.
+fn lost(error: &hyper::Error, host: &str) -> Failure {
+    let cause = causes(error);
+    match tls::explain(error, host) {
+        // An alert comes in place of an answer: nobody has read the request.
+        Some(cause) => Failure::Lost { cause, sent: false, explained: true },
+        None => Failure::Lost { sent: !speaks_otherwise(&cause), cause, explained: false },
+    }
+}
+
+async fn connected(
+    tls: Option<&Tls>,
+    url: &Url,
+    deadline: Instant,
+) -> Result<Box<dyn Stream>, Failure> {
     let connecting = timeout_at(deadline.min(Instant::now() + CONNECT_TIMEOUT), connect(tls, url));
-    let stream = connecting.await.map_err(|_| not_sent(NO_ANSWER.to_owned()))??;
-    let host = host(url);
-    timeout_at(deadline, exchange(stream, url, request, &host)).await.unwrap_or_else(|_| {
-        Err(Failure::Lost { cause: NO_ANSWER.to_owned(), sent: true, explained: false })
-    })
+    connecting.await.map_err(|_| not_sent(NO_ANSWER.to_owned()))?
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -92,16 +174,9 @@ async fn exchange(
     stream: Box<dyn Stream>,
     url: &Url,
     mut request: Request<Full<Bytes>>,
-    host: &str,
-) -> Result<(StatusCode, Vec<u8>), Failure> {
-    let lost = |error: hyper::Error| {
-        let cause = causes(&error);
-        match tls::explain(&error, host) {
-            // An alert comes in place of an answer: nobody has read the request.
-            Some(cause) => Failure::Lost { cause, sent: false, explained: true },
-            None => Failure::Lost { sent: !speaks_otherwise(&cause), cause, explained: false },
-        }
-    };
+) -> Result<Response<Incoming>, Failure> {
+    let host = host(url);
+    let lost = |error: hyper::Error| lost(&error, &host);
     let target = url[Position::BeforePath..].parse();
     let authority = url[Position::BeforeHost..Position::AfterPort].parse();
     match (target, authority) {
@@ -116,7 +191,7 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
     let connection = tokio::spawn(connection);
     match sender.send_request(request).await {
-        Ok(answer) => read(answer).await.map_err(|failure| failure.map_or(Failure::TooLong, lost)),
+        Ok(answer) => Ok(answer),
         // The connection itself knows better what was wrong with it.
         Err(error) if error.is_canceled() || error.is_closed() => match connection.await {
             Ok(Err(error)) => Err(lost(error)),
@@ -124,22 +199,6 @@ async fn exchange(
         },
         Err(error) => Err(lost(error)),
     }
-}
-
-/// The status and the whole body; no error in the error when it is too long.
-async fn read(
-    mut answer: Response<Incoming>,
-) -> Result<(StatusCode, Vec<u8>), Option<hyper::Error>> {
-    let mut body = Vec::new();
-    while let Some(frame) = answer.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            if body.len() + data.len() > MAX_ANSWER {
-                return Err(None);
-            }
-            body.extend_from_slice(&data);
-        }
-    }
-    Ok((answer.status(), body))
 }
 
 /// The last cause, which is the one that people can do something about.

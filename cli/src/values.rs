@@ -1,6 +1,8 @@
 //! Values of the command line: what the server would refuse is refused here,
 //! with the reason.
 
+mod audit;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -10,6 +12,9 @@ use kya_core::{ActionName, MAX_SERVICE_BYTES, NodeCredential, OperatorKey, Princ
 use thiserror::Error;
 use url::Url;
 
+pub(crate) use self::audit::{
+    parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_moment,
+};
 use crate::output::short;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {

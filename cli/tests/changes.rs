@@ -197,18 +197,7 @@ fn the_other_changes_report_in_the_same_way() {
     let agent = |action| format!("POST /v1/agents/{AGENT}/{action}");
     for (args, line, change, lines) in [
         (
-            &["agent", "suspend", AGENT, "--reason", "r"][..],
-            agent("suspend"),
-            change("suspended", true),
-            format!(
-                "Suspended: {AGENT}
-All verify calls will now return DENY, until the agent is restored
-Suspension logged at: 2026-02-05T14:47:23.891Z
-"
-            ),
-        ),
-        (
-            &["agent", "restore", AGENT],
+            &["agent", "restore", AGENT][..],
             agent("restore"),
             change("active", true),
             format!(

@@ -137,7 +137,8 @@ fn many_agents_are_stopped_by_one_call() {
     let ended = kya(&fake.url, &args);
     let lines = format!(
         "Suspended: 3 agents matching env=staging
-All verify calls will now return DENY, until the agent is restored
+Opaque tokens are denied now, until the agent is restored
+Capability tokens issued before may finish their work for the drain_window of the policy (60s without one); --in-flight abort ends them now
 Suspension {LOGGED}(2 more already stopped)
 {ACKNOWLEDGED}"
     );

@@ -1,4 +1,4 @@
-//! Many tokens taken back at once.
+//! Opaque tokens: how they are shown, and many taken back at once.
 
 mod support;
 
@@ -27,6 +27,32 @@ Revocation logged at: 2026-02-05T14:47:23.891Z
 Acknowledged by 4 of 4 workers of 2 of 2 proxies in 3.1 ms
 "
     )
+}
+
+#[test]
+fn an_issued_token_alone_is_on_stdout() {
+    let fake = willing();
+    let ended = kya(&fake.url, &["token", "issue", "--agent", AGENT, "--ttl", "8h"]);
+    assert_eq!((ended.code, &*ended.out), (0, "at_the-token-itself\n"));
+    assert!(ended.err.contains("shown this once"), "{ended:?}");
+    assert!(!ended.err.contains("at_the-token-itself"), "{ended:?}");
+    assert_eq!(fake.seen()[0].body, json!({"agent_id": AGENT, "ttl_seconds": 28_800}));
+}
+
+#[test]
+fn a_token_list_has_no_token_in_it() {
+    let ended = kya(&willing().url, &["token", "list", "--agent", AGENT]);
+    let lines: Vec<_> = ended.out.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("TOKEN ID"), "{ended:?}");
+    let row = format!("{TOKEN_ID}   {AGENT}   active   *          *         2026-");
+    assert!(lines[1].starts_with(&row), "{ended:?}");
+    let (fake, mut limited) = (Fake::start(), token("active"));
+    limited["services"] = json!(["shop"]);
+    limited["actions"] = json!(["pay", "read"]);
+    fake.on("GET /v1/tokens", 200, &json!({ "tokens": [limited], "next": null }));
+    let out = kya(&fake.url, &["token", "list"]).out;
+    assert!(out.contains("   active   shop       pay,read   2026-"), "{out}");
 }
 
 #[test]
@@ -108,8 +134,11 @@ fn a_dry_run_says_how_many_and_writes_nothing() {
         "Would revoke every token of agents matching env=staging: it reaches 5 unexpired tokens
 Dry run: nothing was written
 ";
+
     assert_eq!((ended.code, &*ended.out), (0, lines), "{}", ended.err);
+
     assert_eq!((fake.seen().len(), &fake.seen()[0].body["dry_run"]), (1, &json!(true)));
+
     // What was done after all is not called a dry run.
     let done = tokens_change(&json!({ "selector": "env=staging" }), Some(5));
     let ended = revoke(&answering(&done), &["--selector", "env=staging", "--dry-run"]);

@@ -55,6 +55,9 @@ pub enum RegistryError {
     /// The key that signs capability tokens cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The file of a key that counts no more is still there.
+    #[error("the file of a key that counts no more cannot be removed: {0}")]
+    Remains(KeyFileError),
     /// No capability token can say that.
     #[error("no capability token can say this: {0}")]
     Token(#[from] CapabilityError),

@@ -129,6 +129,23 @@ async fn a_stricter_stop_voids_what_waits_and_the_agent_stays_stopped() {
 }
 
 #[tokio::test]
+async fn whoever_stops_again_what_is_stopped_voids_what_waits() {
+    let (plane, anna, boss) = plane().await;
+    let agent = plane.api.register("payer").await;
+    anna.decide(&agent, "suspend").await.expect(200);
+    let asked = anna.decide(&agent, "restore").await.expect(202);
+    // It takes no more than a role that may stop.
+    let oncall = plane.api.add_operator("oncall", "operator").await;
+    let again = oncall.decide(&agent, "suspend").await.expect(200);
+    assert_eq!(again["changed"], false);
+    let void = boss.post(&path(&asked, "approve"), json!({})).await.problem(409, "conflict");
+    assert!(void.contains("is void by oncall already"), "{void}");
+    let shown = plane.api.get(&format!("/v1/agents/{agent}")).await.expect(200);
+    assert_eq!(shown["status"], "suspended");
+    assert_eq!(boss.get("/v1/approvals").await.expect(200)["approvals"], json!([]));
+}
+
+#[tokio::test]
 async fn wrong_approvals_are_refused_with_what_is_wrong() {
     let (plane, anna, boss) = plane().await;
     let agent = plane.api.register("payer").await;

@@ -5,8 +5,8 @@ mod support;
 
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::ControlPlane;
 use support::api::{Answer, Api, Text};
+use support::{ControlPlane, eventually};
 
 async fn keyed(api: &Api, path: &str, key: &str, body: &Value) -> Answer {
     api.send(api.request(Method::POST, path).header("idempotency-key", key).json(body)).await
@@ -149,4 +149,49 @@ async fn an_agent_that_is_as_it_was_is_not_sent_again() {
     let changed = ask(&tag).await;
     assert_ne!(changed.headers[header::ETAG].to_str().unwrap(), tag);
     assert_eq!(changed.expect(200)["status"], "suspended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_before_anything_was_written_frees_the_key_and_another_does_not() {
+    let plane = ControlPlane::start().await;
+    let api = &plane.api;
+    let old = api.register("payer").await;
+    let database = support::database::open(plane.dir.path()).await;
+    let run = async |statement: &'static str| {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    };
+    let replace = format!("/v1/agents/{old}/replace");
+    let key = kya_core::Signer::from_seed([9; 32]).public_key();
+    let successor = json!({ "public_key": key, "revoke": true, "reason": "its key was seen" });
+    let name = json!({ "name": "payer" });
+    run("CREATE TRIGGER full BEFORE INSERT ON agents BEGIN SELECT RAISE(ABORT, 'full'); END").await;
+    keyed(api, "/v1/agents", "a", &name).await.problem(503, "unavailable");
+    keyed(api, &replace, "b", &successor).await.problem(503, "unavailable");
+    let shown = api.get(&format!("/v1/agents/{old}")).await.expect(200);
+    assert_eq!(shown["status"], "active", "half of it was done");
+    run("DROP TRIGGER full").await;
+    keyed(api, "/v1/agents", "a", &name).await.expect(201);
+    keyed(api, &replace, "b", &successor).await.expect(201);
+
+    // Nor does it stay taken where the store says only later that it is free.
+    run("CREATE TRIGGER kept BEFORE DELETE ON keyed_requests BEGIN SELECT RAISE(ABORT, 'kept'); END")
+        .await;
+    keyed(api, "/v1/agents", "d", &json!({ "nam": "x" })).await.problem(422, "invalid_request");
+    keyed(api, "/v1/agents", "d", &name).await.problem(422, "invalid_request");
+    run("DROP TRIGGER kept").await;
+    let freed = async || keyed(api, "/v1/agents", "d", &name).await.status == 201;
+    eventually("the key is free", freed).await;
+
+    // What fails as late as this may have been written, as far as anybody can tell.
+    run("CREATE TABLE late (agent BLOB REFERENCES agents (id) DEFERRABLE INITIALLY DEFERRED)")
+        .await;
+    run("CREATE TRIGGER late AFTER INSERT ON agents BEGIN INSERT INTO late VALUES (x'00'); END")
+        .await;
+    let told = keyed(api, "/v1/agents", "c", &name).await.problem(503, "unavailable");
+    assert!(told.contains("does not say whether it is so now"), "{told}");
+    run("DROP TRIGGER late").await;
+    let told = keyed(api, "/v1/agents", "c", &name).await.problem(409, "conflict");
+    assert!(told.contains("what came of it is not known yet"), "{told}");
+    database.close().await;
+    assert_eq!(count(api, "/v1/agents", "agents").await, 4);
 }

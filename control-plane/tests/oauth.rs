@@ -449,3 +449,76 @@ async fn many_tokens_are_taken_back_whatever_kind_they_are() {
     let path = "/v1/capability-tokens/cap_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
     api.get(path).await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn introspection_leaves_out_the_actions_that_are_stopped_now() {
+    let plane = start().await;
+    let api = &plane.api;
+    let top = Agent::register(api, 1).await;
+    let path = format!("/v1/agents/{}/sub-agents", top.id);
+    let below = api.post(&path, json!({ "name": "below" })).await.expect(201)["agent_id"].text();
+    let limits =
+        |actions: &[&str]| json!({ "agent_id": below, "services": ["shop"], "actions": actions });
+    let mut tokens = Vec::new();
+    for path in ["/v1/capability-tokens", "/v1/tokens"] {
+        tokens.push(api.post(path, limits(&["pay", "read"])).await.expect(201)["token"].text());
+    }
+    let body = json!({ "agent_id": below, "services": ["shop"] });
+    let all = api.post("/v1/capability-tokens", body).await.expect(201)["token"].text();
+    let decide = async |agent: &str, action: &str, what: &str| {
+        let path = format!("/v1/agents/{agent}/capabilities/{what}");
+        api.post(&path, json!({ "action": action, "reason": "r" })).await.expect(200);
+    };
+    let scopes = async || {
+        let mut scopes = Vec::new();
+        for token in &tokens {
+            let told = introspect(api, token).await;
+            match told["active"].as_bool().unwrap() {
+                true => scopes.push(told["scope"].text()),
+                false => assert_eq!(told, json!({ "active": false })),
+            }
+        }
+        scopes
+    };
+    assert_eq!(scopes().await, ["pay read", "pay read"]);
+    decide(&below, "pay", "suspend").await;
+    assert_eq!(scopes().await, ["read", "read"]);
+    // Nor may it do what those may not for whom it acts.
+    decide(&top.id, "read", "revoke").await;
+    assert!(scopes().await.is_empty());
+    // Which actions there are besides, nobody knows here.
+    assert_eq!(introspect(api, &all).await["scope"], "*");
+    decide(&below, "pay", "restore").await;
+    assert_eq!(scopes().await, ["pay", "pay"]);
+}
+
+#[tokio::test]
+async fn strangers_are_told_of_the_issuer_without_a_look_at_the_store() {
+    let plane = start().await;
+    let api = &plane.api;
+    let database = support::database::open(plane.dir.path()).await;
+    let run = async |statement: &'static str| {
+        sqlx::query(statement).execute(&database).await.unwrap();
+    };
+    for table in ["ALTER TABLE issuer RENAME TO a", "ALTER TABLE token_keys RENAME TO b"] {
+        run(table).await;
+    }
+    api.get("/v1/token-keys").await.problem(503, "unavailable");
+    let told = api.get("/.well-known/oauth-authorization-server").await.expect(200);
+    assert_eq!(told["issuer"], ISSUER);
+    let set = api.get("/.well-known/jwks.json").await.expect(200);
+    assert_eq!(set["keys"].as_array().unwrap().len(), 1);
+    let garbage = [
+        ("grant_type", "client_credentials".to_owned()),
+        ("client_assertion_type", ASSERTION.to_owned()),
+        ("client_assertion", "nonsense".to_owned()),
+        ("token", "nonsense".to_owned()),
+    ];
+    for path in ["/oauth/token", "/oauth/introspect", "/oauth/revoke"] {
+        refused(form(api, path, &garbage).await, 401, "invalid_client");
+    }
+    for table in ["ALTER TABLE a RENAME TO issuer", "ALTER TABLE b RENAME TO token_keys"] {
+        run(table).await;
+    }
+    database.close().await;
+}

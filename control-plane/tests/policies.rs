@@ -271,3 +271,45 @@ async fn whoever_stops_one_action_is_told_which_others_the_policy_leaves() {
     let change = api.post(&path("revoke"), refund).await.expect(200);
     assert_eq!(change["active"], json!(["create_charge"]));
 }
+
+#[tokio::test]
+async fn a_suspension_says_until_when_capability_tokens_go_on() {
+    let plane = ControlPlane::start().await;
+    let drains = |name, window| format!("name: {name}\nallow: ['*']\ndrain_window: {window}\n");
+    apply(&plane.api, "?reason=short", drains("short", "10s")).await.expect(201);
+    for (policy, window) in [(None, 60), (Some("short"), 10)] {
+        let mut body = json!({ "name": "payer" });
+        if let Some(policy) = policy {
+            body["policy"] = json!(policy);
+        }
+        let agent = plane.api.post("/v1/agents", body).await.expect(201)["agent_id"].text();
+        let suspend = async |in_flight: &str| {
+            let why = json!({ "reason": "a test", "in_flight": in_flight });
+            plane.api.post(&format!("/v1/agents/{agent}/suspend"), why).await.expect(200)
+        };
+        let first = suspend("drain").await;
+        let [from, until] = [&first["agent"]["status_changed_at"], &first["drains_until"]]
+            .map(|at| at.text().parse::<jiff::Timestamp>().unwrap().as_second());
+        // Of the second in which it was suspended, as the proxies count.
+        assert_eq!(until - from, window, "{policy:?}");
+        let again = suspend("drain").await;
+        assert_eq!(
+            (&again["changed"], &again["drains_until"]),
+            (&json!(false), &first["drains_until"])
+        );
+        assert_eq!(suspend("abort").await["drains_until"], Value::Null);
+        let path = format!("/v1/agents/{agent}/restore");
+        let restored = plane.api.post(&path, json!({})).await.expect(200);
+        assert_eq!(restored["drains_until"], Value::Null);
+    }
+    // What an agent is put under while it drains says how long, from then on.
+    let agent = plane.api.register("payer").await;
+    let path = format!("/v1/agents/{agent}");
+    let why = json!({ "reason": "a test" });
+    let long = plane.api.post(&format!("{path}/suspend"), why).await.expect(200);
+    let assign = json!({ "policy": "short" });
+    let assigned = plane.api.post(&format!("{path}/policy"), assign).await.expect(200);
+    let [long, short] = [long, assigned]
+        .map(|it| it["drains_until"].text().parse::<jiff::Timestamp>().unwrap().as_second());
+    assert_eq!(long - short, 50);
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kya_control_plane::config::Config;
+use kya_control_plane::config::{Config, IssuerConfig};
 use kya_control_plane::push::Limits;
 use kya_control_plane::server::StartError;
 use kya_control_plane::{RunningServer, Server};
@@ -360,6 +360,26 @@ impl Drop for Program {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_tokens_that_one_server_changes_are_told_to_strangers_by_the_other() {
+    let database = Database::new().await;
+    let start = async |dir: TempDir| {
+        let issuer = IssuerConfig { name: "https://kya.example".to_owned(), max_lifetime: 3600 };
+        let config = Config { issuer: Some(issuer), ..config(dir.path(), &database) };
+        ControlPlane::start_as(config, dir, only_told()).await
+    };
+    let a = start(tempfile::tempdir().unwrap()).await;
+    let b = start(with_keys_of(a.dir.path())).await;
+    let told = async |by: &ControlPlane| {
+        let set = by.api.get("/.well-known/jwks.json").await.expect(200);
+        set["keys"].as_array().unwrap().len()
+    };
+    assert_eq!((told(&a).await, told(&b).await), (1, 1));
+    a.api.post("/v1/token-keys/announce", json!({})).await.expect(200);
+    assert_eq!(told(&a).await, 2, "whoever changes it tells of it at once");
+    eventually("the other server tells of it", async || told(&b).await == 2).await;
 }
 
 async fn program(dir: &Path, database: &Database) -> (Program, Api) {

@@ -24,7 +24,7 @@ use crate::table::{Fingerprint, GrantIndex, TokenEntry};
 use crate::time::UnixSeconds;
 use crate::update::{Body, Position, Revision, VerifiedUpdate};
 
-pub use levels::MAX_DELEGATION;
+pub use levels::{DRAIN_SECONDS, MAX_DELEGATION};
 use taken_back::TakenBack;
 
 /// Revoked tokens that are remembered beyond the base that holds them, so that no

@@ -86,7 +86,8 @@ pub struct Stop {
 
 macro_rules! deny_reasons {
     ($($(#[$doc:meta])* $reason:ident = $name:literal,)*) => {
-        /// Why a request is denied. The order is that of the checks.
+        /// Why a request is denied, in about the order of the checks: `docs/protocol.md` has
+        /// that, which differs between the kinds of tokens.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum DenyReason {
             $($(#[$doc])* $reason,)*
@@ -124,7 +125,8 @@ deny_reasons! {
     PrincipalSuspended = "principal_suspended",
     /// The standing of whom the agent acts for is over for good.
     PrincipalRevoked = "principal_revoked",
-    /// Whom its holder acts for, beside a principal, may not act, or may not do this.
+    /// Whom its holder acts for, beside a principal, may not act, or has had this action
+    /// stopped.
     DelegatorStopped = "delegator_stopped",
     /// Its holder's standing is paused.
     AgentSuspended = "agent_suspended",
@@ -146,7 +148,8 @@ deny_reasons! {
     WrongAudience = "wrong_audience",
     /// The token is not for this action.
     InsufficientScope = "insufficient_scope",
-    /// Its holder's policy does not permit this action, or is not in the state.
+    /// Its holder's policy, or that of one for whom it acts, does not permit this action, or
+    /// is not in the state.
     ActionDenied = "action_denied",
     /// Nobody knows what it would do, and its holder's policy, or the token, permits
     /// only known actions.
@@ -303,3 +306,7 @@ mod tests;
 #[cfg(test)]
 #[path = "decision_bearer_tests.rs"]
 mod bearer_tests;
+
+#[cfg(test)]
+#[path = "decision_order_tests.rs"]
+mod order_tests;

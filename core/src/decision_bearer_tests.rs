@@ -12,11 +12,11 @@ use crate::wire::{self, Status, change::Change};
 
 const ISSUER: &str = "https://kya.example";
 
-fn signer() -> Signer {
+pub(super) fn signer() -> Signer {
     Signer::from_seed([2; 32])
 }
 
-fn issuer() -> Change {
+pub(super) fn issuer() -> Change {
     Change::Issuer(wire::Issuer {
         name: ISSUER.into(),
         keys: vec![signer().public_key().to_bytes().to_vec()],
@@ -25,7 +25,7 @@ fn issuer() -> Change {
 }
 
 /// What agent 1 may do at `shop` from second 100 to 1000.
-fn claims() -> Claims {
+pub(super) fn claims() -> Claims {
     Claims {
         issuer: ISSUER.into(),
         agent: agent_id(1),
@@ -85,7 +85,7 @@ fn reason(decision: Decision) -> Option<DenyReason> {
     }
 }
 
-fn stands(n: u8) -> wire::Agent {
+pub(super) fn stands(n: u8) -> wire::Agent {
     agent(n, Status::Active)
 }
 

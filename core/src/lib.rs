@@ -51,7 +51,7 @@ pub mod policy;
 mod shorthand;
 mod standing;
 pub mod table;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 #[allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -67,7 +67,9 @@ mod update;
 pub mod wire;
 
 pub use action::{ActionMap, ActionName};
-pub use authority::{ApplyError, Authority, MAX_DELEGATION, PolicyMissing, PolicyUsed};
+pub use authority::{
+    ApplyError, Authority, DRAIN_SECONDS, MAX_DELEGATION, PolicyMissing, PolicyUsed,
+};
 pub use bearer::{Bearer, Held};
 pub use change::{Agent, Change, MAX_ACTION_BYTES, MAX_POLICY_BYTES};
 pub use credential::{Credential, Source, subprotocols_without_credential};

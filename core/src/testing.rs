@@ -1,6 +1,7 @@
 //! A control plane in memory, for tests: it answers what a proxy says as the
 //! protocol asks, and the test decides what of that arrives, and when.
 
+pub mod audit;
 pub mod capabilities;
 
 use std::collections::BTreeMap;

@@ -79,7 +79,9 @@ async fn change(fleet: &Fleet, path: &str, body: Value) -> Result<()> {
 #[tokio::test]
 async fn an_agents_own_token_passes_envoy_until_it_or_the_agent_is_stopped() -> Result<()> {
     let options = FleetOptions { issuer: true, ..FleetOptions::default() };
-    let fleet = Fleet::start(&Artifacts::for_tests()?, &options).await?;
+    let artifacts = Artifacts::for_tests()?;
+    let fleet = Fleet::start(&artifacts, &options).await?;
+    let kya = fleet.kya(&artifacts)?;
     let holder = Holder::register(&fleet).await?;
     fleet.wait_converged().await?;
     let (id, sidecars) = (&holder.agent.agent_id, &fleet.sidecars);
@@ -96,10 +98,16 @@ async fn an_agents_own_token_passes_envoy_until_it_or_the_agent_is_stopped() -> 
     let second = holder.token(&fleet, "c", SERVICE).await?;
     charged_everywhere(sidecars, &second, id).await?;
 
-    // One change stops whatever it holds, and it gets nothing more. Unless `abort` says so,
-    // what was issued before goes on until the drain window is over.
-    let abort = json!({ "reason": "a test", "in_flight": "abort" });
-    change(&fleet, &format!("agents/{id}/suspend"), abort).await?;
+    // Suspended, it gets nothing more, and what was issued before goes on until the drain
+    // window is over, as is said; unless `abort` says so.
+    let suspend = ["agent", "suspend", id, "--reason", "a test", "--wait", "20s"];
+    let ended = kya.end(&suspend).await?;
+    ensure!(ended.code == Some(0) && ended.out.contains("Acknowledged by 4 of 4"), "{ended:?}");
+    ensure!(ended.out.contains("Capability tokens issued before may finish"), "{ended:?}");
+    charged_everywhere(sidecars, &second, id).await?;
+    let ended = kya.end(&[&suspend[..], &["--in-flight", "abort"]].concat()).await?;
+    ensure!(ended.code == Some(0) && ended.out.contains("Acknowledged by 4 of 4"), "{ended:?}");
+    ensure!(ended.out.contains("All verify calls will now return DENY"), "{ended:?}");
     denied_everywhere(sidecars, &second, 403, "agent_suspended").await?;
     let (status, answer) = holder.ask(&fleet, "d", SERVICE).await?;
     ensure!(status == StatusCode::BAD_REQUEST, "{status}: {answer}");

@@ -8,6 +8,7 @@ mod demo;
 mod deny;
 mod fuzz;
 mod incident;
+mod links;
 mod named_tests;
 mod narrator;
 mod postgres;
@@ -78,7 +79,7 @@ enum Command {
     ///
     /// This needs a nightly compiler: rustup toolchain install nightly --profile minimal
     Fuzz(fuzz::Options),
-    /// Write the JSON Schema of the plugin configuration into `docs/`.
+    /// Write the JSON Schema of the plugin configuration and the OpenAPI document into `docs/`.
     Schema,
     /// Measure.
     #[command(subcommand)]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use kya_envoy::Artifacts;
 
 use crate::command::output;
+use crate::links::Links;
 use crate::named_tests::NamedTests;
 
 /// A file is one idea; past this many lines it is two.
@@ -30,16 +31,15 @@ pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
 
     let foreign = paths_of_this_machine(root);
     let (mut findings, mut named_tests) = (Vec::new(), NamedTests::default());
+    let mut links = Links::default();
     for path in listed.split('\0').filter(|path| !path.is_empty()) {
         // A file that is deleted but not yet committed is still listed.
         let Ok(bytes) = fs::read(root.join(path)) else { continue };
         let Ok(text) = String::from_utf8(bytes) else { continue };
-        let exists = |target: &str| {
-            root.join(path).parent().is_some_and(|folder| folder.join(target).exists())
-        };
-        findings.extend(check(path, &text, &foreign, exists));
+        findings.extend(check(path, &text, &foreign));
         if path.ends_with(".md") {
             findings.extend(named_tests.missing(root, path, &text));
+            findings.extend(links.dead(root, path, &text));
         }
     }
     if findings.is_empty() {
@@ -58,7 +58,7 @@ fn paths_of_this_machine(root: &Path) -> Vec<String> {
 }
 
 /// What is wrong with one file, a line each.
-fn check(path: &str, text: &str, foreign: &[String], exists: impl Fn(&str) -> bool) -> Vec<String> {
+fn check(path: &str, text: &str, foreign: &[String]) -> Vec<String> {
     let extension = Path::new(path).extension().and_then(|e| e.to_str()).unwrap_or_default();
     let mut findings = Vec::new();
     let mut found = |line: usize, what: String| findings.push(format!("{path}:{line}: {what}"));
@@ -85,11 +85,6 @@ fn check(path: &str, text: &str, foreign: &[String], exists: impl Fn(&str) -> bo
         if let Some(place) = foreign.iter().find(|place| names(line, place)) {
             found(number, format!("a path of one machine: {place}"));
         }
-        if extension == "md" {
-            for target in relative_links(line).filter(|target| !exists(target)) {
-                found(number, format!("a link to nothing: {target}"));
-            }
-        }
     }
     findings
 }
@@ -101,20 +96,12 @@ fn names(line: &str, place: &str) -> bool {
         .any(|(at, _)| !line[..at].ends_with(|before: char| before.is_alphanumeric()))
 }
 
-/// The files that a line of Markdown links to, without their anchors.
-fn relative_links(line: &str) -> impl Iterator<Item = &str> {
-    line.split("](").skip(1).filter_map(|rest| {
-        let target = rest.split([')', '#', ' ']).next()?;
-        (!target.is_empty() && !target.contains("://")).then_some(target)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn findings(path: &str, text: &str) -> Vec<String> {
-        check(path, text, &["/build/area/".to_owned()], |target| target == "there.md")
+        check(path, text, &["/build/area/".to_owned()])
     }
 
     #[test]
@@ -138,13 +125,6 @@ mod tests {
         assert!(found[0].starts_with("a.rs:2: a left-over"), "{found:?}");
         assert!(found[1].starts_with("a.rs:3: a path of one machine"), "{found:?}");
         assert!(findings("a.md", "see `src/build/area/x.rs`\n").is_empty());
-    }
-
-    #[test]
-    fn dead_links_are_found_and_live_ones_are_not() {
-        let text = "[a](there.md#part) [b](https://example.org/x) [c](gone.md)\n";
-        let found = findings("README.md", text);
-        assert_eq!(found, ["README.md:1: a link to nothing: gone.md"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use kya_core::{AgentId, KillId, PrincipalId};
 use serde::{Deserialize, Serialize};
 
 use super::{Commit, Why};
+use crate::args::{InFlight, Stopping};
 
 /// The body of every stop.
 #[derive(Debug, Serialize)]
@@ -16,13 +17,22 @@ pub(crate) struct Stop<'a> {
     pub(crate) selector: Option<&'a str>,
     #[serde(flatten)]
     pub(crate) why: Why<'a>,
+    /// If it is to be another than that of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_flight: Option<InFlight>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
 }
 
-impl<'a> Stop<'a> {
-    pub(crate) fn new(why: Why<'a>, dry_run: bool) -> Self {
-        Self { action: None, selector: None, why, dry_run }
+impl<'a> From<Why<'a>> for Stop<'a> {
+    fn from(why: Why<'a>) -> Self {
+        Self { action: None, selector: None, why, in_flight: None, dry_run: false }
+    }
+}
+
+impl<'a> From<&'a Stopping> for Stop<'a> {
+    fn from(Stopping { why, dry, .. }: &'a Stopping) -> Self {
+        Self { dry_run: dry.dry_run, ..Why::from(why).into() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, PublicKey};
+use serde::Serialize;
 
 use super::{MaybeWhy, Page, Stopping, Wait};
 use crate::pubkey;
@@ -135,10 +136,22 @@ Example:
         #[command(flatten)]
         stop: Stopping,
     },
-    /// Deny an agent until it is restored
+    /// Deny an agent until it is restored; work under way may end unless --in-flight says abort
+    #[command(after_help = "\
+Opaque tokens are denied at once. With `drain`, capability tokens that were issued before it go on
+for the drain_window of the agent's policy (60s without one), and requests under way end by
+themselves. With `abort` nothing goes on. What drains can be aborted by another suspension.
+
+Example:
+  kya agent suspend AGENT_ID --reason investigating_anomaly
+  kya agent suspend AGENT_ID --reason money_is_leaving --in-flight abort")]
     Suspend {
         #[command(flatten)]
         targets: Targets,
+        /// What becomes of requests under way and of capability tokens that are out; `drain`
+        /// if it is not said
+        #[arg(long, value_enum, value_name = "WHAT")]
+        in_flight: Option<InFlight>,
         #[command(flatten)]
         stop: Stopping,
     },
@@ -162,6 +175,16 @@ pub(crate) struct Targets {
     /// Every agent with these labels instead, such as env=staging
     #[arg(long, value_parser = parse_selector)]
     pub(crate) selector: Option<String>,
+}
+
+/// What becomes of what was allowed before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum InFlight {
+    /// It ends now
+    Abort,
+    /// It may end by itself
+    Drain,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -25,8 +25,18 @@ enum Kind {
     Id(&'static str),
     /// From this number on.
     Number(u32),
+    /// Of a record in the audit trail.
+    Seq,
     Duration,
     Expiry,
+    /// In the past, or how long ago.
+    Moment,
+    /// Of an operator.
+    Act,
+    /// That signs checkpoints, or a file with one.
+    AuditKey,
+    /// A file with a checkpoint: any that is there is refused, unless it holds one.
+    Checkpoint,
     PublicKey,
     File,
     Principal,
@@ -67,6 +77,12 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),
         (_, "name" | "reason" | "incident_id" | "node_id") => Kind::Text,
+        (command, "key") if command.starts_with("audit ") => Kind::AuditKey,
+        (_, "checkpoints") => Kind::Checkpoint,
+        (_, "since" | "until") => Kind::Moment,
+        (_, "act") => Kind::Act,
+        (_, "seq") => Kind::Seq,
+        ("audit tail", "lines") => Kind::Number(0),
         (_, "pubkey" | "pinned" | "key") => Kind::PublicKey,
         (_, "owner" | "principal") => Kind::Principal,
         (_, "policy") => Kind::Policy,
@@ -76,11 +92,13 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (_, "service" | "services") => Kind::Service,
         (_, "if_version") => Kind::Number(0),
         (_, "limit" | "version" | "from" | "to" | "before") => Kind::Number(1),
-        (_, "wait" | "ttl" | "expires_in" | "timeout") => Kind::Duration,
+        (_, "wait" | "ttl" | "expires_in" | "timeout" | "bound") => Kind::Duration,
         (_, "expires_at") => Kind::Expiry,
-        (_, "file" | "path" | "token_file" | "ca_file" | "client_cert" | "client_key") => {
-            Kind::File
-        }
+        (
+            _,
+            "file" | "files" | "out" | "path" | "token_file" | "ca_file" | "client_cert"
+            | "client_key",
+        ) => Kind::File,
         (_, "server") => Kind::Server,
         (_, "token") => Kind::Secret,
         (command, id) => panic!("say of which kind `{id}` of `kya {command}` is"),
@@ -94,8 +112,12 @@ impl Kind {
             Self::Choice(choice) => choice[0].clone(),
             Self::Text => "a text — 支払".to_owned(),
             Self::Id(prefix) => format!("{prefix}_{ULID}"),
-            Self::Number(_) => "7".to_owned(),
+            Self::Number(_) | Self::Seq => "7".to_owned(),
             Self::Duration => "10s".to_owned(),
+            Self::Moment => "2026-02-05T14:00:00Z".to_owned(),
+            Self::Act => "agent.revoked".to_owned(),
+            Self::AuditKey => audit_key(),
+            Self::Checkpoint => checkpoint(),
             Self::Expiry => "2099-01-31T12:00:00Z".to_owned(),
             Self::PublicKey => KEY.to_owned(),
             Self::File => NOWHERE.to_owned(),
@@ -137,7 +159,14 @@ impl Kind {
                 bad.extend((*least > 0).then(|| "0".to_owned()));
                 bad
             }
+            Self::Seq => {
+                of(&["0", "-1", "1.5", "1e3", "0x10", " 1", "\u{ff11}", "9007199254740992"])
+            }
             Self::Duration => of(&["5", "-1s", "soon", "100000days", "\u{ff15}s", "1500us1"]),
+            Self::Moment => of(&["2020-13-01T00:00:00Z", "yesterday", "9", "-1h", "100years"]),
+            Self::Act => of(&["revoked", "agent.", ".revoked", "Agent.revoked", "agent revoked"]),
+            Self::Checkpoint => of(&[NOWHERE, "/", "/dev/null", "Cargo.toml"]),
+            Self::AuditKey => of(&["kya", "a+b+c", NOWHERE, KEY, "kya/audit+00000000+AQJ8"]),
             Self::Expiry => of(&["2020-01-01T00:00:00Z", "2099-13-01T00:00:00Z", "tomorrow", "9"]),
             Self::PublicKey => of(&["ed25519:AAAA", NOWHERE, "AAAA", "{}", "ssh-ed25519 AAAA"]),
             Self::Principal => of(&["Alice", "a@b@c", " alice", "alice ", "prn_x", "@a", "a@"]),
@@ -156,6 +185,27 @@ impl Kind {
         }
         bad
     }
+}
+
+fn audit_key() -> String {
+    let key = kya_core::Signer::from_seed([7; 32]).public_key();
+    kya_core::audit::VerifierKey::new("kya.test/audit", key).unwrap().to_string()
+}
+
+/// A file with a checkpoint, for as long as the tests run.
+fn checkpoint() -> String {
+    static FILE: std::sync::LazyLock<tempfile::NamedTempFile> = std::sync::LazyLock::new(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let zeros = "0".repeat(64);
+        let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let time = "2026-02-05T14:00:00.000000Z";
+        let body = format!("kya.test/audit\n0\n{root}\nchain {zeros}\ntime {time}\n");
+        let signer = kya_core::Signer::from_seed([7; 32]);
+        let note = kya_core::audit::Note::sign(&body, "kya.test/audit", &signer).unwrap();
+        std::fs::write(file.path(), note).unwrap();
+        file
+    });
+    FILE.path().to_str().unwrap().to_owned()
 }
 
 /// An argument as it is given with a value: positional ones come last.

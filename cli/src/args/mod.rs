@@ -2,6 +2,7 @@
 
 mod agent;
 mod approval;
+mod audit;
 mod key;
 mod kill;
 mod node;
@@ -22,8 +23,11 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use kya_core::{WrittenKey, WrittenKeyError};
 use url::Url;
 
-pub(crate) use self::agent::{AgentCommand, Targets};
+pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
+pub(crate) use self::audit::{
+    AuditCommand, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
+};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::kill::{KillCommand, ListKills};
 pub(crate) use self::node::NodeCommand;
@@ -31,7 +35,7 @@ pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;
 pub(crate) use self::reference::reference;
 pub(crate) use self::stops::{
-    CapabilityCommand, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
+    CapabilityCommand, CapabilityOf, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
 pub(crate) use self::token::{DEFAULT_TTL, TokenCommand, TokenTargets};
 pub(crate) use self::token_key::TokenKeyCommand;
@@ -58,6 +62,8 @@ Examples:
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
   kya operator add oncall-anna --role operator  # a key that can stop agents, and nothing else
+  kya audit tail -f --decision deny             # what is refused, as it happens
+  kya audit export --agent AGENT_ID --since 2h --verify-chain   # and proved to be whole
   kya whoami                                    # whose key KYA_TOKEN is, and what it may do
   kya -o json agent list --status revoked | jq -r '.agents[].agent_id'";
 
@@ -167,6 +173,9 @@ pub(crate) enum Command {
     /// Give people and programs keys of their own, see whose there are, and revoke them
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Read the audit trail, and prove that it is whole
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Say whose key KYA_TOKEN is, and what it may do
     #[command(after_help = "\
 It shows the name under which the control plane logs what you do, your role, and its permissions.
@@ -191,6 +200,18 @@ where
     /// Only those after this id: the next page
     #[arg(long, value_name = "ID")]
     pub(crate) after: Option<Id>,
+}
+
+impl<Id> Page<Id>
+where
+    Id: std::str::FromStr + Clone + Send + Sync + 'static + std::fmt::Display,
+    Id::Err: std::error::Error + Send + Sync,
+{
+    /// As a query says it.
+    pub(crate) fn query(&self) -> [(&'static str, Option<String>); 2] {
+        let after = self.after.as_ref().map(ToString::to_string);
+        [("after", after), ("limit", Some(self.limit.to_string()))]
+    }
 }
 
 #[derive(Debug, Args)]

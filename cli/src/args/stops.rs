@@ -78,21 +78,21 @@ Example:
   kya capability revoke --agent AGENT_ID --action issue_refund --reason refund_loop")]
     Revoke {
         #[command(flatten)]
-        of: Of,
+        of: CapabilityOf,
         #[command(flatten)]
         stop: Stopping,
     },
     /// Deny one action of an agent until it is restored
     Suspend {
         #[command(flatten)]
-        of: Of,
+        of: CapabilityOf,
         #[command(flatten)]
         stop: Stopping,
     },
     /// End the suspension of an action; a revoked one stays revoked
     Restore {
         #[command(flatten)]
-        of: Of,
+        of: CapabilityOf,
         #[command(flatten)]
         maybe: MaybeWhy,
         #[command(flatten)]
@@ -142,7 +142,7 @@ pub(crate) struct Resume {
 
 /// Which action, and whose.
 #[derive(Debug, Args)]
-pub(crate) struct Of {
+pub(crate) struct CapabilityOf {
     /// Whose, `agt_…`
     #[arg(long, value_name = "ID")]
     pub(crate) agent: AgentId,

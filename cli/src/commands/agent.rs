@@ -1,17 +1,18 @@
 //! `kya agent …`
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kya_core::AgentId;
 
-use super::{dry, print_page, selection, tree};
+use super::{dry, print_page, selection, suspension, tree};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Agent, AgentChange, Agents, NewAgent, NewSuccessor, Stop, Why};
-use crate::args::{AgentCommand, Stopping, Targets};
+use crate::args::{AgentCommand, InFlight, Targets};
 use crate::client::{Answer, Client, Place, Query};
 use crate::error::Error;
-use crate::output::{Output, or_dash, record, table};
+use crate::output::{Output, or_dash, record};
 
 const MAX_LABELS: usize = 32;
 
@@ -63,6 +64,17 @@ struct Change {
     wording: Wording,
 }
 
+impl Change {
+    /// What it means from now on, if what is in flight is aborted or not; `until` when it
+    /// may go on.
+    fn effect(&self, aborts: bool, until: Option<&str>) -> Cow<'static, str> {
+        match self.action {
+            "suspend" if !aborts => suspension::drains(until).into(),
+            _ => self.wording.effect.into(),
+        }
+    }
+}
+
 pub(super) async fn run(
     command: AgentCommand,
     client: &Client,
@@ -95,30 +107,29 @@ pub(super) async fn run(
             print_agent(output, answer)
         }
         AgentCommand::List { status, selector, owner, policy, sort, page } => {
+            let [after, limit] = page.query();
             let query = [
                 ("status", status.map(|status| status.as_str().to_owned())),
                 ("selector", selector),
                 ("owner", owner),
                 ("policy", policy),
                 ("sort", sort),
-                ("after", page.after.map(|id| id.to_string())),
-                ("limit", Some(page.limit.to_string())),
+                after,
+                limit,
             ];
             list(client, output, &query).await
         }
         AgentCommand::Show { id } => print_agent(output, client.agent(id).await?),
         AgentCommand::Tree { id } => tree::print(client, output, id).await,
-        AgentCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
-            stop_them(client, output, &REVOKE, &targets, stop, wait.wait).await
+        AgentCommand::Revoke { targets, stop } => {
+            stop_them(client, output, &REVOKE, &targets, (&stop).into(), stop.wait.wait).await
         }
-        AgentCommand::Suspend { targets, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
-            stop_them(client, output, &SUSPEND, &targets, stop, wait.wait).await
+        AgentCommand::Suspend { targets, in_flight, stop } => {
+            let how = Stop { in_flight, ..(&stop).into() };
+            stop_them(client, output, &SUSPEND, &targets, how, stop.wait.wait).await
         }
         AgentCommand::Restore { id, maybe, wait } => {
-            let stop = Stop::new(Why::from(&maybe), false);
-            change(client, output, &RESTORE, id, &stop, wait.wait).await
+            change(client, output, &RESTORE, id, &Why::from(&maybe).into(), wait.wait).await
         }
     }
 }
@@ -160,7 +171,8 @@ async fn stop_them(
                 return dry::print(client, output, &what, answer);
             }
             let answer = client.stop(Place::Agents, kind.action, &stop).await?;
-            let said = (&kind.wording, kind.status);
+            let effect = kind.effect(stop.in_flight == Some(InFlight::Abort), None);
+            let said = (&kind.wording, &*effect, kind.status);
             selection::report(client, output, said, selector, answer, wait).await
         }
         // The parser has seen to it.
@@ -180,9 +192,8 @@ async fn list(client: &Client, output: &mut Output<'_>, query: &Query<'_>) -> Re
             [agent_id.to_string(), name, status, created_at, or_dash(revoked_at)]
         })
         .collect();
-    let agents = (!rows.is_empty())
-        .then(|| table(["AGENT ID", "NAME", "STATUS", "CREATED AT", "REVOKED AT"], rows));
-    print_page(output, agents, "No agents.", next.map(|id| id.to_string()))
+    let columns = ["AGENT ID", "NAME", "STATUS", "CREATED AT", "REVOKED AT"];
+    print_page(output, columns, rows, "No agents.", next)
 }
 
 async fn change(
@@ -203,8 +214,16 @@ async fn change(
             change.action
         )));
     }
+    let aborts = value.agent.in_flight.as_deref() == Some("abort");
+    if stop.in_flight == Some(InFlight::Abort) && !aborts {
+        return Err(client.unexpected(format!(
+            "asked to abort what is in flight of {id}, it does not say that it does"
+        )));
+    }
     let (wording, commit) = (&change.wording, &value.commit);
-    acknowledgement::report(client, output, wording, &id.to_string(), commit, json, wait).await
+    let effect = change.effect(aborts, value.drains_until.as_deref());
+    let lines = acknowledgement::committed(wording, &id.to_string(), &effect, commit);
+    acknowledgement::report_lines(client, output, wording, lines, commit, json, wait).await
 }
 
 fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Error> {

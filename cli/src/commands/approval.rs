@@ -9,7 +9,7 @@ use crate::api::{Approval, ApprovalChange, Approvals, Why};
 use crate::args::{ApprovalCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, printable, table};
+use crate::output::{Output, or_dash, printable};
 
 const APPROVE: Wording = Wording {
     done: "Approved",
@@ -85,11 +85,8 @@ async fn list(
     all: bool,
     page: &Page<ApprovalId>,
 ) -> Result<(), Error> {
-    let query = [
-        ("all", all.then(|| "true".to_owned())),
-        ("after", page.after.map(|id| id.to_string())),
-        ("limit", Some(page.limit.to_string())),
-    ];
+    let [after, limit] = page.query();
+    let query = [("all", all.then(|| "true".to_owned())), after, limit];
     let Answer { value: Approvals { approvals, next }, json } = client.approvals(&query).await?;
     if output.is_json() {
         return output.document(&json);
@@ -114,11 +111,5 @@ async fn list(
         "REASON",
         "INCIDENT ID",
     ];
-    let approvals = (!rows.is_empty()).then(|| table(columns, rows));
-    print_page(
-        output,
-        approvals,
-        "Nothing waits for a second operator.",
-        next.map(|id| id.to_string()),
-    )
+    print_page(output, columns, rows, "Nothing waits for a second operator.", next)
 }

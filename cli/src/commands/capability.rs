@@ -7,7 +7,7 @@ use kya_core::AgentId;
 use super::dry;
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Capabilities, Capability, CapabilityChange, Stop, Why};
-use crate::args::{CapabilityCommand, Stopping};
+use crate::args::{CapabilityCommand, CapabilityOf};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, table};
@@ -66,17 +66,14 @@ pub(super) async fn run(
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
     match command {
-        CapabilityCommand::Revoke { of, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop { action: Some(&of.action), ..Stop::new((&why).into(), dry.dry_run) };
-            change(client, output, &REVOKE, of.agent, &stop, wait.wait).await
+        CapabilityCommand::Revoke { of, stop } => {
+            change(client, output, &REVOKE, &of, (&stop).into(), stop.wait.wait).await
         }
-        CapabilityCommand::Suspend { of, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop { action: Some(&of.action), ..Stop::new((&why).into(), dry.dry_run) };
-            change(client, output, &SUSPEND, of.agent, &stop, wait.wait).await
+        CapabilityCommand::Suspend { of, stop } => {
+            change(client, output, &SUSPEND, &of, (&stop).into(), stop.wait.wait).await
         }
         CapabilityCommand::Restore { of, maybe, wait } => {
-            let stop = Stop { action: Some(&of.action), ..Stop::new(Why::from(&maybe), false) };
-            change(client, output, &RESTORE, of.agent, &stop, wait.wait).await
+            change(client, output, &RESTORE, &of, Why::from(&maybe).into(), wait.wait).await
         }
         CapabilityCommand::List { agent } => list(client, output, agent).await,
     }
@@ -86,11 +83,12 @@ async fn change(
     client: &Client,
     output: &mut Output<'_>,
     change: &Change,
-    agent: AgentId,
-    stop: &Stop<'_>,
+    of: &CapabilityOf,
+    stop: Stop<'_>,
     wait: Duration,
 ) -> Result<(), Error> {
-    let (place, name) = (Place::Capabilities(agent), stop.action.unwrap_or_default());
+    let (agent, name) = (of.agent, &*of.action);
+    let (place, stop) = (Place::Capabilities(agent), &Stop { action: Some(name), ..stop });
     if stop.dry_run {
         let answer = client.stop(place, change.action, stop).await?;
         return dry::print(

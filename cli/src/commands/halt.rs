@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dry::{self, reached};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{FleetChange, Stop, Why};
-use crate::args::{Halt, Resume, Stopping};
+use crate::args::{Halt, Resume};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
 use crate::output::Output;
@@ -34,14 +34,13 @@ pub(super) async fn halt(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
-    let Stopping { why, dry, wait } = &command.stop;
-    let stop = Stop::new(Why::from(why), dry.dry_run);
+    let stop = Stop::from(&command.stop);
     if stop.dry_run {
         let answer = client.stop(Place::Fleet, "halt", &stop).await?;
         return dry::print(client, output, "halt all agents", answer);
     }
     let answer = client.stop(Place::Fleet, "halt", &stop).await?;
-    report(client, output, (&HALT, "suspended"), answer, wait.wait).await
+    report(client, output, (&HALT, "suspended"), answer, command.stop.wait.wait).await
 }
 
 pub(super) async fn resume(
@@ -54,7 +53,7 @@ pub(super) async fn resume(
         let is_terminal = input.is_terminal();
         confirm(is_terminal, &mut input.lock(), output)?;
     }
-    let stop = Stop::new(Why::from(&command.why), false);
+    let stop = Stop::from(Why::from(&command.why));
     let answer = client.stop(Place::Fleet, "resume", &stop).await?;
     report(client, output, (&RESUME, "active"), answer, command.wait.wait).await
 }

@@ -6,7 +6,7 @@ use crate::api::{NewNode, NodeChange, Nodes, RegisteredNode, Registration, Why};
 use crate::args::{NodeCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, table};
+use crate::output::{Output, or_dash};
 use crate::values::PlainName;
 
 const REGISTRATION_COLUMNS: [&str; 7] =
@@ -73,11 +73,7 @@ async fn list(
     output: &mut Output<'_>,
     page: &Page<PlainName>,
 ) -> Result<(), Error> {
-    let query = [
-        ("after", page.after.as_ref().map(ToString::to_string)),
-        ("limit", Some(page.limit.to_string())),
-    ];
-    let Answer { value, json } = client.nodes(&query).await?;
+    let Answer { value, json } = client.nodes(&page.query()).await?;
     let Nodes { revision, epoch, nodes, disconnected, registrations, next } = value;
     if output.is_json() {
         return output.document(&json);
@@ -89,15 +85,9 @@ async fn list(
         output.lines(proxies)?;
     }
     output.lines(format_args!("\nNewest revision: {revision} (epoch {epoch})\n"))?;
-    let registrations: Vec<_> = registrations.into_iter().map(registration).collect();
-    let registrations =
-        (!registrations.is_empty()).then(|| table(REGISTRATION_COLUMNS, registrations));
-    print_page(
-        output,
-        registrations,
-        "No registrations: `kya node add` lets a proxy connect.",
-        next,
-    )
+    let rows = registrations.into_iter().map(registration).collect();
+    let none = "No registrations: `kya node add` lets a proxy connect.";
+    print_page(output, REGISTRATION_COLUMNS, rows, none, next)
 }
 
 fn registration(registration: Registration) -> [String; 7] {

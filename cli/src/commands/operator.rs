@@ -6,7 +6,7 @@ use crate::api::{AddedOperator, NewOperator, Operator, OperatorChange, Operators
 use crate::args::{OperatorCommand, Page};
 use crate::client::{Answer, Client};
 use crate::error::Error;
-use crate::output::{Output, or_dash, record, table};
+use crate::output::{Output, or_dash, record};
 use crate::values::PlainName;
 
 const COLUMNS: [&str; 7] =
@@ -87,22 +87,14 @@ async fn list(
     output: &mut Output<'_>,
     page: &Page<PlainName>,
 ) -> Result<(), Error> {
-    let query = [
-        ("after", page.after.as_ref().map(ToString::to_string)),
-        ("limit", Some(page.limit.to_string())),
-    ];
-    let Answer { value: Operators { operators, next }, json } = client.operators(&query).await?;
+    let Answer { value: Operators { operators, next }, json } =
+        client.operators(&page.query()).await?;
     if output.is_json() {
         return output.document(&json);
     }
-    let rows: Vec<_> = operators.into_iter().map(row).collect();
-    let operators = (!rows.is_empty()).then(|| table(COLUMNS, rows));
-    print_page(
-        output,
-        operators,
-        "No operators but the built-in `admin`: `kya operator add` adds one.",
-        next,
-    )
+    let rows = operators.into_iter().map(row).collect();
+    let none = "No operators but the built-in `admin`: `kya operator add` adds one.";
+    print_page(output, COLUMNS, rows, none, next)
 }
 
 fn row(operator: Operator) -> [String; 7] {

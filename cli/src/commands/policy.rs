@@ -14,7 +14,7 @@ use super::print_page;
 use crate::acknowledgement::{self, Wording};
 use crate::api::{
     Agent, AgentChange, AssignPolicy, Policies, Policy, PolicyChange, PolicyPreview,
-    PolicyVersions, RollBack, Stop, Why,
+    PolicyVersions, RollBack, Stop,
 };
 use crate::args::{MaybeWhy, Page, PolicyCommand, Stopping};
 use crate::client::{Answer, Client, Place, Written};
@@ -88,8 +88,8 @@ pub(super) async fn run(
             let answer = client.roll_back_policy(&of.policy, &body).await?;
             changed(client, output, &APPLY, answer, wait.wait).await
         }
-        PolicyCommand::Revoke { of, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
+        PolicyCommand::Revoke { of, stop: stopping } => {
+            let (stop, wait) = (Stop::from(&stopping), &stopping.wait);
             let place = Place::Policy(&of.policy);
             if stop.dry_run {
                 let answer = client.stop(place, "revoke", &stop).await?;
@@ -210,7 +210,7 @@ async fn assign(
 ) -> Result<(), Error> {
     let body = AssignPolicy { policy, why: maybe.into() };
     let Answer { value, json } = client.assign_policy(id, &body).await?;
-    let AgentChange { agent: Agent { agent_id, policy: told, policy_id, .. }, commit } = value;
+    let AgentChange { agent: Agent { agent_id, policy: told, policy_id, .. }, commit, .. } = value;
     let is_it = match policy {
         None => policy_id.is_none(),
         wanted => told.as_deref() == wanted || policy_id.as_deref() == wanted,
@@ -236,9 +236,8 @@ async fn list(
     output: &mut Output<'_>,
     page: &Page<kya_core::PolicyId>,
 ) -> Result<(), Error> {
-    let query =
-        [("after", page.after.map(|id| id.to_string())), ("limit", Some(page.limit.to_string()))];
-    let Answer { value: Policies { policies, next }, json } = client.policies(&query).await?;
+    let Answer { value: Policies { policies, next }, json } =
+        client.policies(&page.query()).await?;
     if output.is_json() {
         return output.document(&json);
     }
@@ -250,8 +249,7 @@ async fn list(
         })
         .collect();
     let columns = ["POLICY ID", "NAME", "VERSION", "STEP", "COMMITTED AT", "BY"];
-    let policies = (!rows.is_empty()).then(|| table(columns, rows));
-    print_page(output, policies, "No policies.", next.map(|id| id.to_string()))
+    print_page(output, columns, rows, "No policies.", next)
 }
 
 async fn history(

@@ -6,10 +6,10 @@ use super::dry::{self, reached};
 use super::print_page;
 use crate::acknowledgement::{self, Wording};
 use crate::api::{Principal, PrincipalChange, Principals, Stop, Why};
-use crate::args::{Page, PrincipalCommand, PrincipalStatus, Stopping};
+use crate::args::{Page, PrincipalCommand, PrincipalStatus};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
-use crate::output::{Output, or_dash, record, table};
+use crate::output::{Output, or_dash, record};
 
 const OFFBOARD: Change = Change {
     action: "offboard",
@@ -73,17 +73,14 @@ pub(super) async fn run(
         PrincipalCommand::Add { name } => print(output, client.add_principal(&name).await?),
         PrincipalCommand::List { status, page } => list(client, output, status, &page).await,
         PrincipalCommand::Show { principal } => print(output, client.principal(&principal).await?),
-        PrincipalCommand::Offboard { principal, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
-            change(client, output, &OFFBOARD, &principal, &stop, wait.wait).await
+        PrincipalCommand::Offboard { principal, stop } => {
+            change(client, output, &OFFBOARD, &principal, &(&stop).into(), stop.wait.wait).await
         }
-        PrincipalCommand::Suspend { principal, stop: Stopping { why, dry, wait } } => {
-            let stop = Stop::new(Why::from(&why), dry.dry_run);
-            change(client, output, &SUSPEND, &principal, &stop, wait.wait).await
+        PrincipalCommand::Suspend { principal, stop } => {
+            change(client, output, &SUSPEND, &principal, &(&stop).into(), stop.wait.wait).await
         }
         PrincipalCommand::Restore { principal, maybe, wait } => {
-            let stop = Stop::new(Why::from(&maybe), false);
-            change(client, output, &RESTORE, &principal, &stop, wait.wait).await
+            change(client, output, &RESTORE, &principal, &Why::from(&maybe).into(), wait.wait).await
         }
     }
 }
@@ -127,11 +124,8 @@ async fn list(
     status: Option<PrincipalStatus>,
     page: &Page<kya_core::PrincipalId>,
 ) -> Result<(), Error> {
-    let query = [
-        ("status", status.map(|status| status.as_str().to_owned())),
-        ("after", page.after.map(|id| id.to_string())),
-        ("limit", Some(page.limit.to_string())),
-    ];
+    let [after, limit] = page.query();
+    let query = [("status", status.map(|status| status.as_str().to_owned())), after, limit];
     let Answer { value: Principals { principals, next }, json } = client.principals(&query).await?;
     if output.is_json() {
         return output.document(&json);
@@ -144,8 +138,7 @@ async fn list(
         })
         .collect();
     let columns = ["PRINCIPAL ID", "NAME", "STATUS", "CREATED AT", "REVOKED AT"];
-    let principals = (!rows.is_empty()).then(|| table(columns, rows));
-    print_page(output, principals, "No principals.", next.map(|id| id.to_string()))
+    print_page(output, columns, rows, "No principals.", next)
 }
 
 fn print(output: &mut Output<'_>, answer: Answer<Principal>) -> Result<(), Error> {

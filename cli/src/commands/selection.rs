@@ -13,7 +13,7 @@ use crate::output::{Output, printable};
 pub(super) async fn report(
     client: &Client,
     output: &mut Output<'_>,
-    (wording, status): (&Wording, &str),
+    (wording, effect, status): (&Wording, &str, &str),
     selector: &str,
     answer: Answer<SelectionChange>,
     wait: Duration,
@@ -27,17 +27,12 @@ pub(super) async fn report(
     }
     let SelectionChange { changed, agents, unchanged, .. } = change;
     let (Some(revision), Some(committed_at)) = (change.revision, change.committed_at) else {
-        return match output.is_json() {
-            true => {
-                output.document(&serde_json::json!({ "change": json, "acknowledgements": null }))
-            }
-            false => output
-                .lines(format!("No agent matches {}: nothing was changed", printable(selector))),
-        };
+        let said = format!("No agent matches {}: nothing was changed", printable(selector));
+        return acknowledgement::nothing_changed(output, &json, &said);
     };
     let commit = Commit { changed, revision, committed_at, kill_id: change.kill_id };
     let what = format!("{} matching {}", counted(agents, "agent"), printable(selector));
-    let mut lines = acknowledgement::committed(wording, &what, wording.effect, &commit);
+    let mut lines = acknowledgement::committed(wording, &what, effect, &commit);
     if changed && unchanged > 0 {
         lines.push_str(&format!("\n({} more already stopped)", unchanged));
     }

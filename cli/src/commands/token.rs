@@ -7,12 +7,12 @@ use kya_core::AgentId;
 use super::{dry, print_page, tokens};
 use crate::acknowledgement::{self, Wording};
 use crate::api::{
-    IssuedToken, NewToken, RevokeTokens, Stop, Token, TokenChange, TokenSelection, Tokens, Why,
+    IssuedToken, NewToken, RevokeTokens, Stop, Token, TokenChange, TokenSelection, Tokens,
 };
-use crate::args::{DEFAULT_TTL, Page, Stopping, TokenCommand, TokenTargets};
+use crate::args::{DEFAULT_TTL, Page, TokenCommand, TokenTargets};
 use crate::client::{Answer, Client, Place};
 use crate::error::Error;
-use crate::output::{Output, or_dash, printable, table};
+use crate::output::{Output, or_dash, printable};
 use crate::token_id::AnyTokenId;
 
 /// The longest that a capability token is asked for.
@@ -64,11 +64,11 @@ pub(super) async fn run(
             }
             list(client, output, capability, agent, &page).await
         }
-        TokenCommand::Revoke { targets, stop: Stopping { why, dry, wait } } => {
-            let (why, wait) = (Why::from(&why), wait.wait);
+        TokenCommand::Revoke { targets, stop } => {
+            let wait = stop.wait.wait;
             let TokenTargets { token_id, agent, selector, service, action } = &targets;
             if let Some(id) = *token_id {
-                return revoke(client, output, id, &Stop::new(why, dry.dry_run), wait).await;
+                return revoke(client, output, id, &Stop::from(&stop), wait).await;
             }
             let selection = TokenSelection {
                 agent_id: *agent,
@@ -76,7 +76,8 @@ pub(super) async fn run(
                 service: service.as_deref(),
                 action: action.as_deref(),
             };
-            let revoke = RevokeTokens { selection, why, dry_run: dry.dry_run };
+            let revoke =
+                RevokeTokens { selection, why: (&stop.why).into(), dry_run: stop.dry.dry_run };
             tokens::revoke(client, output, &revoke, wait).await
         }
     }
@@ -138,18 +139,14 @@ async fn list(
     agent: Option<AgentId>,
     page: &Page<AnyTokenId>,
 ) -> Result<(), Error> {
-    let query = [
-        ("agent_id", agent.map(|id| id.to_string())),
-        ("after", page.after.map(|id| id.to_string())),
-        ("limit", Some(page.limit.to_string())),
-    ];
+    let [after, limit] = page.query();
+    let query = [("agent_id", agent.map(|id| id.to_string())), after, limit];
     let Answer { value: Tokens { tokens, next }, json } = client.tokens(capability, &query).await?;
     if output.is_json() {
         return output.document(&json);
     }
     let rows: Vec<_> = tokens.into_iter().map(row).collect();
-    let tokens = (!rows.is_empty()).then(|| table(COLUMNS, rows));
-    print_page(output, tokens, "No tokens.", next.map(|id| id.to_string()))
+    print_page(output, COLUMNS, rows, "No tokens.", next)
 }
 
 fn row(token: Token) -> [String; 8] {

@@ -39,14 +39,8 @@ pub(super) async fn revoke(
     }
     let TokensChange { changed, tokens, tokens_not_before, .. } = change;
     let (Some(revision), Some(committed_at)) = (change.revision, change.committed_at) else {
-        return match output.is_json() {
-            true => {
-                output.document(&serde_json::json!({ "change": json, "acknowledgements": null }))
-            }
-            false => output.lines(printable(&format!(
-                "There is no token to revoke{which}: nothing was changed"
-            ))),
-        };
+        let said = format!("There is no token to revoke{which}: nothing was changed");
+        return acknowledgement::nothing_changed(output, &json, &printable(&said));
     };
     let what = match (tokens, tokens_not_before) {
         (Some(count), _) => format!("{}{which}", counted(count, "token")),

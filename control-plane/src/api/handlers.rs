@@ -116,8 +116,8 @@ async fn decide(
     cause: Cause,
 ) -> Result<Json<Stopped<AgentChange>>, Problem> {
     let outcome = api.registry.decide_agent(id, action, cause).await?;
-    let made_so = outcome.committed;
-    Ok(stopped(api, Some(made_so), AgentChange::new(outcome, api.clock.now())).await)
+    let made_so = Some(outcome.committed);
+    Ok(stopped(api, made_so, AgentChange::new(outcome, api).await).await)
 }
 
 pub(super) async fn issue_token(

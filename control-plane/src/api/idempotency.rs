@@ -5,6 +5,7 @@
 //! it is said what was made, so that it can be revoked and asked for anew.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
@@ -14,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
-use super::REQUEST_TIMEOUT;
 use super::extract::{MAX_BODY_BYTES, body_bytes};
-use super::problem::{Code, Problem};
+use super::problem::{Code, NothingDone, Problem};
 use crate::operators::Operator;
 use crate::store::{KeyState, KeyedRequest, MAX_KEYS_OF_AN_OPERATOR, Store};
 
@@ -26,6 +27,18 @@ pub(super) const HEADER: &str = "idempotency-key";
 const MAX_KEY: usize = 128;
 /// The longest answer that is recorded. One that makes something is shorter.
 const MAX_ANSWER_BYTES: usize = 200 * 1024;
+
+/// Requests whose end waits for the store; that of more is not recorded.
+static LATER: Semaphore = Semaphore::const_new(256);
+/// How long it waits before each try.
+const TRIES_AFTER: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(15),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+];
 
 /// What a request is answered that was done before.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +70,7 @@ pub(super) fn parameter() -> Value {
     })
 }
 
-/// Does a request unless it was done before, if it has a key.
+/// Does a request, whose body has come, unless it was done before, if it has a key.
 pub(super) async fn once(
     store: &Arc<dyn Store>,
     operator: &Operator,
@@ -93,6 +106,23 @@ fn key(headers: &HeaderMap) -> Result<Option<[u8; 32]>, Problem> {
     Ok(Some(Sha256::digest(key).into()))
 }
 
+/// Ends a request with what came of it: when the store does not take that now, later.
+async fn end(store: &Arc<dyn Store>, keyed: KeyedRequest, outcome: Option<String>) {
+    let Err(error) = store.end_request(keyed.clone(), outcome.clone()).await else { return };
+    tracing::error!(%error, "what came of a request with a key is not recorded");
+    let Ok(later) = LATER.try_acquire() else { return };
+    let store = Arc::clone(store);
+    tokio::spawn(async move {
+        let _later = later;
+        for wait in TRIES_AFTER {
+            tokio::time::sleep(wait).await;
+            if store.end_request(keyed.clone(), outcome.clone()).await.is_ok() {
+                return;
+            }
+        }
+    });
+}
+
 async fn keyed(
     store: &Arc<dyn Store>,
     operator: &Operator,
@@ -102,10 +132,7 @@ async fn keyed(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let whole = Request::from_parts(parts.clone(), body);
-    let body = tokio::time::timeout(REQUEST_TIMEOUT, body_bytes(whole, &(), MAX_BODY_BYTES));
-    let body = body.await.map_err(|_| {
-        Problem::new(Code::Unavailable, format!("no whole body within {REQUEST_TIMEOUT:?}"))
-    })??;
+    let body = body_bytes(whole, &(), MAX_BODY_BYTES).await?;
     let keyed =
         KeyedRequest { operator: operator.name().clone(), key, request: told_apart(&parts, &body) };
     match store.begin_request(keyed.clone()).await? {
@@ -131,16 +158,8 @@ async fn keyed(
             ));
         }
     }
-    let store = Arc::clone(store);
-    // It goes on to its end when nobody waits for the answer any more.
-    let done = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        record(store.as_ref(), keyed, again, response).await
-    });
-    done.await.map_err(|error| {
-        tracing::error!(%error, "a request with a key");
-        Problem::new(Code::Internal, "see the server's log")
-    })
+    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    Ok(record(store, keyed, again, response).await)
 }
 
 /// Of whatever could make another request of it.
@@ -158,14 +177,15 @@ fn told_apart(parts: &axum::http::request::Parts, body: &Bytes) -> [u8; 32] {
 
 /// Records what came of it.
 async fn record(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     keyed: KeyedRequest,
     again: Again,
     response: Response,
 ) -> Response {
     let status = response.status();
+    let nothing_done = response.extensions().get::<NothingDone>().is_some();
     // Something may have been made: it stays as if it were under way.
-    if status.is_server_error() {
+    if status.is_server_error() && !nothing_done {
         return response;
     }
     let (parts, body) = response.into_parts();
@@ -185,9 +205,7 @@ async fn record(
             answer[member].as_str().unwrap_or_default().to_owned()
         }
     });
-    if let Err(error) = store.end_request(keyed, outcome).await {
-        tracing::error!(%error, "what came of a request with a key is not recorded");
-    }
+    end(store, keyed, outcome).await;
     Response::from_parts(parts, Body::from(body))
 }
 

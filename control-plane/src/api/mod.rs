@@ -28,6 +28,8 @@ mod records;
 mod requests;
 mod routes;
 mod stops;
+#[cfg(test)]
+mod testing;
 mod token_keys;
 mod unguarded;
 mod verify;
@@ -112,11 +114,11 @@ fn for_operators() -> Routes {
         .get("/keys", Permission::ReadKeys, keys::list)
         .post("/keys/announce", Permission::RotateKeys, keys::announce)
         .post("/keys/activate", Permission::RotateKeys, keys::activate)
-        .post("/keys/retire", Permission::RotateKeys, keys::retire)
+        .stop("/keys/retire", Permission::RotateKeys, keys::retire)
         .post("/keys/compact", Permission::RotateKeys, keys::compact)
         .make("/operators", Permission::ManageOperators, Again::Names("name"), operators::add)
         .get("/operators", Permission::ReadOperators, operators::list)
-        .post("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
+        .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
         .get("/kills", Permission::ReadRegistry, kills::list)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
@@ -220,7 +222,7 @@ fn capability_tokens() -> Routes {
         .get("/token-keys", Permission::ReadKeys, token_keys::list)
         .post("/token-keys/announce", Permission::RotateKeys, token_keys::announce)
         .post("/token-keys/activate", Permission::RotateKeys, token_keys::activate)
-        .post("/token-keys/retire", Permission::RotateKeys, token_keys::retire)
+        .stop("/token-keys/retire", Permission::RotateKeys, token_keys::retire)
 }
 
 /// Every route.

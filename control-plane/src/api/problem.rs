@@ -39,7 +39,14 @@ pub(super) struct Problem {
     challenge: Option<Challenge>,
     /// When it may be different.
     retry_after: Option<Duration>,
+    /// The server failed before anything was written.
+    nothing_done: bool,
 }
+
+/// An extension of a response: it tells of a failure before anything was written, so that
+/// the same request may be done again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NothingDone;
 
 /// What `www-authenticate` says (RFC 6750 section 3).
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +78,12 @@ pub(super) struct Body<'a> {
 impl Problem {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
         let (status, detail) = (code.status(), detail.into());
-        Self { code, status, detail, challenge: None, retry_after: None }
+        Self { code, status, detail, challenge: None, retry_after: None, nothing_done: false }
+    }
+
+    /// It is not possible now, and nothing was written: 503.
+    pub(super) fn not_begun(detail: impl Into<String>) -> Self {
+        Self { nothing_done: true, ..Self::new(Code::Unavailable, detail) }
     }
 
     /// The request could not be understood: 400.
@@ -186,6 +198,9 @@ impl IntoResponse for Problem {
         headers.extend(challenge.map(|value| (header::WWW_AUTHENTICATE, value)));
         let retry_after = self.retry_after.map(seconds);
         headers.extend(retry_after.map(|value| (header::RETRY_AFTER, value.into())));
+        if self.nothing_done {
+            response.extensions_mut().insert(NothingDone);
+        }
         response
     }
 }
@@ -220,6 +235,9 @@ impl From<StoreError> for Problem {
             StoreError::Policy(PolicyError::NotAsExpected { .. } | PolicyError::NotThereYet(_)) => {
                 Self::new(Code::PreconditionFailed, error.to_string())
             }
+            StoreError::Approval(ApprovalError::ShutOut { .. }) => {
+                Self::new(Code::Forbidden, error.to_string())
+            }
             StoreError::Policy(PolicyError::TooLarge(_)) => Self::unprocessable(error.to_string()),
             StoreError::Issuer(IssuerError::Unsayable(_)) => Self::unprocessable(error.to_string()),
             StoreError::Issuer(IssuerError::NoService(_)) => {
@@ -237,7 +255,12 @@ impl From<StoreError> for Problem {
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");
-                Self::new(Code::Unavailable, "the store cannot be used now; see the server's log")
+                Self::not_begun("the store cannot be used now; see the server's log")
+            }
+            StoreError::Uncertain(_) => {
+                tracing::error!(%error, "store");
+                let detail = "the store does not say whether it is so now: look, and ask again";
+                Self::new(Code::Unavailable, detail)
             }
             StoreError::Keys(_) => {
                 tracing::error!(%error, "keys");
@@ -298,13 +321,20 @@ impl From<RegistryError> for Problem {
             }
             RegistryError::Key(_) => {
                 tracing::error!(%error, "registry");
-                let detail = "the key that signs capability tokens cannot be used here; see the server's log";
+                Self::not_begun(
+                    "the key that signs capability tokens cannot be used here; see the server's log",
+                )
+            }
+            RegistryError::Remains(_) => {
+                tracing::error!(%error, "registry");
+                let detail =
+                    "the file of a key that counts no more is still here; see the server's log";
                 Self::new(Code::Unavailable, detail)
             }
             RegistryError::Token(error) => Self::unprocessable(error.to_string()),
             RegistryError::Entropy(_) => {
                 tracing::error!(%error, "registry");
-                Self::new(Code::Unavailable, "no random bytes; see the server's log")
+                Self::not_begun("no random bytes; see the server's log")
             }
             RegistryError::Interrupted => {
                 tracing::error!(%error, "registry");
@@ -320,6 +350,20 @@ mod tests {
 
     use super::*;
     use crate::nodes::NodeName;
+
+    #[test]
+    fn whoever_was_shut_out_is_forbidden_and_only_what_was_not_begun_says_so() {
+        let of = |error: StoreError| {
+            let response = Problem::from(error).into_response();
+            let nothing_done = response.extensions().get::<NothingDone>().is_some();
+            (response.status().as_u16(), nothing_done)
+        };
+        let by = "boss".to_owned();
+        let shut_out = ApprovalError::ShutOut { by, why: "was revoked" };
+        assert_eq!(of(shut_out.into()), (403, false));
+        assert_eq!(of(StoreError::Unavailable("x".into())), (503, true));
+        assert_eq!(of(StoreError::Uncertain("x".into())), (503, false));
+    }
 
     #[test]
     fn a_proxy_that_is_not_let_in_is_answered_by_the_kind_of_its_mistake() {

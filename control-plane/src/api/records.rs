@@ -5,6 +5,7 @@ use kya_core::{
 };
 use serde::Serialize;
 
+use super::Api;
 use crate::labels::Labels;
 use crate::principals::PrincipalName;
 use crate::store::{self, Committed, Outcome, ServiceName, in_flight_name, status_name};
@@ -172,15 +173,20 @@ impl From<Committed> for CommittedAt {
 #[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct AgentChange {
     agent: Agent,
+    /// Until when capability tokens count that were issued before a suspension that lets
+    /// work in flight end; `None` if none does, or if it is not known just now.
+    drains_until: Option<String>,
     changed: bool,
     #[serde(flatten)]
     committed: CommittedAt,
 }
 
 impl AgentChange {
-    pub(super) fn new(outcome: Outcome<store::Agent>, now: UnixMicros) -> Self {
+    pub(super) async fn new(outcome: Outcome<store::Agent>, api: &Api) -> Self {
+        let drains_until = api.registry.drains_until(&outcome.record).await;
         Self {
-            agent: Agent::new(outcome.record, now),
+            agent: Agent::new(outcome.record, api.clock.now()),
+            drains_until: drains_until.map(|until| second_start(until).to_rfc3339()),
             changed: outcome.changed,
             committed: outcome.committed.into(),
         }

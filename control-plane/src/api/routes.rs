@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{
     ConnectInfo, DefaultBodyLimit, FromRequestParts, MatchedPath, OriginalUri, Request, State,
 };
@@ -21,9 +22,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 
 use super::describe::{Describes, Operation, Schemas};
+use super::extract::{MAX_BODY_BYTES, body_bytes};
 use super::idempotency::{self, Again};
 use super::problem::{Code, Problem};
-use super::{Api, PREFIX, layers};
+use super::{Api, PREFIX, REQUEST_TIMEOUT, layers};
 use crate::operators::{Operator, OperatorAccess, Permission};
 
 /// What may be asked at a path, and the permission that each takes.
@@ -33,9 +35,27 @@ type Methods = BTreeMap<&'static str, Declared>;
 #[derive(Clone, Copy)]
 struct Declared {
     takes: Permission,
+    /// Whether it waits for its turn. What ends somebody's authority does not, though its
+    /// permission may be for what starts something, too.
+    starts: bool,
     /// Of what makes something: what it answers under a key that it had before.
     again: Option<Again>,
+    /// Bytes of a body.
+    bodies: usize,
     describe: Describe,
+}
+
+impl Declared {
+    fn new(takes: Permission, describe: Describe) -> Self {
+        let (starts, bodies) = (takes.starts(), MAX_BODY_BYTES);
+        Self { takes, starts, again: None, bodies, describe }
+    }
+
+    /// Whether it is one of the changes of which nobody makes too many.
+    fn counts(&self, method: &str) -> bool {
+        let changes = method != "GET" && !self.takes.only_asks();
+        changes && !self.takes.stops() && (self.starts || !self.takes.starts())
+    }
 }
 
 /// Says what its handler takes and answers.
@@ -69,7 +89,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         T: 'static,
     {
         let describe = <H as Describes<T>>::describe;
-        self.route(path, "GET", Declared { takes, again: None, describe }, get(handler))
+        self.route(path, "GET", Declared::new(takes, describe), get(handler))
     }
 
     /// Something that is done.
@@ -79,7 +99,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         T: 'static,
     {
         let describe = <H as Describes<T>>::describe;
-        self.route(path, "POST", Declared { takes, again: None, describe }, post(handler))
+        self.route(path, "POST", Declared::new(takes, describe), post(handler))
+    }
+
+    /// Something that ends somebody's authority, though its permission is also for what
+    /// starts something: as every stop, it waits for no turn and is not counted.
+    pub(super) fn stop<H, T>(self, path: &'static str, takes: Permission, handler: H) -> Self
+    where
+        H: Handler<T, S> + Describes<T>,
+        T: 'static,
+    {
+        let describe = <H as Describes<T>>::describe;
+        let declared = Declared { starts: false, ..Declared::new(takes, describe) };
+        self.route(path, "POST", declared, post(handler))
     }
 
     /// Something that is made, once for each `idempotency-key`.
@@ -99,7 +131,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             operation.parameters.push(idempotency::parameter());
             operation.problems.extend([400, 409, 413, 422]);
         };
-        let declared = Declared { takes, again: Some(again), describe };
+        let declared = Declared { again: Some(again), ..Declared::new(takes, describe) };
         self.route(path, "POST", declared, post(handler))
     }
 
@@ -121,7 +153,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// Those so far take bodies of up to so many bytes.
-    pub(super) fn with_bodies_of(self, bytes: usize) -> Self {
+    pub(super) fn with_bodies_of(mut self, bytes: usize) -> Self {
+        for declared in self.permissions.values_mut().flat_map(BTreeMap::values_mut) {
+            declared.bodies = bytes;
+        }
         Self { router: self.router.layer(DefaultBodyLimit::max(bytes)), ..self }
     }
 
@@ -175,25 +210,62 @@ async fn admit(
         Method::HEAD => "GET",
         ref method => method.as_str(),
     };
-    let Some(Declared { takes, again, .. }) = methods.get(method) else {
+    let Some(declared) = methods.get(method).copied() else {
         let allowed = methods.keys().copied().collect::<Vec<_>>().join(", ");
         return not_allowed(request.method().clone(), uri, &allowed).await;
     };
-    let changes = method != "GET" && !takes.only_asks();
-    if let Err(error) = guard.access.permit(&operator, *takes, changes, peer.ip()) {
+    let Declared { takes, bodies, .. } = declared;
+    if let Err(error) = guard.access.permit(&operator, takes, peer.ip()) {
         return Problem::from(error).into_response();
     }
-    let _turn = match guard.access.turn(*takes).await {
+    let (reads, counts) = (method == "GET", declared.counts(method));
+    request.extensions_mut().insert(operator.clone());
+    if reads {
+        return next.run(request).await;
+    }
+    // Whoever sends a body slowly has nothing that somebody else waits for.
+    let request = match with_whole_body(request, bodies).await {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
+    if counts && let Err(error) = guard.access.count(&operator, takes, peer.ip()) {
+        return Problem::from(error).into_response();
+    }
+    if !declared.starts {
+        return next.run(request).await;
+    }
+    let turn = match guard.access.turn().await {
         Ok(turn) => turn,
         Err(error) => return Problem::from(error).into_response(),
     };
-    request.extensions_mut().insert(operator.clone());
-    match *again {
-        Some(again) => {
-            idempotency::once(guard.access.store(), &operator, again, request, next).await
-        }
-        None => next.run(request).await,
-    }
+    let store = Arc::clone(guard.access.store());
+    // It goes on to its end, with its turn, when nobody waits for the answer any more.
+    let done = tokio::spawn(async move {
+        let response = match declared.again {
+            Some(again) => idempotency::once(&store, &operator, again, request, next).await,
+            None => next.run(request).await,
+        };
+        drop(turn);
+        response
+    });
+    done.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a change");
+        Problem::new(Code::Internal, "see the server's log").into_response()
+    })
+}
+
+/// The same request with a body that has come.
+async fn with_whole_body(request: Request, limit: usize) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let mut whole = Request::from_parts(parts.clone(), body);
+    DefaultBodyLimit::max(limit).apply(&mut whole);
+    let read = tokio::time::timeout(REQUEST_TIMEOUT, body_bytes(whole, &(), limit)).await;
+    let late = |_| {
+        let detail = format!("no whole body within {REQUEST_TIMEOUT:?}");
+        Problem::new(Code::Unavailable, detail)
+    };
+    let body = read.map_err(late)??;
+    Ok(Request::from_parts(parts, Body::from(body)))
 }
 
 /// RFC 9110 section 15.5.6 wants to be told what would be.

@@ -4,11 +4,12 @@ use axum::body::{Body, to_bytes};
 use axum::routing::delete;
 use kya_core::{NodeCredential, OpaqueToken};
 use serde_json::{Value, json};
+use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
 use super::*;
 use crate::Server;
-use crate::api::for_operators;
+use crate::api::{extract, for_operators};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::keys::AdminKey;
@@ -17,6 +18,7 @@ use crate::store::SqliteStore;
 use crate::telemetry::Metrics;
 use crate::time::SystemClock;
 
+const PATIENCE: Duration = Duration::from_secs(20);
 const ALL: &[Role] = &[Viewer, Auditor, Stopper, Admin];
 const AUDIT: &[Role] = &[Auditor, Admin];
 const STOP: &[Role] = &[Stopper, Admin];
@@ -196,8 +198,21 @@ async fn every_route_lets_in_exactly_the_roles_that_are_written_here() {
     server.shutdown().await;
 }
 
+/// The body of a request.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 /// A guard of its own, and its admin key.
 async fn guarded(routes: Routes<()>) -> (Router, String, tempfile::TempDir) {
+    let (router, key, temp, _) = guarded_by(routes).await;
+    (router, key, temp)
+}
+
+/// The same, and who is let in.
+async fn guarded_by(
+    routes: Routes<()>,
+) -> (Router, String, tempfile::TempDir, Arc<OperatorAccess>) {
     let temp = tempfile::tempdir().unwrap();
     let clock = Arc::new(SystemClock);
     let store = SqliteStore::open(&temp.path().join("kya.db"), clock.clone()).await.unwrap();
@@ -207,7 +222,16 @@ async fn guarded(routes: Routes<()>) -> (Router, String, tempfile::TempDir) {
     let metrics = Arc::new(Metrics::new().unwrap());
     let access = Arc::new(OperatorAccess::new(key, Arc::new(store), clock, metrics));
     let router = Router::new().nest(PREFIX, routes.guarded(&access));
-    (router, shown, temp)
+    (router, shown, temp, access)
+}
+
+/// A request with a key of its operator, if it is to have one.
+fn posted(path: &str, key: &str, body: Body) -> Request {
+    let request = Request::builder().method("POST").uri(path).header("authorization", key);
+    let request = request.header("content-type", "application/json");
+    let mut request = request.header("idempotency-key", "k").body(body).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 9))));
+    request
 }
 
 async fn status(router: &Router, method: &str, path: &str, key: &str) -> (u16, String) {
@@ -238,6 +262,83 @@ async fn a_route_without_a_permission_is_reached_by_nobody_not_even_an_admin() {
     }
     for path in ["/v1/declared", "/v1/undeclared", "/v1/x"] {
         assert_eq!(status(&router, "GET", path, "Bearer ").await.0, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_sends_slowly_has_no_turn_and_a_stop_needs_none() {
+    let done = async |extract::Body(Nothing {}): extract::Body<Nothing>| "done";
+    let starts = Permission::ManageOperators;
+    let routes = Routes::<()>::new().post("/start", starts, done).stop("/stop", starts, done);
+    let (router, key, _temp, access) = guarded_by(routes).await;
+    let turns = access.turns_left();
+    let (begun, mut began) = tokio::sync::mpsc::channel(turns);
+    let mut slow = tokio::task::JoinSet::new();
+    for _ in 0..turns {
+        let (router, begun) = (router.clone(), begun.clone());
+        let body = tokio_stream::iter([Ok::<_, std::io::Error>("{")]);
+        let body = body.chain(tokio_stream::pending()).map(move |part| {
+            begun.try_send(()).unwrap();
+            part
+        });
+        let request = posted("/v1/start", &key, Body::from_stream(body));
+        slow.spawn(router.oneshot(request));
+    }
+    for _ in 0..turns {
+        began.recv().await.unwrap();
+    }
+    assert_eq!(access.turns_left(), turns, "somebody who sends a body has a turn");
+    let ask = async |path: &str| {
+        let answer = router.clone().oneshot(posted(path, &key, Body::from("{}"))).await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!(ask("/v1/start").await, 200);
+    let mut held = Vec::new();
+    while access.turns_left() > 0 {
+        held.push(access.turn().await.unwrap());
+    }
+    assert_eq!(ask("/v1/stop").await, 200);
+    assert_eq!(ask("/v1/start").await, 503, "a start waits");
+}
+
+#[tokio::test]
+async fn a_change_has_its_turn_until_it_is_done_though_nobody_waits_for_it() {
+    let (reached, mut reaches) = tokio::sync::mpsc::channel(1);
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let opens = Arc::clone(&gate);
+    let handler = async move || -> Result<&'static str, Problem> {
+        reached.try_send(()).unwrap();
+        opens.acquire().await.unwrap().forget();
+        Ok("made")
+    };
+    let starts = Permission::IssueTokens;
+    let routes = Routes::<()>::new()
+        .make("/make", starts, Again::Same, handler.clone())
+        .post("/do", starts, handler);
+    let (router, key, _temp, access) = guarded_by(routes).await;
+    let turns = access.turns_left();
+    for path in ["/v1/make", "/v1/do"] {
+        let asked = tokio::spawn(router.clone().oneshot(posted(path, &key, Body::empty())));
+        reaches.recv().await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(access.turns_left(), turns - 1, "{path}: its turn is over before it is");
+        gate.add_permits(1);
+        // The turn of the last is given back when it is done.
+        drop(tokio::time::timeout(PATIENCE, access.all_turns()).await.expect(path));
+    }
+}
+
+#[test]
+fn what_ends_authority_is_never_counted() {
+    for (method, path, ..) in EXPECTED.iter().filter(|(method, ..)| *method == "POST") {
+        let routes = for_operators();
+        let declared = routes.permissions[path][method];
+        let ends = ["/revoke", "/suspend", "/halt", "/offboard", "/retire", "/reject"];
+        let ends = ends.iter().any(|end| path.ends_with(end));
+        let asks = ["/verify", "/challenges"].contains(path);
+        assert_eq!(declared.starts, !ends && !asks, "{path}");
+        assert_eq!(declared.counts(method), !ends && *path != "/verify", "{path}");
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::http::HeaderMap;
 use kya_core::{AgentId, OperatorKey, OperatorKeyDigest};
 use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::buckets::Buckets;
@@ -27,9 +27,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FAILURES: u32 = 10;
 /// Addresses of which that is remembered.
 const ADDRESSES: usize = 4096;
-/// Changes that an operator may make in a row, and in each minute. What stops somebody
-/// is none of them.
+/// Changes that an operator may make in each minute. What stops somebody is none of them.
 const CHANGES: u32 = 6_000;
+/// The same in a row, of what starts something, which takes an admin: ten thousand tokens
+/// of each kind, asked for as fast as they are made.
+const BURST: u32 = 20_000;
 /// Operators of which that is remembered.
 const OPERATORS: usize = 1024;
 /// Keys looked up at the same time; further ones wait for their turn.
@@ -72,6 +74,8 @@ pub struct OperatorAccess {
     metrics: Arc<Metrics>,
     failures: Buckets<IpAddr>,
     changes: Buckets<OperatorName>,
+    /// Of what neither stops nor starts anything, which takes no admin.
+    others: Buckets<OperatorName>,
     /// The same for whoever is no operator, so that these keep no operator out.
     strangers: Buckets<IpAddr>,
     agents: Buckets<AgentId>,
@@ -79,7 +83,7 @@ pub struct OperatorAccess {
     limited_assertions: Semaphore,
     lookups: Semaphore,
     limited_lookups: Semaphore,
-    starts: Semaphore,
+    starts: Arc<Semaphore>,
     warnings: Throttle,
 }
 
@@ -125,14 +129,15 @@ impl OperatorAccess {
             clock,
             metrics,
             failures: Buckets::new(FAILURES, MINUTE, ADDRESSES),
-            changes: Buckets::new(CHANGES, MINUTE, OPERATORS),
+            changes: Buckets::new(CHANGES, MINUTE, OPERATORS).in_a_row(BURST),
+            others: Buckets::new(CHANGES, MINUTE, OPERATORS),
             strangers: Buckets::new(FAILURES, MINUTE, ADDRESSES),
             agents: Buckets::new(ASSERTIONS, MINUTE, OPERATORS),
             assertions: Semaphore::new(ASSERTIONS_AT_ONCE),
             limited_assertions: Semaphore::new(LIMITED_LOOKUPS),
             lookups: Semaphore::new(LOOKUPS),
             limited_lookups: Semaphore::new(LIMITED_LOOKUPS),
-            starts: Semaphore::new(STARTS),
+            starts: Arc::new(Semaphore::new(STARTS)),
             warnings: Throttle::new(Duration::from_secs(1)),
         }
     }
@@ -166,29 +171,41 @@ impl OperatorAccess {
         Err(error)
     }
 
-    /// Lets an operator do something, if its role has the permission and, unless it
-    /// stops somebody, it has not made too many changes.
+    /// Lets an operator do something, if its role has the permission.
     ///
     /// # Errors
-    /// [`AuthError::Forbidden`] or [`AuthError::TooManyChanges`]; counted and logged here.
+    /// [`AuthError::Forbidden`]; counted and logged here.
     pub fn permit(
         &self,
         operator: &Operator,
         permission: Permission,
-        changes: bool,
         peer: IpAddr,
     ) -> Result<(), AuthError> {
         let Operator { name, role, .. } = operator;
-        let permitted = if !role.may(permission) {
-            Err(AuthError::Forbidden { name: name.clone(), role: *role, permission })
-        } else if changes && !permission.stops() {
-            let added = self.changes.add(name, Instant::now());
-            let name = name.clone();
-            added.map_err(|retry_after| AuthError::TooManyChanges { name, retry_after })
-        } else {
-            Ok(())
-        };
-        permitted.inspect_err(|error| self.refused(error, peer))
+        if role.may(permission) {
+            return Ok(());
+        }
+        let error = AuthError::Forbidden { name: name.clone(), role: *role, permission };
+        self.refused(&error, peer);
+        Err(error)
+    }
+
+    /// Counts a change that stops nobody.
+    ///
+    /// # Errors
+    /// [`AuthError::TooManyChanges`]; counted and logged here.
+    pub(crate) fn count(
+        &self,
+        operator: &Operator,
+        permission: Permission,
+        peer: IpAddr,
+    ) -> Result<(), AuthError> {
+        let of = if permission.starts() { &self.changes } else { &self.others };
+        of.add(&operator.name, Instant::now()).map_err(|retry_after| {
+            let error = AuthError::TooManyChanges { name: operator.name.clone(), retry_after };
+            self.refused(&error, peer);
+            error
+        })
     }
 
     /// Where operators, and what they have asked for by keys, are kept.
@@ -196,19 +213,25 @@ impl OperatorAccess {
         &self.store
     }
 
-    /// Waits until this may be done, and holds the turn of what waits for one. What
-    /// stops somebody, and what only reads, does not.
+    /// Waits for the turn of what starts something, which is to be held until that is
+    /// done. What stops somebody, and what only reads, takes none.
     ///
     /// # Errors
     /// [`AuthError::Unavailable`] if it waits too long.
-    pub(crate) async fn turn(
-        &self,
-        permission: Permission,
-    ) -> Result<Option<SemaphorePermit<'_>>, AuthError> {
-        match permission.starts() {
-            true => turn(&self.starts).await.map(Some),
-            false => Ok(None),
-        }
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, AuthError> {
+        in_time(Arc::clone(&self.starts).acquire_owned()).await
+    }
+
+    /// Turns that nobody has.
+    #[cfg(test)]
+    pub(crate) fn turns_left(&self) -> usize {
+        self.starts.available_permits()
+    }
+
+    /// Waits until nobody has a turn.
+    #[cfg(test)]
+    pub(crate) async fn all_turns(&self) -> SemaphorePermit<'_> {
+        self.starts.acquire_many(u32::try_from(STARTS).unwrap()).await.unwrap()
     }
 
     /// Waits until somebody who is no operator may show who they are, among others from
@@ -265,9 +288,15 @@ impl OperatorAccess {
         }
         // No key has a dot in it, and every token has two.
         if let Some(oidc) = self.oidc.as_ref().filter(|_| presented.contains(&b'.')) {
-            // Whoever guesses does not have the issuer asked.
-            let ask = !self.failures.is_full(&who(peer), Instant::now());
-            let (name, role) = oidc.operator(presented, self.clock.now(), ask).await?;
+            let token = oidc.read(presented)?;
+            // Whoever guesses does not have the issuer asked, and has signatures checked
+            // one after the other.
+            let guesses = self.failures.is_full(&who(peer), Instant::now());
+            let _turn = match guesses {
+                true => Some(turn(&self.limited_lookups).await?),
+                false => None,
+            };
+            let (name, role) = oidc.operator(&token, self.clock.now(), !guesses).await?;
             return Ok(Operator { name, role, built_in: false, address: peer });
         }
         // The checksum keeps what was merely mistyped away from the store.
@@ -344,9 +373,13 @@ impl OperatorAccess {
 }
 
 async fn turn(of: &Semaphore) -> Result<SemaphorePermit<'_>, AuthError> {
+    in_time(of.acquire()).await
+}
+
+async fn in_time<T>(turn: impl Future<Output = Result<T, AcquireError>>) -> Result<T, AuthError> {
     let late = || AuthError::Unavailable(StoreError::Unavailable(LATE.into()));
     // The inner error is of a semaphore that is closed, which nobody does.
-    timeout(TURN, of.acquire()).await.ok().and_then(Result::ok).ok_or_else(late)
+    timeout(TURN, turn).await.ok().and_then(Result::ok).ok_or_else(late)
 }
 
 #[cfg(test)]

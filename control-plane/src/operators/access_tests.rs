@@ -1,9 +1,12 @@
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 
 use axum::http::HeaderValue;
 
 use super::*;
+use crate::config::OidcConfig;
 use crate::data_dir::DataDir;
+use crate::operators::{Algorithm, TokenRefusal};
 use crate::store::SqliteStore;
 use crate::time::SystemClock;
 
@@ -26,27 +29,22 @@ fn headers(key: &str) -> HeaderMap {
 }
 
 #[tokio::test]
-async fn changes_have_a_bound_and_what_stops_somebody_has_none() {
+async fn changes_have_a_bound_in_a_row() {
     let (access, key, _temp) = access().await;
     let admin = access.authenticate(&headers(&key), PEER).await.unwrap();
     let change = |operator: &Operator| {
-        access.permit(operator, Permission::IssueTokens, true, PEER).map_err(|e| e.to_string())
+        access.count(operator, Permission::IssueTokens, PEER).map_err(|e| e.to_string())
     };
-    for _ in 0..CHANGES {
+    for _ in 0..BURST {
         change(&admin).unwrap();
     }
     // The bucket leaks while it is filled.
-    let refusal = (0..CHANGES).find_map(|_| change(&admin).err()).expect("a bound");
+    let refusal = (0..BURST).find_map(|_| change(&admin).err()).expect("a bound");
     assert!(
         refusal.contains("admin makes more changes than one may: try again in 1 s"),
         "{refusal}"
     );
-    for stop in [Permission::StopAgents, Permission::RevokeTokens, Permission::RevokeNodes] {
-        for _ in 0..2 * CHANGES {
-            access.permit(&admin, stop, true, PEER).unwrap();
-        }
-    }
-    access.permit(&admin, Permission::ReadRegistry, false, PEER).unwrap();
+    access.count(&admin, Permission::ChallengeNodes, PEER).expect("it starts nothing");
     let (key, _) = access.add(&admin, "other".parse().unwrap(), Role::Admin, None).await.unwrap();
     let other = access.authenticate(&headers(key.reveal()), PEER).await.unwrap();
     change(&other).expect("another operator has a bound of its own");
@@ -103,18 +101,48 @@ async fn whoever_guesses_waits_behind_themselves_and_before_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_change_waits_for_its_turn_and_a_kill_for_none() {
+async fn a_change_waits_for_its_turn() {
     let (access, _, _temp) = access().await;
     let mut turns = Vec::new();
     for _ in 0..STARTS {
-        turns.push(access.turn(Permission::IssueTokens).await.unwrap());
+        turns.push(access.turn().await.unwrap());
     }
     let waits = Duration::from_millis(50);
-    let change = access.turn(Permission::RegisterAgents);
-    assert!(timeout(waits, change).await.is_err(), "it did not wait");
-    for at_once in [Permission::StopAgents, Permission::RevokeTokens, Permission::ReadRegistry] {
-        assert!(access.turn(at_once).await.unwrap().is_none(), "{at_once:?}");
-    }
+    assert!(timeout(waits, access.turn()).await.is_err(), "it did not wait");
     turns.pop();
-    assert!(access.turn(Permission::RegisterAgents).await.unwrap().is_some());
+    turns.push(access.turn().await.unwrap());
+}
+
+#[tokio::test]
+async fn signatures_from_where_somebody_guesses_are_checked_one_after_the_other() {
+    let (access, _, _temp) = access().await;
+    let config = OidcConfig {
+        issuer: "https://id.example".to_owned(),
+        audience: "kya".to_owned(),
+        roles: BTreeMap::new(),
+        groups_claim: "groups".to_owned(),
+        name_claim: "sub".to_owned(),
+        authorized_parties: Vec::new(),
+        algorithms: vec![Algorithm::EdDsa],
+        leeway: Duration::ZERO,
+        jwks_url: None,
+        ca: None,
+    };
+    let oidc = Oidc::new(config, Arc::new(Metrics::new().unwrap())).unwrap();
+    let access = access.with_oidc(Some(Arc::new(oidc)));
+    for _ in 0..FAILURES {
+        access.authenticate(&headers("ok_x"), PEER).await.unwrap_err();
+    }
+    let turn = access.limited_lookups.acquire().await.unwrap();
+    // {"alg":"EdDSA"}.{}.
+    let token = headers("eyJhbGciOiJFZERTQSJ9.e30.AAAA");
+    let waits = Duration::from_millis(50);
+    let guess = access.authenticate(&token, PEER);
+    assert!(timeout(waits, guess).await.is_err(), "it did not wait");
+    // What is no token is not looked at any closer.
+    let error = access.authenticate(&headers("a.b.c"), PEER).await.unwrap_err();
+    assert!(matches!(error, AuthError::TooManyFailures { .. }), "{error}");
+    drop(turn);
+    let error = access.authenticate(&token, PEER).await.unwrap_err();
+    assert!(matches!(error, AuthError::Token(TokenRefusal::NoKeys)), "{error}");
 }

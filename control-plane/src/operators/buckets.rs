@@ -5,11 +5,13 @@ use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// So many in a row, and as many again in each period, for each key.
+/// So many in each period, for each key, and so many in a row after a pause.
 #[derive(Debug)]
 pub(super) struct Buckets<K> {
-    most: u32,
-    period: Duration,
+    /// How long one takes to leak away.
+    each: Duration,
+    /// How long a full bucket takes.
+    full: Duration,
     /// Keys that are remembered. At the bound the one that has used least is forgotten,
     /// which gives it a fresh start.
     keys: usize,
@@ -18,8 +20,14 @@ pub(super) struct Buckets<K> {
 }
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
+    /// So many in a row, and as many again in each period.
     pub(super) fn new(most: u32, period: Duration, keys: usize) -> Self {
-        Self { most, period, keys, empty_at: Mutex::default() }
+        Self { each: period / most.max(1), full: period, keys, empty_at: Mutex::default() }
+    }
+
+    /// The same with so many in a row. The pace in the long run stays.
+    pub(super) fn in_a_row(self, most: u32) -> Self {
+        Self { full: self.each.saturating_mul(most), ..self }
     }
 
     /// One more for this key.
@@ -29,10 +37,9 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     /// then.
     pub(super) fn add(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let mut empty_at = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let each = self.period / self.most.max(1);
         let before = empty_at.get(key).copied().unwrap_or(now).max(now);
-        let filled = before.saturating_duration_since(now).saturating_add(each);
-        if let Some(too_much) = filled.checked_sub(self.period).filter(|much| !much.is_zero()) {
+        let filled = before.saturating_duration_since(now).saturating_add(self.each);
+        if let Some(too_much) = filled.checked_sub(self.full).filter(|much| !much.is_zero()) {
             return Err(too_much);
         }
         if !empty_at.contains_key(key) && empty_at.len() >= self.keys {
@@ -45,10 +52,9 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
     /// True while there may not be another for this key.
     pub(super) fn is_full(&self, key: &K, now: Instant) -> bool {
         let empty_at = self.empty_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let each = self.period / self.most.max(1);
-        empty_at
-            .get(key)
-            .is_some_and(|at| at.saturating_duration_since(now).saturating_add(each) > self.period)
+        empty_at.get(key).is_some_and(|at| {
+            at.saturating_duration_since(now).saturating_add(self.each) > self.full
+        })
     }
 }
 
@@ -87,6 +93,16 @@ mod tests {
         let later = now + 120 * SECOND;
         assert!((0..10).all(|_| buckets.add(&"a", later).is_ok()));
         assert!(buckets.add(&"a", later).is_err(), "a pause does not add up");
+    }
+
+    #[test]
+    fn more_may_come_in_a_row_and_no_more_in_the_long_run() {
+        let now = Instant::now();
+        let buckets = Buckets::new(10, 60 * SECOND, 8).in_a_row(25);
+        assert!((0..25).all(|_| buckets.add(&"a", now).is_ok()));
+        assert_eq!(buckets.add(&"a", now), Err(6 * SECOND));
+        let minute = (0..60).filter(|s| buckets.add(&"a", now + *s * SECOND).is_ok()).count();
+        assert_eq!(minute, 9, "one in six seconds, the first after six");
     }
 
     #[test]

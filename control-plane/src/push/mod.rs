@@ -15,6 +15,7 @@ mod departed;
 mod hello;
 mod images;
 mod introspection;
+mod issuer;
 mod manifests;
 mod nodes;
 mod outbound;
@@ -45,12 +46,13 @@ use tonic::Status;
 
 use crate::keys::SigningKeys;
 use crate::rotation::KeyState;
-use crate::store::{Committed, Store, StoreError};
+use crate::store::{Committed, Issuer, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 use crate::time::Clock;
 use challenges::Challenges;
 use images::Images;
+use issuer::KnownIssuer;
 use manifests::Manifests;
 use publisher::{Confirmed, Publisher};
 use pulse::Pulse;
@@ -67,7 +69,7 @@ pub use nodes::{Node, Nodes, Proxy, Transport};
 pub use proof::{ChallengeError, Proof};
 pub(crate) use pull::Refusal;
 pub(crate) use service::grpc_server;
-pub(crate) use verify::{Active, Presented, Question, Verified};
+pub(crate) use verify::{Active, Counting, Presented, Question, Verified};
 pub use worker::{Applied, Worker};
 
 /// Bounds of the push side. The defaults are what the server runs with.
@@ -145,6 +147,7 @@ pub struct Push {
     timeline: Arc<Timeline>,
     wake: Arc<Notify>,
     images: Arc<Images>,
+    issuer: Arc<KnownIssuer>,
     manifests: Manifests,
     signing: Signing,
     pulse: Arc<Pulse>,
@@ -173,6 +176,7 @@ impl Push {
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let signer = files.find(keys.active).map_err(|error| StoreError::Keys(error.into()))?;
         let images = Images::load(&*store, clock.now(), limits.images).await?;
+        let issuer = Arc::new(KnownIssuer::load(&*store).await?);
         let head = images.position();
         metrics.published(head.revision);
         let signing = Signing::after(
@@ -200,6 +204,7 @@ impl Push {
             pulse: Arc::new(Pulse::new(signing.clone())),
             confirmed: Arc::default(),
             images,
+            issuer: Arc::clone(&issuer),
             signing,
             impossible: Throttle::new(Duration::from_secs(60)),
             limits,
@@ -214,6 +219,7 @@ impl Push {
             files,
             ring: Arc::clone(&push.ring),
             images: Arc::clone(&push.images),
+            issuer,
             pulse: Arc::clone(&push.pulse),
             confirmed: Arc::clone(&push.confirmed),
             timeline: Arc::clone(&push.timeline),
@@ -237,6 +243,16 @@ impl Push {
     pub(crate) fn committed(&self, committed: Committed) {
         self.timeline.note(committed, (Instant::now(), self.clock.now()));
         self.wake.notify_one();
+    }
+
+    /// The issuer of capability tokens and its keys, without a look at the store.
+    pub(crate) fn issuer(&self) -> Arc<Issuer> {
+        self.issuer.get()
+    }
+
+    /// To be called with what a change has made of the issuer.
+    pub(crate) fn issuer_changed(&self, issuer: Issuer) {
+        self.issuer.note(issuer);
     }
 
     /// The open streams.

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::{Change, MAX_CHANGES, Position, Revision};
+use kya_core::{Change, MAX_CHANGES, Position, Revision, wire};
 use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::images::Images;
+use super::issuer::KnownIssuer;
 use super::pulse::Pulse;
 use super::ring::Ring;
 use super::signing::Signing;
@@ -40,6 +41,7 @@ pub(super) struct Publisher {
     pub(super) files: SigningKeys,
     pub(super) ring: Arc<Ring>,
     pub(super) images: Arc<Images>,
+    pub(super) issuer: Arc<KnownIssuer>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) confirmed: Arc<watch::Sender<Option<Confirmed>>>,
     pub(super) timeline: Arc<Timeline>,
@@ -88,6 +90,7 @@ impl Publisher {
     /// Publishes everything that is committed and was not published yet.
     async fn publish_committed(&self) -> Result<Confirmed, StoreError> {
         loop {
+            self.issuer.find(&*self.store).await?;
             let (began, at) = (Instant::now(), self.clock.now());
             let updates = self.store.updates_after(self.ring.newest().revision, BATCH).await?;
             let position = self.ring.newest();
@@ -111,6 +114,9 @@ impl Publisher {
                 }
                 if update.delta.changes.is_empty() {
                     self.follow_keys(update.committed.position.revision).await?;
+                }
+                if update.delta.changes.iter().any(is_of_the_issuer) {
+                    self.issuer.note(self.store.issuer().await?);
                 }
                 self.publish(update)?;
             }
@@ -143,6 +149,7 @@ impl Publisher {
             ring.begin_again(position);
             metrics.published(position.revision);
         };
+        self.issuer.lose();
         self.images.reload(&*self.store, self.clock.now(), begin).await
     }
 
@@ -184,4 +191,8 @@ impl Publisher {
         self.images.note(update, || self.ring.append(position, signed));
         Ok(())
     }
+}
+
+fn is_of_the_issuer(change: &wire::Change) -> bool {
+    matches!(change.change, Some(wire::change::Change::Issuer(_)))
 }

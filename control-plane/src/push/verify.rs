@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kya_core::jwt::{self, Presentation, VerifiedCache, VerifiedCapability};
+use kya_core::jwt::{self, Presentation, Scope, VerifiedCache, VerifiedCapability};
 use kya_core::{
-    ActionName, Authority, Credential, Decision, Fingerprint, GrantIndex, Image, Moment, Request,
-    TokenDigest, TokenEntry, TokenTable, UnixMillis, UnixSeconds, Unreadable, decide,
+    ActionName, Authority, Credential, Decision, Fingerprint, GrantIndex, Held, Image, Moment,
+    Request, TokenDigest, TokenEntry, TokenTable, UnixMillis, UnixSeconds, Unreadable, decide,
 };
 use tonic::Status;
 
@@ -31,7 +31,16 @@ pub(crate) struct Question {
 
 /// A token that counts.
 #[derive(Debug, Clone)]
-pub(crate) enum Active {
+pub(crate) struct Active {
+    pub(crate) token: Counting,
+    /// The actions that it is for and that nothing stops now, or
+    /// [`EVERYTHING`](Scope::EVERYTHING).
+    pub(crate) scope: String,
+}
+
+/// Which token that is.
+#[derive(Debug, Clone)]
+pub(crate) enum Counting {
     /// An opaque one.
     Opaque(TokenDigest),
     /// A capability token.
@@ -70,7 +79,7 @@ impl Push {
         decided.ok_or_else(|| Status::unavailable("the control plane is shutting down"))
     }
 
-    /// Whether a token counts now, whatever it is for; `None` if it does not. By
+    /// Whether a token counts now, and for which actions; `None` if it does for none. By
     /// everything that was committed before it was asked.
     pub(crate) async fn active(&self, token: String) -> Result<Option<Active>, Status> {
         self.confirm().await?;
@@ -118,7 +127,12 @@ fn active(
             let counts = |token: &TokenEntry| {
                 now.seconds() < token.expires && authority.stands(token, now).is_ok()
             };
-            known.filter(counts).map(|_| Active::Opaque(digest))
+            let token = known.filter(counts)?;
+            let actions = authority.grant(token.grant)?.actions();
+            let everything = actions.is_empty().then_some(Scope::EVERYTHING);
+            let actions = actions.iter().map(ActionName::as_str).chain(everything);
+            let scope = scope(authority, &token, actions, now)?;
+            Some(Active { token: Counting::Opaque(digest), scope })
         }
         Credential::Capability(token) => {
             let capability = verified.of(authority.issuer()?).verified(token).ok()?;
@@ -126,10 +140,26 @@ fn active(
             let presented = Presentation { now: now.seconds(), service, proof: None };
             jwt::check(&capability, &presented).ok()?;
             authority.stands(&*capability, now).ok()?;
-            Some(Active::Capability(capability))
+            let scope = scope(authority, &*capability, capability.claims().scope.actions(), now)?;
+            Some(Active { token: Counting::Capability(capability), scope })
         }
         Credential::Missing | Credential::Multiple | Credential::Malformed => None,
     }
+}
+
+/// Those of `actions` that nothing stops; `None` if each of them is stopped. What is for
+/// everything stays so: which actions there are is known to nobody here.
+fn scope<'a, 't>(
+    authority: &Authority,
+    token: impl Into<Held<'t>> + Copy,
+    actions: impl Iterator<Item = &'a str>,
+    now: UnixMillis,
+) -> Option<String> {
+    let goes_on = |action: &&str| {
+        *action == Scope::EVERYTHING || authority.check(token, Some(action), now).is_ok()
+    };
+    let left: Vec<_> = actions.filter(goes_on).collect();
+    (!left.is_empty()).then(|| left.join(" "))
 }
 
 impl Question {

@@ -53,7 +53,7 @@ impl Registry {
             }
         }
         for key in issuer.keys.iter().filter(|key| key.retired_at.is_some()) {
-            self.token_keys.forget(key.public_key)?;
+            self.token_keys.forget(key.public_key).map_err(RegistryError::Remains)?;
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Registry {
         let announced = self.change_issuer(IssuerChange::Publish(key), cause).await;
         // Where it is not known what became of it, the file stays.
         if announced.is_err() && self.store.issuer().await?.find(key).is_none() {
-            self.token_keys.forget(key)?;
+            self.token_keys.forget(key).map_err(RegistryError::Remains)?;
         }
         Ok((key, announced?))
     }
@@ -93,7 +93,7 @@ impl Registry {
     ) -> Result<Outcome<Issuer>, RegistryError> {
         let retired = self.change_issuer(IssuerChange::Retire(key), cause).await?;
         self.signers.lock().unwrap_or_else(PoisonError::into_inner).remove(&key.to_bytes());
-        self.token_keys.forget(key)?;
+        self.token_keys.forget(key).map_err(RegistryError::Remains)?;
         Ok(retired)
     }
 
@@ -102,8 +102,13 @@ impl Registry {
         change: IssuerChange,
         cause: Cause,
     ) -> Result<Outcome<Issuer>, RegistryError> {
-        let store = Arc::clone(&self.store);
-        self.durably(async move { store.change_issuer(change, cause).await }).await
+        let (store, push) = (Arc::clone(&self.store), Arc::clone(&self.push));
+        let change = async move {
+            let outcome = store.change_issuer(change, cause).await?;
+            push.issuer_changed(outcome.record.clone());
+            Ok(outcome)
+        };
+        self.durably(change).await
     }
 
     /// Issues a capability token to an active agent.

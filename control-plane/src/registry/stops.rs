@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kya_core::policy::PolicyReference;
-use kya_core::{ActionName, AgentId, PrincipalId, UnixSeconds};
+use kya_core::{
+    ActionName, AgentId, DRAIN_SECONDS, PolicyDocument, PolicyId, PrincipalId, UnixSeconds,
+};
 use tokio::time::timeout;
 
 use super::{Registry, RegistryError, random};
 use crate::labels::{Labels, Selector};
 use crate::principals::{PrincipalKey, PrincipalName};
 use crate::store::{
-    Batch, Capability, Cause, Committed, Fleet, FleetAction, NewPrincipal, Outcome, Preview,
+    Agent, Batch, Capability, Cause, Committed, Fleet, FleetAction, NewPrincipal, Outcome, Preview,
     Principal, Reach, StatusAction, Target,
 };
 
-/// How long an answer to a stop waits for the number of those whom it reaches.
+/// How long an answer to a stop waits for the number of those whom it reaches, and for how
+/// long it drains.
 const COUNTING: Duration = Duration::from_secs(2);
 
 /// What an agent may be registered with besides its name and key.
@@ -160,6 +163,35 @@ impl Registry {
                 None
             }
         }
+    }
+
+    /// Until when capability tokens count that were issued before this agent was suspended.
+    /// It is looked up after the suspension, which must not wait for that; `None` if none
+    /// counts, or if it could not be.
+    pub async fn drains_until(&self, agent: &Agent) -> Option<UnixSeconds> {
+        let since = agent.drains_since()?;
+        let window = match &agent.policy {
+            None => DRAIN_SECONDS,
+            Some(policy) => self.drain_window(policy.id).await?,
+        };
+        Some(UnixSeconds(since.0.saturating_add(window)))
+    }
+
+    async fn drain_window(&self, policy: PolicyId) -> Option<u64> {
+        let policy = self.store.policy(PolicyReference::Id(policy), None);
+        let document = match timeout(COUNTING, policy).await {
+            Ok(Ok(policy)) => policy.document,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "how long a suspension drains could not be looked up");
+                return None;
+            }
+            Err(_) => {
+                tracing::warn!("how long a suspension drains was not looked up in time");
+                return None;
+            }
+        };
+        let document: PolicyDocument = serde_json::from_str(&document).ok()?;
+        document.check().ok().map(|policy| policy.drain_window().seconds())
     }
 
     /// What a stop would do. Nothing is written.

@@ -16,6 +16,8 @@ pub const APPROVAL_TTL: Duration = Duration::from_secs(15 * 60);
 
 /// Most that wait at a time.
 pub const MAX_PENDING_APPROVALS: u32 = 100;
+/// Most that wait of one operator who asked: nobody fills the list alone.
+pub const MAX_PENDING_OF_AN_OPERATOR: u32 = 50;
 
 /// What a stop can be taken back from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,6 +115,14 @@ pub enum ApprovalError {
         /// Who asked, and asks now.
         by: String,
     },
+    /// The operator who would approve was shut out since it was let in.
+    #[error("the operator {by} {why} meanwhile, so that it approves nothing")]
+    ShutOut {
+        /// Who.
+        by: String,
+        /// By what.
+        why: &'static str,
+    },
     /// It is too late.
     #[error("{id} expired at {}: ask for the restoration again", .at.to_rfc3339())]
     Expired {
@@ -144,6 +154,11 @@ pub enum ApprovalError {
         "{MAX_PENDING_APPROVALS} restorations wait for a second operator, and that is the most: approve or reject some"
     )]
     TooMany,
+    /// The same of what one operator has asked for.
+    #[error(
+        "{MAX_PENDING_OF_AN_OPERATOR} restorations that {0} asked for wait for a second operator, and that is the most of one: have some approved, or reject some"
+    )]
+    TooManyOfOne(String),
 }
 
 /// What a [`Store`](super::Store) keeps of restorations that wait.
@@ -158,8 +173,9 @@ pub trait ApprovalStore {
         cause: Cause,
     ) -> Result<Restoration, StoreError>;
 
-    /// Carries out a restoration that waits, in one transaction with its approval. Doing
-    /// it again changes nothing.
+    /// Carries out a restoration that waits, in one transaction with its approval, if
+    /// whoever asked and whoever approves are let in at that time. Doing it again changes
+    /// nothing.
     async fn approve(&self, id: ApprovalId, cause: Cause) -> Result<Outcome<Approval>, StoreError>;
 
     /// Ends a restoration that waits. Doing it again changes nothing.

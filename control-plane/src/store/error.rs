@@ -76,10 +76,13 @@ pub enum StoreError {
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,
-    /// The database did not answer, or refused. A write may or may not have
-    /// been committed if the failure came at its very end.
+    /// The database did not answer, or refused. Nothing was written.
     #[error("the store cannot be used now: {0}")]
     Unavailable(Box<dyn Error + Send + Sync>),
+    /// The failure came at the very end of a write, or nobody knows when: it may or may
+    /// not have been committed.
+    #[error("the store does not say whether anything was written: {0}")]
+    Uncertain(Box<dyn Error + Send + Sync>),
     /// The keys that the store names cannot be used.
     #[error("{0}")]
     Keys(Box<dyn Error + Send + Sync>),

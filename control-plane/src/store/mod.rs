@@ -47,8 +47,8 @@ use crate::operators::OperatorName;
 use crate::principals::PrincipalKey;
 
 pub use approvals::{
-    APPROVAL_TTL, Approval, ApprovalError, ApprovalStore, MAX_PENDING_APPROVALS, Restorable,
-    Restoration, Restored, Settled, Verdict,
+    APPROVAL_TTL, Approval, ApprovalError, ApprovalStore, MAX_PENDING_APPROVALS,
+    MAX_PENDING_OF_AN_OPERATOR, Restorable, Restoration, Restored, Settled, Verdict,
 };
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};

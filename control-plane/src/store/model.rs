@@ -297,17 +297,22 @@ impl Agent {
             not_before: UnixSeconds(last_second(self.tokens_not_before)),
             in_flight: self.in_flight,
         };
-        let drains = (self.status, self.in_flight) == (Status::Suspended, InFlight::Drain);
-        let suspended = drains.then(|| last_second(self.status_changed_at.seconds()));
         Change::Agent(wire::Agent {
             id: self.id.to_bytes().to_vec(),
             standing: Some(standing.into()),
             principal_id: self.owner.as_ref().map_or_else(Vec::new, Owner::bytes),
             expires_unix_seconds: self.expires.map_or(0, last_second),
             parent_id: self.parent.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
-            suspended_unix_seconds: suspended.unwrap_or_default(),
+            suspended_unix_seconds: self.drains_since().map_or(0, |second| second.0),
             policy_id: self.policy.as_ref().map_or_else(Vec::new, |it| it.id.to_bytes().to_vec()),
         })
+    }
+
+    /// Since when it is suspended so that work in flight may end, if it is: capability
+    /// tokens that were issued up to then count for the drain window.
+    pub fn drains_since(&self) -> Option<UnixSeconds> {
+        let drains = (self.status, self.in_flight) == (Status::Suspended, InFlight::Drain);
+        drains.then(|| UnixSeconds(last_second(self.status_changed_at.seconds())))
     }
 
     /// True from the second of its expiry on.

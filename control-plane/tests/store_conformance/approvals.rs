@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use kya_control_plane::principals::PrincipalKey;
 use kya_control_plane::store::{
-    APPROVAL_TTL, Approval, ApprovalError, Cause, FleetAction, MAX_PENDING_APPROVALS, NewPrincipal,
-    Outcome, Restorable, Restoration, Restored, StatusAction, Store, StoreError, Verdict,
+    APPROVAL_TTL, Approval, ApprovalError, Cause, FleetAction, MAX_PENDING_APPROVALS,
+    MAX_PENDING_OF_AN_OPERATOR, NewPrincipal, Outcome, Restorable, Restoration, Restored,
+    StatusAction, Store, StoreError, Verdict,
 };
 use kya_control_plane::time::UnixMicros;
 use kya_core::{ActionName, ApprovalId, InFlight, PrincipalId, Status};
 
-use super::{Fixture, REVOKE, SUSPEND, add_operator, decide, everything, register, register_as};
+use super::{
+    Fixture, REVOKE, SUSPEND, add_operator, agent_id, decide, everything, register, register_as,
+};
 use crate::support::TestClock;
 
 fn approval_id(n: u8) -> ApprovalId {
@@ -266,4 +270,113 @@ pub async fn at_most_so_many_restorations_wait(fixture: impl Fixture) {
     ask(&*store, 200, of.clone(), "boss").await;
     clock.set(1_000 + APPROVAL_TTL.as_secs());
     ask(&*store, 201, of, "boss").await;
+}
+
+pub async fn whoever_was_shut_out_meanwhile_neither_approves_nor_has_it_approved(
+    fixture: impl Fixture,
+) {
+    let clock = Arc::new(TestClock::at(1_000));
+    let store = fixture.open(clock.clone()).await;
+    for (n, (name, ttl)) in (1..).zip([("anna", None), ("boss", None), ("carl", Some(60))]) {
+        add_operator(&*store, name, n, ttl).await.unwrap();
+    }
+    let agent = register(&*store).await;
+    decide(&*store, agent, SUSPEND).await.unwrap();
+    let of = Restorable::Agent(agent);
+    ask(&*store, 1, of.clone(), "anna").await;
+    let name = "boss".parse().unwrap();
+    store.revoke_operator(name, by("admin", "laptop lost")).await.unwrap();
+    clock.set(1_060);
+    let before = everything(&*store).await;
+    for (who, told) in [("boss", "boss was revoked meanwhile"), ("carl", "carl has expired")] {
+        let shut_out = refused(approve(&*store, 1, who).await);
+        assert!(matches!(shut_out, ApprovalError::ShutOut { .. }), "{shut_out}");
+        assert!(shut_out.to_string().contains(told), "{shut_out}");
+    }
+    assert!(everything(&*store).await == before, "what was refused left a trace");
+    // What somebody asked for whose key has expired since counts no more.
+    ask(&*store, 2, of, "carl").await;
+    let void = refused(approve(&*store, 2, "anna").await).to_string();
+    assert!(void.contains("the operator carl, who asked, has expired since"), "{void}");
+    assert_eq!(store.agent(agent).await.unwrap().status, Status::Suspended);
+    // The built-in operator and those of OpenID Connect have no record.
+    assert!(approve(&*store, 1, "oidc:dora").await.unwrap().changed);
+}
+
+pub async fn a_stop_that_changes_nothing_ends_what_waits_to_undo_it(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(100))).await;
+    let (agent, other) = (register_as(&*store, 1).await, register_as(&*store, 2).await);
+    let name: ActionName = "pay".parse().unwrap();
+    let alice: PrincipalKey = "alice".parse().unwrap();
+    let new = NewPrincipal { id: PrincipalId::from_bytes([7; 16]), name: "alice".parse().unwrap() };
+    store.add_principal(new, Cause::default()).await.unwrap();
+    let stop = async |n: u8| {
+        let cause = by("oncall", "I mean it");
+        let halt = FleetAction::Halt(InFlight::Abort);
+        match n {
+            1 => store.decide_agent(agent, SUSPEND, cause).await.unwrap().changed,
+            2 => {
+                let stopped = store.decide_capability(agent, name.clone(), SUSPEND, cause);
+                stopped.await.unwrap().changed
+            }
+            3 => store.decide_principal(alice.clone(), SUSPEND, cause).await.unwrap().changed,
+            4 => store.decide_fleet(halt, cause).await.unwrap().changed,
+            _ => {
+                let all = "!env".parse().unwrap();
+                store.decide_agents(all, None, SUSPEND, cause).await.unwrap().changed > 0
+            }
+        }
+    };
+    let all = [
+        Restorable::Agent(agent),
+        Restorable::Capability(agent, name.clone()),
+        Restorable::Principal(alice.clone()),
+        Restorable::Fleet,
+        Restorable::Agent(other),
+    ];
+    assert!(decide(&*store, other, SUSPEND).await.unwrap().changed);
+    for n in 1..5 {
+        assert!(stop(n).await, "{n}");
+    }
+    for (n, of) in (1..).zip(all.clone()) {
+        ask(&*store, n, of, "anna").await;
+    }
+    let head = store.head().await.unwrap();
+    let waiting = async || {
+        let waiting = store.approvals(false, None, 10).await.unwrap();
+        waiting.iter().map(|it| it.id.to_bytes()[0]).collect::<Vec<_>>()
+    };
+    // Each ends what would undo it, and nothing else.
+    for (n, left) in [(1, &[2, 3, 4, 5][..]), (2, &[3, 4, 5]), (3, &[4, 5]), (4, &[5]), (5, &[])] {
+        assert!(!stop(n).await, "{n}");
+        assert_eq!(waiting().await, left);
+        let settled = refused(approve(&*store, n, "boss").await);
+        assert!(settled.to_string().contains("is void by oncall already"), "{settled}");
+        let event = store.events_after(0, 1_000).await.unwrap().pop().unwrap();
+        assert_eq!((&*event.action, &event.cause), ("approval.voided", &by("oncall", "I mean it")));
+    }
+    assert_eq!(store.head().await.unwrap(), head, "no authority has changed");
+    // A restoration that changes nothing ends nothing, and what is asked anew waits anew.
+    ask(&*store, 6, all[0].clone(), "anna").await;
+    assert_eq!(waiting().await, [6]);
+    assert!(approve(&*store, 6, "boss").await.unwrap().changed);
+}
+
+pub async fn nobody_fills_the_list_of_what_waits_alone(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1_000))).await;
+    let most = u8::try_from(MAX_PENDING_OF_AN_OPERATOR).unwrap();
+    for n in 1..=most + 1 {
+        let agent = register_as(&*store, n.into()).await;
+        decide(&*store, agent, SUSPEND).await.unwrap();
+        let of = Restorable::Agent(agent);
+        if n <= most {
+            ask(&*store, n, of, "anna").await;
+            continue;
+        }
+        let more = store.ask_to_restore(approval_id(n), of.clone(), by("anna", "more")).await;
+        let told = refused(more).to_string();
+        assert!(told.contains("50 restorations that anna asked for wait"), "{told}");
+        ask(&*store, n, of, "boss").await;
+    }
+    assert_eq!(ask(&*store, 99, Restorable::Agent(agent_id(3)), "anna").await.id, approval_id(3));
 }

@@ -288,5 +288,5 @@ fn check(rules: &[(Route, ActionName)]) -> Result<(), ActionMapError> {
 }
 
 #[cfg(test)]
-#[path = "map_tests.rs"]
+#[path = "map_tests/mod.rs"]
 mod tests;

@@ -22,6 +22,7 @@ pub mod merkle;
 mod note;
 mod record;
 mod timestamp;
+pub mod verify;
 
 pub use canonical::{Canonical, CanonicalError, MAX_RECORD_BYTES, NotCanonical, Outline};
 pub use chain::{BadHash, ChainHash};

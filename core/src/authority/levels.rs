@@ -16,9 +16,9 @@ use crate::time::{UnixMillis, UnixSeconds};
 /// nobody may act.
 pub const MAX_DELEGATION: usize = 8;
 
-/// How long capability tokens count after a suspension where there is no policy, in
-/// seconds.
-const DRAIN_SECONDS: u64 = 60;
+/// How long capability tokens that were issued before it count after a suspension that
+/// drains, in seconds, where the agent has no policy to say so.
+pub const DRAIN_SECONDS: u64 = 60;
 
 const REVOKED: Standing = Standing::new(Status::Revoked);
 

@@ -32,5 +32,5 @@ pub use span::{Span, SpanError};
 pub use within::{Excess, excess, is_within};
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
+#[path = "policy_tests/mod.rs"]
 mod tests;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
-use kya_core::jwt::{AssertionError, ClientAssertion, parse_assertion};
+use kya_core::jwt::{AssertionError, ClientAssertion, UnverifiedAssertion, parse_assertion};
 use kya_core::{AgentId, Status};
 
 use super::form::Form;
@@ -49,14 +49,16 @@ pub(super) async fn agent(
             ));
         }
     }
-    let presented = form.needed("client_assertion")?;
-    let turn = api.operators.turn_of_stranger(peer).await?;
-    let shown = show(api, issuer, endpoint, presented).await?;
-    drop(turn);
     let refused = |error: AssertionError| match api.operators.stranger_refused(peer) {
         Some(retry_after) => OAuthError::too_many(retry_after),
         None => OAuthError::invalid_client(format!("the assertion is not taken: {error}")),
     };
+    // What is no assertion at all, or nobody's, takes no turn.
+    let presented = form.needed("client_assertion")?;
+    let parsed = parse_assertion(presented.as_bytes()).map_err(refused)?;
+    let turn = api.operators.turn_of_stranger(peer).await?;
+    let shown = show(api, issuer, endpoint, parsed).await?;
+    drop(turn);
     let (ClientAssertion { agent, id, expires }, status) = shown.map_err(refused)?;
     if form.one("client_id")?.is_some_and(|client| client != agent.to_string()) {
         return Err(OAuthError::invalid_client("`client_id` is not whom the assertion is of"));
@@ -75,12 +77,8 @@ async fn show(
     api: &Api,
     issuer: &str,
     endpoint: &str,
-    presented: &str,
+    parsed: UnverifiedAssertion<'_>,
 ) -> Result<Result<(ClientAssertion, ShownStatus), AssertionError>, OAuthError> {
-    let parsed = match parse_assertion(presented.as_bytes()) {
-        Ok(parsed) => parsed,
-        Err(error) => return Ok(Err(error)),
-    };
     // Whether there is such an agent, and with a key, is told to nobody who is not it.
     let now = api.clock.now();
     let known = match api.store.agent(parsed.agent()).await {
@@ -106,13 +104,13 @@ pub(super) async fn asking(
 ) -> Result<Asking, OAuthError> {
     if headers.contains_key(header::AUTHORIZATION) {
         let operator = api.operators.authenticate(headers, peer).await?;
-        api.operators.permit(&operator, permission, false, peer)?;
+        api.operators.permit(&operator, permission, peer)?;
         return Ok(Asking::Operator(operator));
     }
     let assertion = agent(api, issuer, endpoint, form, peer).await?;
     let agent = assertion.agent_id;
     // As whatever stops nobody, it waits so that a stop waits behind few.
-    let _turn = api.operators.turn(Permission::IssueTokens).await?;
+    let _turn = api.operators.turn().await?;
     let used = api.store.use_assertion(assertion).await;
     used.inspect_err(|error| {
         if error.is_of_a_replay() {
@@ -135,4 +133,45 @@ impl Asking {
 /// The cause of what an agent does.
 pub(super) fn because_of(agent: AgentId) -> Cause {
     Cause { actor: agent.to_string(), ..Cause::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::body::Body;
+    use axum::extract::{FromRequest, Request};
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use url::form_urlencoded::Serializer;
+
+    use super::*;
+    use crate::api::testing;
+
+    const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn what_is_no_assertion_takes_no_turn() {
+        let temp = tempfile::tempdir().unwrap();
+        let api = testing::api(temp.path(), "https://kya.example").await;
+        // Nobody else is looked at for as long as these are.
+        let _one = api.operators.turn_of_stranger(PEER).await.unwrap();
+        let _two = api.operators.turn_of_stranger(PEER).await.unwrap();
+        let header = "eyJhbGciOiJFZERTQSJ9"; // {"alg":"EdDSA"}
+        let unsigned = format!("{header}.e30.{}", "A".repeat(86));
+        for presented in ["nonsense", "a.b.c", &format!("{header}.e30.AAAA"), &unsigned] {
+            let body = Serializer::new(String::new())
+                .append_pair("client_assertion_type", ASSERTION_TYPE)
+                .append_pair("client_assertion", presented)
+                .finish();
+            let request = Request::post("/oauth/token")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body(Body::from(body));
+            let form = Form::from_request(request.unwrap(), &()).await.unwrap();
+            let shown = agent(&api, "https://kya.example", TOKEN, &form, PEER).await;
+            let status = shown.unwrap_err().into_response().status();
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{presented}");
+        }
+        api.draining.cancel();
+    }
 }

@@ -1,5 +1,6 @@
 //! Whether a token counts (RFC 7662), by everything that was committed before it was
-//! asked. What a request would do is no part of that: `POST /v1/verify` decides requests.
+//! asked, and for which actions that are not stopped. What a request would do is no part of
+//! that: `POST /v1/verify` decides requests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,15 +8,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::HeaderMap;
-use kya_core::jwt::{Actor, Claims, Scope};
-use kya_core::{ActionName, AgentId};
+use kya_core::AgentId;
+use kya_core::jwt::{Actor, Claims};
 use serde::Serialize;
 
 use super::form::Form;
-use super::{Answer, INTROSPECT, OAuthError, client};
+use super::{Answer, INTROSPECT, client};
 use crate::api::Api;
 use crate::operators::Permission;
-use crate::push::Active;
+use crate::push::{Active, Counting};
 use crate::store::{ServiceName, Token};
 
 /// RFC 7662 section 2.2. Of a token that does not count nothing is told, not even why.
@@ -35,6 +36,7 @@ struct Told {
     /// Left out of a token that is for all services.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     aud: Vec<String>,
+    /// Without the actions that are stopped now.
     scope: String,
     exp: u64,
     iat: u64,
@@ -58,7 +60,7 @@ pub(super) async fn introspect(
     headers: HeaderMap,
     form: Form,
 ) -> Answer<Json<Introspection>> {
-    let issuer = api.store.issuer().await?.name.ok_or_else(OAuthError::not_configured)?;
+    let issuer = super::issuer(&api)?;
     let place = (issuer.as_str(), INTROSPECT);
     let asking =
         client::asking(&api, place, &headers, &form, peer.ip(), Permission::Verify).await?;
@@ -66,10 +68,12 @@ pub(super) async fn introspect(
     let token = form.needed("token")?.to_owned();
     let told = match api.push.active(token).await? {
         None => None,
-        Some(Active::Capability(capability)) => Some(Told::of_claims(capability.claims())),
-        Some(Active::Opaque(digest)) => {
+        Some(Active { token: Counting::Capability(capability), scope }) => {
+            Some(Told::of_claims(capability.claims(), scope))
+        }
+        Some(Active { token: Counting::Opaque(digest), scope }) => {
             let record = api.store.token_by_digest(digest).await?;
-            record.map(|record| Told::of_record(&issuer, &record))
+            record.map(|record| Told::of_record(&issuer, &record, scope))
         }
     };
     let told = told.filter(|told| asking.may_know_of(told.client_id));
@@ -77,7 +81,7 @@ pub(super) async fn introspect(
 }
 
 impl Told {
-    fn of_claims(claims: &Claims) -> Self {
+    fn of_claims(claims: &Claims, scope: String) -> Self {
         let before = |act, sub: &Actor| Some(Box::new(Act { sub: *sub, act }));
         Self {
             token_type: "Bearer",
@@ -85,7 +89,7 @@ impl Told {
             sub: claims.subject.unwrap_or(Actor::Agent(claims.agent)),
             client_id: claims.agent,
             aud: claims.audience.clone(),
-            scope: claims.scope.as_str().to_owned(),
+            scope,
             exp: claims.expires.0,
             iat: claims.issued.0,
             nbf: claims.not_before.0,
@@ -94,19 +98,15 @@ impl Told {
         }
     }
 
-    fn of_record(issuer: &str, token: &Token) -> Self {
+    fn of_record(issuer: &str, token: &Token, scope: String) -> Self {
         let issued = token.issued_at.seconds().0;
-        let actions: Vec<_> = token.limits.actions().iter().map(ActionName::as_str).collect();
         Self {
             token_type: "Bearer",
             iss: issuer.to_owned(),
             sub: Actor::Agent(token.agent_id),
             client_id: token.agent_id,
             aud: token.limits.services().iter().map(ServiceName::to_string).collect(),
-            scope: match actions.as_slice() {
-                [] => Scope::EVERYTHING.to_owned(),
-                actions => actions.join(" "),
-            },
+            scope,
             exp: token.expires.0,
             iat: issued,
             nbf: issued,

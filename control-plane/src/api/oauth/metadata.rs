@@ -14,7 +14,7 @@ use super::{Answer, INTROSPECT, JWKS, OAuthError, REVOKE, TOKEN};
 use crate::api::Api;
 
 pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Answer<Json<Value>> {
-    let issuer = api.store.issuer().await?.name.ok_or_else(OAuthError::not_configured)?;
+    let issuer = super::issuer(&api)?;
     let at = |path: &str| format!("{issuer}{path}");
     let (methods, algorithms) = (["private_key_jwt"], ["Ed25519", "EdDSA"]);
     Ok(Json(json!({
@@ -38,7 +38,7 @@ pub(super) async fn metadata(State(api): State<Arc<Api>>) -> Answer<Json<Value>>
 /// Every key whose tokens count: the next one before it signs, and the last one until it
 /// is retired.
 pub(super) async fn jwks(State(api): State<Arc<Api>>) -> Answer<impl IntoResponse> {
-    let issuer = api.store.issuer().await?;
+    let issuer = api.push.issuer();
     if issuer.name.is_none() {
         return Err(OAuthError::not_configured());
     }

@@ -28,6 +28,12 @@ const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 type Answer<T> = Result<T, OAuthError>;
 
+/// What the issuer is called. A stranger may ask for that as often as they like, so that the
+/// store is not asked.
+fn issuer(api: &Api) -> Answer<String> {
+    api.push.issuer().name.clone().ok_or_else(OAuthError::not_configured)
+}
+
 /// The routes. Who may use them is decided by what a request presents, in each.
 pub(super) fn router() -> Router<Arc<Api>> {
     Router::new()

@@ -10,7 +10,7 @@ use kya_core::Credential;
 
 use super::client::Asking;
 use super::form::Form;
-use super::{Answer, OAuthError, REVOKE, client};
+use super::{Answer, REVOKE, client};
 use crate::api::Api;
 use crate::operators::Permission;
 use crate::store::Cause;
@@ -23,7 +23,7 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     form: Form,
 ) -> Answer<StatusCode> {
-    let issuer = api.store.issuer().await?.name.ok_or_else(OAuthError::not_configured)?;
+    let issuer = super::issuer(&api)?;
     let place = (issuer.as_str(), REVOKE);
     let asking =
         client::asking(&api, place, &headers, &form, peer.ip(), Permission::RevokeTokens).await?;

@@ -13,7 +13,6 @@ use super::form::Form;
 use super::{Answer, OAuthError, TOKEN, client};
 use crate::api::Api;
 use crate::api::capability_tokens::DEFAULT_TTL_SECONDS;
-use crate::operators::Permission;
 use crate::store::{ServiceName, TokenLimits};
 
 /// RFC 6749 section 5.1.
@@ -30,7 +29,7 @@ pub(super) async fn token(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     form: Form,
 ) -> Answer<Json<TokenAnswer>> {
-    let issuer = api.store.issuer().await?.name.ok_or_else(OAuthError::not_configured)?;
+    let issuer = super::issuer(&api)?;
     if form.needed("grant_type")? != "client_credentials" {
         return Err(OAuthError::unsupported_grant_type());
     }
@@ -39,7 +38,7 @@ pub(super) async fn token(
     let agent = assertion.agent_id;
     let (ttl, cause) = (u64::from(DEFAULT_TTL_SECONDS), client::because_of(agent));
     // As whatever stops nobody, it waits so that a stop waits behind few.
-    let _turn = api.operators.turn(Permission::IssueTokens).await?;
+    let _turn = api.operators.turn().await?;
     let registry = &api.registry;
     let issued = registry.issue_capability_token(agent, limits, ttl, Some(assertion), cause).await;
     let issued = issued.inspect_err(|error| {

@@ -191,7 +191,7 @@ pub(super) async fn assign(
 ) -> Answer<AgentChange> {
     let (policy, why) = wanted.parts();
     let outcome = api.registry.assign_policy(id, policy, operator.because(why)).await?;
-    Ok(Json(AgentChange::new(outcome, api.clock.now())))
+    Ok(Json(AgentChange::new(outcome, &api).await))
 }
 
 fn tag(policy: &store::Policy) -> [(HeaderName, HeaderValue); 1] {

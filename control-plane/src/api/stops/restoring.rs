@@ -73,9 +73,7 @@ async fn restored<T>(api: &Api, operator: &Operator, of: Restorable, why: Why) -
 
 async fn answer(api: &Api, restored: Restored) -> Result<Response, Problem> {
     Ok(match restored {
-        Restored::Agent(outcome) => {
-            Json(AgentChange::new(*outcome, api.clock.now())).into_response()
-        }
+        Restored::Agent(outcome) => Json(AgentChange::new(*outcome, api).await).into_response(),
         Restored::Capability(outcome) => others(api, outcome).await?.into_response(),
         Restored::Principal(outcome) => {
             let key = PrincipalKey::Id(outcome.record.id);

@@ -42,6 +42,14 @@ impl Oidc {
         self.keys.follow().await;
     }
 
+    /// Takes a token apart, of which nothing is verified.
+    ///
+    /// # Errors
+    /// What is wrong with its form.
+    pub(super) fn read<'a>(&self, presented: &'a [u8]) -> Result<Token<'a>, TokenRefusal> {
+        Token::read(presented, &self.config.algorithms)
+    }
+
     /// The operator whom a token names, and its role. With `ask`, the issuer may be asked
     /// for a key that is not known.
     ///
@@ -49,11 +57,10 @@ impl Oidc {
     /// Why the token does not count.
     pub(super) async fn operator(
         &self,
-        presented: &[u8],
+        token: &Token<'_>,
         now: UnixMicros,
         ask: bool,
     ) -> Result<(OperatorName, Role), TokenRefusal> {
-        let token = Token::read(presented, &self.config.algorithms)?;
         let key = self.keys.find(token.algorithm, token.kid.as_deref(), ask).await?;
         if !key.verify(token.signed, &token.signature) {
             return Err(TokenRefusal::Signature);

@@ -19,7 +19,7 @@ pub(super) const MAX_LIFETIME_HOURS: u32 = 24;
 const SHOWN: usize = 100;
 
 /// A signed JWT in its compact form, of which nothing is verified yet.
-pub(super) struct Token<'a> {
+pub(in crate::operators) struct Token<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) kid: Option<String>,
     /// What the signature is of (RFC 7515 section 5.2).

@@ -195,7 +195,7 @@ impl Backend for PostgresStore {
             Err(_) => {
                 // A connection whose other end has vanished says nothing for ever.
                 self.pools.renew();
-                Err(StoreError::Unavailable(OpenError::NoAnswer.into()))
+                Err(StoreError::Uncertain(OpenError::NoAnswer.into()))
             }
         }
     }

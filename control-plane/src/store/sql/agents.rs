@@ -1,15 +1,17 @@
 //! Agents, one by one and by their labels.
 
+use std::collections::BTreeSet;
+
 use kya_core::wire::change::Change;
 use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, delegation, listing, policies, read, tokens, values};
+use super::{Engine, Sql, approvals, delegation, listing, policies, read, tokens, undoing, values};
 use crate::labels::Selector;
 use crate::store::{
-    Agent, Batch, Cause, NewAgent, Outcome, StatusAction, StoreError, TokenLimits, in_flight_name,
-    rules, status_name,
+    Agent, Batch, Cause, NewAgent, Outcome, Restorable, StatusAction, StoreError, TokenLimits,
+    in_flight_name, rules, status_name,
 };
 
 /// Selects agents, each with its owner and its successor.
@@ -127,7 +129,8 @@ pub(super) async fn decide(
     let before = by_id(write.db(), id).await?;
     let Some(next) = rules::next_status(&before, action)? else {
         let revision = before.revision;
-        return write.unchanged(before, revision).await;
+        let of = Restorable::Agent(id);
+        return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
     let agent = set_status(&mut write, before, next, &cause).await?;
     let changes = vec![agent.to_wire()];
@@ -182,7 +185,8 @@ pub(super) async fn decide_all(
     cause: Cause,
 ) -> Result<Batch, StoreError> {
     let (_, now) = write.time();
-    let mut changing = Vec::new();
+    let mut waiting = approvals::waiting(&mut write).await?;
+    let (mut changing, mut again) = (Vec::new(), BTreeSet::new());
     let (mut unchanged, mut newest) = (0_u64, None::<Revision>);
     let mut more = true;
     while more && changing.len() < MAX_CHANGES {
@@ -203,18 +207,26 @@ pub(super) async fn decide_all(
                 Ok(None) | Err(StoreError::RevokedIsFinal(_)) => {
                     unchanged = unchanged.saturating_add(1);
                     newest = newest.max(Some(agent.revision));
+                    if waiting.iter().any(|it| it.of == Restorable::Agent(agent.id)) {
+                        again.insert(agent.id);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
     }
     let next = after.filter(|_| more);
+    waiting.retain(|it| matches!(it.of, Restorable::Agent(id) if again.contains(&id)));
+    undoing::void(&mut write, &waiting, &cause).await?;
     if changing.is_empty() {
         let committed = match newest {
             Some(revision) => read::committed(write.db(), revision).await?,
             None => None,
         };
-        write.roll_back().await?;
+        match waiting.is_empty() {
+            true => write.roll_back().await?,
+            false => write.commit_settled().await?,
+        }
         return Ok(Batch { changed: 0, unchanged, committed, next });
     }
     let mut changes = Vec::with_capacity(changing.len());

@@ -10,11 +10,12 @@ use kya_core::{AgentId, ApprovalId, PrincipalId, Revision};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, agents, capabilities, fleet, principals, values};
+use super::{Columns, Engine, Sql, agents, capabilities, fleet, operators, principals, values};
 use crate::principals::PrincipalKey;
 use crate::store::{
-    APPROVAL_TTL, Approval, ApprovalError, Cause, FleetAction, MAX_PENDING_APPROVALS, Outcome,
-    Restorable, Restoration, Restored, Settled, StatusAction, StoreError, Verdict, rules,
+    APPROVAL_TTL, Approval, ApprovalError, Cause, FleetAction, MAX_PENDING_APPROVALS,
+    MAX_PENDING_OF_AN_OPERATOR, Outcome, Restorable, Restoration, Restored, Settled, StatusAction,
+    StoreError, Verdict, rules,
 };
 use crate::time::UnixMicros;
 
@@ -34,14 +35,19 @@ pub(super) async fn ask(
         return restore(write, found.of, cause).await.map(Restoration::Done);
     }
     let (asked_at, now) = write.time();
-    let waiting = list(write.db(), false, None, MAX_PENDING_APPROVALS, now).await?;
-    let full = waiting.len() >= usize::try_from(MAX_PENDING_APPROVALS).unwrap_or(usize::MAX);
+    let waiting = waiting(&mut write).await?;
+    let reached = |count: usize, most: u32| count >= usize::try_from(most).unwrap_or(usize::MAX);
+    let own = waiting.iter().filter(|it| it.asked_by == cause.actor).count();
+    let full = reached(waiting.len(), MAX_PENDING_APPROVALS);
     let same = waiting.into_iter().find(|it| {
         (&it.of, it.target_revision, &it.asked_by) == (&found.of, found.revision, &cause.actor)
     });
     if let Some(same) = same {
         write.roll_back().await?;
         return Ok(Restoration::Pending(same));
+    }
+    if reached(own, MAX_PENDING_OF_AN_OPERATOR) {
+        return Err(ApprovalError::TooManyOfOne(cause.actor).into());
     }
     if full {
         return Err(ApprovalError::TooMany.into());
@@ -78,13 +84,17 @@ pub(super) async fn approve(
     if approval.asked_by == cause.actor {
         return Err(ApprovalError::Own { id, by: approval.asked_by }.into());
     }
+    let now = write.time().1;
+    if let Some(why) = shut_out(write.db(), &cause.actor, now).await? {
+        return Err(ApprovalError::ShutOut { by: cause.actor, why }.into());
+    }
     if let Some(Settled { verdict: Verdict::Approved, revision: Some(revision), .. }) =
         approval.settled
     {
         return write.unchanged(approval, revision).await;
     }
-    still_open(&approval, write.time().1)?;
-    if let Some(why) = what_changed(write.db(), &approval).await? {
+    still_open(&approval, now)?;
+    if let Some(why) = what_changed(write.db(), &approval, now).await? {
         settle(&mut write, id, Verdict::Void, &cause.actor).await?;
         let cause = Cause { reason: Some(why.clone()), ..cause };
         write.commit_aside("approval.voided", subject(&approval), cause).await?;
@@ -126,6 +136,12 @@ pub(super) async fn reject(
     let settled = settle(&mut write, id, Verdict::Rejected, &cause.actor).await?;
     write.commit_aside("approval.rejected", subject(&approval), cause).await?;
     Ok(Approval { settled: Some(settled), ..approval })
+}
+
+/// All that wait.
+pub(super) async fn waiting(write: &mut Write<impl Engine>) -> Result<Vec<Approval>, StoreError> {
+    let (_, now) = write.time();
+    list(write.db(), false, None, MAX_PENDING_APPROVALS, now).await
 }
 
 /// Those that wait, or all that are kept.
@@ -221,13 +237,11 @@ fn still_open(approval: &Approval, now: UnixMicros) -> Result<(), ApprovalError>
 async fn what_changed(
     db: &mut impl Sql,
     approval: &Approval,
+    now: UnixMicros,
 ) -> Result<Option<String>, StoreError> {
     let Approval { of, target_revision, asked_by, .. } = approval;
-    let query = "SELECT revoked_us FROM operators WHERE name = $1";
-    let asker = db.first(query, values![asked_by]).await?;
-    let revoked = asker.map(|row| rows::optional_micros(&row, "revoked_us")).transpose()?;
-    if revoked.flatten().is_some() {
-        return Ok(Some(format!("the operator {asked_by}, who asked, was revoked since")));
+    if let Some(why) = shut_out(db, asked_by, now).await? {
+        return Ok(Some(format!("the operator {asked_by}, who asked, {why} since")));
     }
     let Found { revision, .. } = look(db, of.clone()).await?;
     Ok((revision != *target_revision).then(|| {
@@ -237,7 +251,22 @@ async fn what_changed(
     }))
 }
 
-async fn settle(
+/// What has ended the key of an operator, if something has. The built-in operator and those
+/// of OpenID Connect have no record, and pass: nothing here can end them before the next
+/// request.
+async fn shut_out(
+    db: &mut impl Sql,
+    name: &str,
+    now: UnixMicros,
+) -> Result<Option<&'static str>, StoreError> {
+    let operator = operators::by_name(db, name).await?;
+    Ok(operator.and_then(|operator| match operator.revoked {
+        Some(_) => Some("was revoked"),
+        None => operator.is_expired(now).then_some("has expired"),
+    }))
+}
+
+pub(super) async fn settle(
     write: &mut Write<impl Engine>,
     id: ApprovalId,
     verdict: Verdict,
@@ -341,7 +370,7 @@ fn settled(row: &impl Columns) -> Result<Option<Settled>, StoreError> {
 }
 
 /// As the log of events names it.
-fn subject(approval: &Approval) -> String {
+pub(super) fn subject(approval: &Approval) -> String {
     format!("{} {}", approval.id, approval.of)
 }
 

@@ -5,10 +5,10 @@ use kya_core::{ActionName, AgentId, InFlight, Status};
 use super::principals::decided_values;
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, agents, values};
+use super::{Engine, Sql, agents, undoing, values};
 use crate::store::{
-    Capability, Cause, Decided, MAX_STOPPED_CAPABILITIES, Outcome, StatusAction, StopError,
-    StoreError, rules,
+    Capability, Cause, Decided, MAX_STOPPED_CAPABILITIES, Outcome, Restorable, StatusAction,
+    StopError, StoreError, rules,
 };
 
 pub(super) async fn decide(
@@ -21,7 +21,8 @@ pub(super) async fn decide(
     let (known, before) = look(write.db(), id, &name).await?;
     let Some(next) = rules::next_of_capability(&before, action)? else {
         let revision = before.decided.revision;
-        return write.unchanged(before, revision).await;
+        let of = Restorable::Capability(id, name);
+        return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
     has_room(&known, &before, next.0)?;
     if let Some(first) = surplus(&known, next.0) {

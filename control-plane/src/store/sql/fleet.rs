@@ -4,9 +4,11 @@ use kya_core::{InFlight, Status};
 
 use super::principals::decided_values;
 use super::write::Write;
-use super::{Engine, Sql, read, rows, values};
+use super::{Engine, Sql, read, rows, undoing, values};
 use crate::store::stops::fleet_to_wire;
-use crate::store::{Cause, Decided, Fleet, FleetAction, Outcome, StatusAction, StoreError, rules};
+use crate::store::{
+    Cause, Decided, Fleet, FleetAction, Outcome, Restorable, StatusAction, StoreError, rules,
+};
 
 pub(super) async fn decide(
     mut write: Write<impl Engine>,
@@ -20,8 +22,9 @@ pub(super) async fn decide(
             write.roll_back().await?;
             return Ok(Outcome { record: Fleet { decided: None }, changed: false, committed });
         };
-        let revision = decided.revision;
-        return write.unchanged(Fleet { decided: Some(decided) }, revision).await;
+        let (revision, fleet) = (decided.revision, Fleet { decided: Some(decided) });
+        let of = Restorable::Fleet;
+        return undoing::unchanged(write, (fleet, revision), (of, action.into()), cause).await;
     };
     let decided = write.decided(next, None, &cause);
     let write_it = "INSERT INTO fleet

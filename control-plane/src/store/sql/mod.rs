@@ -29,6 +29,7 @@ mod records;
 mod rows;
 mod store;
 mod tokens;
+mod undoing;
 mod write;
 
 use std::future::Future;

@@ -15,7 +15,7 @@ pub(super) async fn add(
     new: NewOperator,
     cause: Cause,
 ) -> Result<OperatorRecord, StoreError> {
-    if by_name(write.db(), &new.name).await?.is_some() {
+    if by_name(write.db(), new.name.as_str()).await?.is_some() {
         return Err(StoreError::OperatorNameTaken(new.name));
     }
     let (at, now) = write.time();
@@ -52,7 +52,7 @@ pub(super) async fn revoke(
     name: OperatorName,
     cause: Cause,
 ) -> Result<OperatorOutcome, StoreError> {
-    let Some(before) = by_name(write.db(), &name).await? else {
+    let Some(before) = by_name(write.db(), name.as_str()).await? else {
         return Err(StoreError::NoSuchOperator(name));
     };
     if before.revoked.is_some() {
@@ -85,11 +85,12 @@ pub(super) async fn revoke(
     Ok(OperatorOutcome { record, changed: true })
 }
 
-async fn by_name(
+/// The operator of this name, if one with a key was ever called so.
+pub(super) async fn by_name(
     db: &mut impl Sql,
-    name: &OperatorName,
+    name: &str,
 ) -> Result<Option<OperatorRecord>, StoreError> {
-    let found = db.first("SELECT * FROM operators WHERE name = $1", values![name.as_str()]).await?;
+    let found = db.first("SELECT * FROM operators WHERE name = $1", values![name]).await?;
     found.as_ref().map(operator).transpose()
 }
 

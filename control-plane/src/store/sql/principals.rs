@@ -4,11 +4,11 @@ use kya_core::{InFlight, PrincipalId, Status};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, values};
+use super::{Engine, Sql, undoing, values};
 use crate::principals::PrincipalKey;
 use crate::store::{
-    Cause, Decided, NewPrincipal, Outcome, Principal, StatusAction, StopError, StoreError,
-    in_flight_name, rules, status_name,
+    Cause, Decided, NewPrincipal, Outcome, Principal, Restorable, StatusAction, StopError,
+    StoreError, in_flight_name, rules, status_name,
 };
 
 pub(super) async fn add(
@@ -57,7 +57,8 @@ pub(super) async fn decide(
     let before = by_key(write.db(), &key).await?;
     let Some(next) = rules::next_of_principal(&before, action)? else {
         let revision = before.decided.revision;
-        return write.unchanged(before, revision).await;
+        let of = Restorable::Principal(PrincipalKey::Id(before.id));
+        return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
     let decided = write.decided(next, before.decided.revoked_at, &cause);
     let update = "UPDATE principals SET status = $1, in_flight = $2, revoked_us = $3,

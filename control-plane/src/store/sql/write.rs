@@ -131,7 +131,12 @@ impl<E: Engine> Write<E> {
 
     /// Commits what is no change of anything, and has no event.
     pub(super) async fn commit_quietly(self) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
+        self.transaction.commit().await.map_err(|error| StoreError::Uncertain(error.into()))
+    }
+
+    /// Commits what has events of its own, and changes no authority.
+    pub(super) async fn commit_settled(self) -> Result<(), StoreError> {
+        self.finish().await
     }
 
     /// Writes one more event of a change that changes no authority.
@@ -248,7 +253,7 @@ impl<E: Engine> Write<E> {
         if let Some(notify) = E::NOTIFY {
             self.db().execute(notify, values![]).await?;
         }
-        Ok(self.transaction.commit().await?)
+        self.commit_quietly().await
     }
 
     /// Gives the write lock back: there is nothing to change.
@@ -265,10 +270,25 @@ impl<E: Engine> Write<E> {
     ) -> Result<Outcome<T>, StoreError> {
         let committed = read::committed(self.db(), revision).await?;
         self.transaction.rollback().await?;
-        let committed = committed
-            .ok_or_else(|| StoreError::Corrupt(format!("there is no update {revision}")))?;
+        let committed = committed.ok_or_else(|| nowhere(revision))?;
         Ok(Outcome { record, changed: false, committed })
     }
+
+    /// The same of a write that has settled something beside it, which is kept.
+    pub(super) async fn unchanged_but_settled<T>(
+        mut self,
+        record: T,
+        revision: Revision,
+    ) -> Result<Outcome<T>, StoreError> {
+        let committed = read::committed(self.db(), revision).await?;
+        let committed = committed.ok_or_else(|| nowhere(revision))?;
+        self.finish().await?;
+        Ok(Outcome { record, changed: false, committed })
+    }
+}
+
+fn nowhere(revision: Revision) -> StoreError {
+    StoreError::Corrupt(format!("there is no update {revision}"))
 }
 
 fn columns(committed: Committed) -> (i64, i64, i64) {

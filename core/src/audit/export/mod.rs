@@ -35,7 +35,8 @@ pub struct Header {
     pub version: u32,
     /// Which trail, as its checkpoints say.
     pub origin: String,
-    /// The first record that the export is about. Those before it are a skipped run.
+    /// The first record that the export is about. Of those before it only such are shown as
+    /// name keys.
     pub first: u64,
     /// The last one, which is the size of the checkpoint at its end; one less than `first`
     /// if there is none.

@@ -14,7 +14,8 @@ pub struct ExportWriter {
     header: Header,
     /// Number of the record that comes next.
     next: u64,
-    hidden: Option<Hidden>,
+    /// Runs that are not written yet.
+    hidden: Vec<Hidden>,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl ExportWriter {
     /// Begins an export; the header is written to `out`.
     pub fn new(header: Header, out: &mut String) -> Result<Self, ExportError> {
         write_line(&HeaderLine { export: header.clone() }, out)?;
-        Ok(Self { header, next: 1, hidden: None })
+        Ok(Self { header, next: 1, hidden: Vec::new() })
     }
 
     /// Number of the record that comes next.
@@ -73,10 +74,14 @@ impl ExportWriter {
     /// Hides record `seq`: only its leaf, and the hash of the last that is hidden, count.
     pub fn hide(&mut self, seq: u64, leaf: NodeHash, hash: ChainHash) -> Result<(), ExportError> {
         self.take(seq)?;
-        let start = || Hidden { cover: Cover::starting_at(seq.saturating_sub(1)), hash };
-        let hidden = self.hidden.get_or_insert_with(start);
-        hidden.cover.push(leaf);
-        hidden.hash = hash;
+        // What is before the first record is a run of its own.
+        if self.hidden.is_empty() || seq == self.header.first {
+            self.hidden.push(Hidden { cover: Cover::starting_at(seq.saturating_sub(1)), hash });
+        }
+        if let Some(hidden) = self.hidden.last_mut() {
+            hidden.cover.push(leaf);
+            hidden.hash = hash;
+        }
         Ok(())
     }
 
@@ -134,11 +139,13 @@ impl ExportWriter {
     }
 
     fn flush(&mut self, out: &mut String) -> Result<(), ExportError> {
-        let Some(Hidden { cover, hash }) = self.hidden.take() else { return Ok(()) };
-        let (first, last) = cover.range();
-        let cover = cover.hashes().collect();
-        let skipped = Skipped { first: first.saturating_add(1), last, cover, hash };
-        write_line(&SkippedLine { skipped }, out)
+        for Hidden { cover, hash } in self.hidden.drain(..) {
+            let (first, last) = cover.range();
+            let cover = cover.hashes().collect();
+            let skipped = Skipped { first: first.saturating_add(1), last, cover, hash };
+            write_line(&SkippedLine { skipped }, out)?;
+        }
+        Ok(())
     }
 }
 

@@ -31,13 +31,11 @@ enum Kind {
 /// Issues so many of each kind to one agent.
 pub(super) async fn measure(fleet: &Fleet, tokens: u32, connections: u16) -> Result<Issuing> {
     let agent = fleet.api().register_agent("bench-tokens").await?.agent_id;
-    // A client keeps the connection that it has opened, so that each has its own; and an
-    // operator, of whom there is a most of changes in a minute.
-    let mut clients = Vec::new();
-    for number in 0..connections {
-        let key = fleet.api().add_operator(&format!("bench-{number}"), "admin").await?;
-        clients.push(Api::new(fleet.api().base(), &key)?);
-    }
+    // A client keeps the connection that it has opened, so that each has its own. All of
+    // them have the key of one operator.
+    let key = fleet.api().add_operator("bench", "admin").await?;
+    let clients = (0..connections).map(|_| Api::new(fleet.api().base(), &key));
+    let clients = clients.collect::<Result<Vec<_>>>()?;
     let mut seconds = Vec::new();
     for kind in [Kind::Opaque, Kind::Capability] {
         let left = Arc::new(AtomicU32::new(tokens));

@@ -1,0 +1,35 @@
+//! `kya audit …`
+
+mod check_kills;
+mod draft;
+mod events;
+mod export;
+mod keys;
+mod line;
+mod progress;
+mod show;
+mod tail;
+mod verdict;
+
+use crate::args::{AuditCommand, Global};
+use crate::client::Client;
+use crate::error::Error;
+use crate::output::Output;
+
+pub(super) async fn run(
+    command: AuditCommand,
+    global: &Global,
+    output: &mut Output<'_>,
+) -> Result<(), Error> {
+    let client = || Client::new(global);
+    match command {
+        AuditCommand::Export(asked) => export::run(asked, &client()?, output).await,
+        AuditCommand::Tail(asked) => tail::run(asked, &client()?, output).await,
+        AuditCommand::Show { seq } => show::record(seq, &client()?, output).await,
+        AuditCommand::Checkpoint(pinned) => show::checkpoint(&pinned, &client()?, output).await,
+        AuditCommand::Proof { seq, pinned } => show::proof(seq, &pinned, &client()?, output).await,
+        AuditCommand::Keys => show::keys(&client()?, output).await,
+        // Files need no server.
+        AuditCommand::CheckKills(asked) => check_kills::run(asked, global, output).await,
+    }
+}

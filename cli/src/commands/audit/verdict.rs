@@ -1,0 +1,113 @@
+//! What is said about a trail that was verified.
+
+use kya_core::audit::verify::{Head, Outcome, Report, Run};
+use serde_json::{Value, json};
+
+use crate::error::Error;
+use crate::output::printable;
+
+/// Whose word the keys are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// They were pinned by whoever asks.
+    Pinned,
+    /// The server that gave the trail named them.
+    Server,
+    /// The file that was verified names them.
+    File,
+}
+
+impl Trust {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pinned => "pinned",
+            Self::Server => "server",
+            Self::File => "file",
+        }
+    }
+
+    pub(super) fn says(self) -> &'static str {
+        match self {
+            Self::Pinned => "The key is the one that you pinned, or follows from it.",
+            Self::Server => {
+                "No key was pinned, so the server was asked for its keys: this trusts the server, and finds what anybody else changed. To trust nobody, pin a key that you wrote down before: --key or KYA_AUDIT_KEY (`kya audit keys`)."
+            }
+            Self::File => {
+                "No key was pinned, so the keys that the file itself names were taken: this trusts whoever wrote the file. To trust nobody, pin a key that you wrote down before: --key or KYA_AUDIT_KEY (`kya audit keys`)."
+            }
+        }
+    }
+}
+
+/// What was found, as a document.
+pub(super) fn document(report: &Report, trust: Trust) -> Value {
+    json!({ "verified": is_good(report), "keys_from": trust.name(), "report": report })
+}
+
+/// Whether nothing is wrong with it.
+pub(super) fn is_good(report: &Report) -> bool {
+    matches!(report.outcome, Outcome::Whole | Outcome::Partial)
+}
+
+/// What was found, if nothing is wrong: lines for people.
+pub(super) fn lines(report: &Report, trust: Trust) -> Vec<String> {
+    let mut lines = vec![whole(report)];
+    if let Some(Head { time, key, .. }) = &report.checkpoint {
+        let (name, id) = (key.name(), key.id());
+        lines.push(printable(&format!("The checkpoint was signed at {time} by {name}+{id}.")));
+    }
+    if let [.., last] = report.followed.as_slice() {
+        lines.push(format!(
+            "The key was replaced {} times, each time signed by the one before; the last time in record {}.",
+            report.followed.len(),
+            last.record
+        ));
+    }
+    lines.push(trust.says().to_owned());
+    lines
+}
+
+fn whole(report: &Report) -> String {
+    let last = report.checkpoint.as_ref().map_or(0, |it| it.size);
+    let what = "hashed again, chained, and under the signed root";
+    match (last, report.hidden, report.hidden_runs.as_slice()) {
+        (0, ..) => "Verified: the trail is signed as empty.".to_owned(),
+        (_, 0, _) => format!("Verified: records 1 to {last} are whole: {what}."),
+        (_, hidden, [run]) if run.first == 1 => format!(
+            "Verified: records {} to {last} are whole: {what}. The {hidden} before them are archived, or were not asked for; their hashes are under the same root.",
+            run.last + 1
+        ),
+        (_, hidden, _) => format!(
+            "Verified: {} of {last} records are shown, as they were written; the hashes of the {hidden} others are under the same signed root.",
+            report.shown
+        ),
+    }
+}
+
+/// The error that a trail is which does not verify; `what` says what follows from that.
+pub(super) fn refused(what: &str, report: &Report, trust: Trust) -> Error {
+    let mut problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|it| match it.line {
+            0 => format!("{}: {}", it.kind, it.detail),
+            line => format!("{}: {} (line {line})", it.kind, it.detail),
+        })
+        .collect();
+    if report.more_problems > 0 {
+        problems.push(format!("and {} more", report.more_problems));
+    }
+    Error::NotVerified { what: what.to_owned(), problems, report: document(report, trust) }
+}
+
+/// The error that it is when a server hides records of the whole trail.
+pub(super) fn hides(report: &Report, trust: Trust) -> Option<Error> {
+    let before = report.first.map_or(0, |it| it.saturating_sub(1));
+    let archived = |run: &Run| run.first == 1 && run.last <= before;
+    let hidden = report.hidden_runs.iter().find(|run| !archived(run))?;
+    let what = format!(
+        "the server was asked for every record, and hides {} to {}",
+        hidden.first, hidden.last
+    );
+    Some(Error::NotVerified { what, problems: Vec::new(), report: document(report, trust) })
+}
