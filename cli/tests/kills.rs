@@ -2,72 +2,10 @@
 
 mod support;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use support::*;
 
-const KILL: &str = "kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
-const SHOW: &str = "GET /v1/kills/kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z?wait=0ms";
-const WAIT: &str = "GET /v1/kills/kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z?wait=5000ms";
-
-fn kill() -> Value {
-    json!({
-        "kill_id": KILL,
-        "act": "agent.revoked",
-        "subject": AGENT,
-        "in_flight": "abort",
-        "at": "2026-02-05T14:47:23.891Z",
-        "epoch": 1,
-        "revision": 42,
-        "event": 77,
-        "actor": "oncall-anna",
-        "role": "operator",
-        "address": "192.0.2.7",
-        "reason": "leak",
-        "incident_id": null,
-    })
-}
-
-fn worker(state: &str, requests: &Value) -> Value {
-    let applied = state != "waiting";
-    json!({
-        "proxy": "web-1",
-        "worker": 0,
-        "instance": "0000000000000009",
-        "state": state,
-        "acknowledged_at": applied.then_some("2026-02-05T14:47:23.900Z"),
-        "applied_at": applied.then_some("2026-02-05T14:47:23.899Z"),
-        "applied_number": applied.then_some(7),
-        "applied_seq": applied.then_some(100),
-        "requests": requests,
-        "more_requests": 0,
-        "missing": 0,
-        "untracked": 0,
-    })
-}
-
-fn report(complete: bool, workers: &[Value]) -> Value {
-    let waiting = workers.iter().filter(|worker| worker["state"] == "waiting").count();
-    let laggards: Vec<_> = (0..waiting).map(|_| "web-1/0000000000000009").collect();
-    json!({
-        "kill": kill(),
-        "state": if complete { "closed" } else { "open" },
-        "complete": complete,
-        "summary": "As it is.",
-        "workers_there": workers.len(),
-        "acknowledged": workers.len() - waiting,
-        "laggards": laggards,
-        "in_flight":
-            { "requests": 0, "committed": 0, "rolled_back": 0, "escalated": 0, "open": 0 },
-        "workers": workers,
-        "unknown": laggards,
-        "rows": [
-            { "seq": 12, "record": { "type": "kill_activated", "act": "agent.revoked",
-                                     "actor": "oncall-anna", "reason": "leak" } },
-            { "seq": 13, "record": { "type": "kill_scope", "agents": 2, "tokens": 3,
-                                     "capability_tokens": 1 } },
-        ],
-    })
-}
+const SHOW: &str = "GET /v1/kills/kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 
 #[test]
 fn a_stop_says_under_which_id_it_is_found() {
@@ -93,7 +31,7 @@ fn a_stop_says_under_which_id_it_is_found() {
 #[test]
 fn kills_are_listed_with_what_is_asked_for() {
     let fake = Fake::start();
-    fake.on("GET /v1/kills?limit=100", 200, &json!({ "kills": [kill()], "next": KILL }));
+    fake.on("GET /v1/kills", 200, &json!({ "kills": [a_kill()], "next": KILL }));
     let ended = kya(&fake.url, &["kill", "list"]);
     let rows: Vec<Vec<_>> =
         ended.out.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -101,10 +39,12 @@ fn kills_are_listed_with_what_is_asked_for() {
     let row = [KILL, at, "agent.revoked", AGENT, "oncall-anna", "leak", "-"];
     assert_eq!(rows[1], row);
     assert_eq!(ended.err, format!("There are more: --before {KILL}\n"));
-    let path = "GET /v1/kills?act=agent.revoked&incident_id=INC-1&limit=5";
-    fake.on(path, 200, &json!({ "kills": [], "next": null }));
+    fake.on("GET /v1/kills", 200, &json!({ "kills": [], "next": null }));
     let asked = ["kill", "list", "--act", "agent.revoked", "--incident-id", "INC-1", "--limit", "5"];
     assert_eq!(kya(&fake.url, &asked).out, "No kills.\n");
+    let seen: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
+    let asked_for = "GET /v1/kills?act=agent.revoked&incident_id=INC-1&limit=5";
+    assert_eq!(seen, ["GET /v1/kills?limit=100", asked_for]);
 }
 
 #[test]
@@ -116,8 +56,8 @@ fn a_kill_shows_its_rows_its_workers_and_what_was_in_flight() {
         { "decision_number": 5, "agent_id": null, "ending": "drain",
           "disposition": null, "reported_seq": 103, "ended_seq": null },
     ]);
-    let workers = [worker("applied", &requests), worker("waiting", &json!([]))];
-    fake.on(SHOW, 200, &report(false, &workers));
+    let workers = [kill_worker("applied", &requests), kill_worker("waiting", &json!([]))];
+    fake.on(SHOW, 200, &kill_report(false, &workers));
     let ended = kya(&fake.url, &["kill", "show", KILL]);
     assert_eq!(ended.code, 0, "{ended:?}");
     let has = |words: &[&str]| {
@@ -132,31 +72,32 @@ fn a_kill_shows_its_rows_its_workers_and_what_was_in_flight() {
     has(&["web-1", "0", "4", AGENT, "abort", "escalated", "102"]);
     has(&["web-1", "0", "5", "-", "drain", "goes", "on", "-"]);
     let ended = kya(&fake.url, &["-o", "json", "kill", "show", KILL]);
-    assert_eq!(ended.json(), report(false, &workers));
+    assert_eq!(ended.json(), kill_report(false, &workers));
 }
 
 #[test]
 fn waiting_for_a_kill_fails_and_names_who_lags() {
     let fake = Fake::start();
     let asked = ["kill", "wait", KILL, "--timeout", "5s"];
-    fake.on(WAIT, 200, &report(true, &[worker("done", &json!([]))]));
+    fake.on(SHOW, 200, &kill_report(true, &[kill_worker("done", &json!([]))]));
     let ended = kya(&fake.url, &asked);
     assert_eq!((ended.code, &*ended.out), (0, "As it is.\n"));
-    let workers = [worker("waiting", &json!([])), worker("applied", &json!([]))];
-    fake.on(WAIT, 200, &report(false, &workers));
+    assert_eq!(fake.seen()[0].line, format!("{SHOW}?wait=5000ms"));
+    let workers = [kill_worker("waiting", &json!([])), kill_worker("applied", &json!([]))];
+    fake.on(SHOW, 200, &kill_report(false, &workers));
     let ended = kya(&fake.url, &asked);
     assert_eq!(ended.code, 1);
     let said = "As it is.\nNot yet: web-1/0000000000000009\nRequests go on: web-1 worker 0\n";
     assert_eq!(ended.out, said);
     assert!(ended.err.contains("is not complete: 1 of 2 workers"), "{}", ended.err);
     // Nobody was there: that is nobody's acknowledgement.
-    fake.on(WAIT, 200, &report(true, &[]));
+    fake.on(SHOW, 200, &kill_report(true, &[]));
     assert_eq!(kya(&fake.url, &asked).code, 1);
     let ended = kya(&fake.url, &["-o", "json", "kill", "wait", KILL, "--timeout", "5s"]);
     assert_eq!((ended.code, ended.problem()["code"].clone()), (1, json!("kill_incomplete")));
     // Another kill is not the one that was asked about.
-    let mut other = report(true, &[worker("done", &json!([]))]);
+    let mut other = kill_report(true, &[kill_worker("done", &json!([]))]);
     other["kill"]["kill_id"] = json!("kil_01JXMK9P2Q3R4S5T6V7W8X9Y00");
-    fake.on(WAIT, 200, &other);
+    fake.on(SHOW, 200, &other);
     assert_eq!(kya(&fake.url, &asked).code, 1);
 }

@@ -1,11 +1,9 @@
 //! `kya kill`: every stop by its id, and what has become of it.
 
-use std::time::Duration;
-
 use clap::{Args, Subcommand};
 use kya_core::KillId;
 
-use crate::values::{parse_text, parse_wait};
+use crate::values::parse_text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KillCommand {
@@ -32,18 +30,14 @@ Example:
     /// Wait until a kill is complete: every worker that was there applies it, and nothing is
     /// in flight any more
     #[command(after_help = "\
-Exits with 1 and names who has not acknowledged it if it is not complete in time, or if nobody
-was there to apply it.
+Waits for as long as --timeout says, up to 30s. Exits with 1 and names who has not acknowledged it
+if it is not complete by then, or if nobody was there to apply it.
 
 Example:
   kya kill wait KILL_ID --timeout 5s && echo nobody is left")]
     Wait {
         /// Its id, `kil_…`
         id: KillId,
-        /// How long, up to 30s
-        #[arg(id = "within", long = "timeout", value_name = "TIME", default_value = "5s")]
-        #[arg(value_parser = parse_wait)]
-        timeout: Duration,
     },
 }
 

@@ -10,6 +10,11 @@ use crate::api::{KillReport, Kills};
 use crate::error::Error;
 
 impl Client {
+    /// How long it waits for an answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(crate) async fn kills(&self, query: &Query<'_>) -> Result<Answer<Kills>, Error> {
         self.get(&["kills"], query).await
     }

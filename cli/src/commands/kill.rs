@@ -11,6 +11,8 @@ use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, record, table};
 
+/// The longest that a server lets somebody wait.
+const MAX_WAIT: Duration = Duration::from_secs(30);
 /// More of them are counted, not listed.
 const MAX_LISTED: usize = 50;
 
@@ -28,7 +30,7 @@ pub(super) async fn run(
                 false => show(output, value),
             }
         }
-        KillCommand::Wait { id, timeout } => wait(client, output, id, timeout).await,
+        KillCommand::Wait { id } => wait(client, output, id).await,
     }
 }
 
@@ -182,13 +184,9 @@ fn says(row: &Value) -> String {
     }
 }
 
-async fn wait(
-    client: &Client,
-    output: &mut Output<'_>,
-    id: KillId,
-    timeout: Duration,
-) -> Result<(), Error> {
-    let Answer { value, json } = asked(client, id, timeout).await?;
+async fn wait(client: &Client, output: &mut Output<'_>, id: KillId) -> Result<(), Error> {
+    let patience = client.timeout().min(MAX_WAIT);
+    let Answer { value, json } = asked(client, id, patience).await?;
     if output.is_json() {
         output.document(&json)?;
     } else {
