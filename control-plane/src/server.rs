@@ -192,8 +192,7 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
-        let audit_store =
-            opening::audit_store(config.database_url.as_ref(), &data_dir).await?;
+        let audit_store = opening::audit_store(config.database_url.as_ref(), &data_dir).await?;
         let (trail, writer) = Trail::start(
             audit_store,
             Arc::clone(&store),

@@ -90,10 +90,17 @@ CREATE TABLE audit_keys (
 -- What was exported as sealed segments. `seq` is the record that says so.
 CREATE TABLE audit_archives (
     seq BIGINT PRIMARY KEY,
-    first BIGINT NOT NULL,
+    first BIGINT NOT NULL UNIQUE,
     last BIGINT NOT NULL CHECK (last >= first),
     sha256 TEXT COLLATE "C" NOT NULL
 );
+
+-- Records that stay though they are archived: those that name keys and archives, and those
+-- whose hashes are needed to show them, or what comes after an archive, in the chain.
+CREATE VIEW audit_kept AS
+SELECT seq FROM audit_keys UNION SELECT seq - 1 FROM audit_keys
+UNION SELECT seq FROM audit_archives UNION SELECT seq - 1 FROM audit_archives
+UNION SELECT last FROM audit_archives;
 
 -- The database itself refuses what must never happen, whoever asks.
 CREATE FUNCTION kya_audit_head() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Api;
 use super::extract::Params;
@@ -43,6 +44,12 @@ struct Listed {
     subject: String,
     reason: Option<String>,
     incident_id: Option<String>,
+    /// Address that the request came from.
+    address: Option<String>,
+    /// What the subject was like before, where that is said.
+    before: Option<Value>,
+    /// What it was like after.
+    after: Option<Value>,
 }
 
 impl From<Event> for Listed {
@@ -57,6 +64,9 @@ impl From<Event> for Listed {
             subject: event.subject,
             reason: event.cause.reason,
             incident_id: event.cause.incident_id,
+            address: event.cause.address,
+            before: event.before,
+            after: event.after,
         }
     }
 }

@@ -89,7 +89,7 @@ fn for_operators() -> Routes {
             Permission::ReadRegistry,
             handlers::acknowledgements,
         )
-        .get("/kills/{kill_id}", Permission::ReadRegistry, kills::show)
+        .get("/kills/{kill_id}", Permission::ReadAudit, kills::show)
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
         .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
@@ -99,6 +99,7 @@ fn for_operators() -> Routes {
         .merge(about_policies())
         .merge(delegating())
         .merge(capability_tokens())
+        .merge(trail())
         .make("/agents", Permission::RegisterAgents, Again::Same, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
         .get("/agents/{agent_id}", Permission::ReadRegistry, handlers::show_agent)
@@ -120,7 +121,7 @@ fn for_operators() -> Routes {
         .get("/operators", Permission::ReadOperators, operators::list)
         .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
-        .get("/kills", Permission::ReadRegistry, kills::list)
+        .get("/kills", Permission::ReadAudit, kills::list)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)
@@ -181,6 +182,25 @@ fn delegating() -> Routes {
         )
         .get("/agents/{agent_id}/tree", Permission::ReadRegistry, delegation::tree)
         .post("/verify", Permission::Verify, verify::verify)
+}
+
+/// Those of the audit trail.
+fn trail() -> Routes {
+    let read = Permission::ReadAudit;
+    let exports = Routes::new()
+        .get("/audit/export", read, audit::export)
+        .post("/audit/archive", Permission::ArchiveAudit, audit::archive)
+        .within(audit::ARCHIVE_TIMEOUT);
+    Routes::new()
+        .get("/audit/records", read, audit::list)
+        .get("/audit/records/{seq}", read, audit::show)
+        .get("/audit/checkpoint", read, audit::checkpoint)
+        .get("/audit/keys", read, audit::keys)
+        .post("/audit/keys/rotate", Permission::RotateKeys, audit::rotate)
+        .get("/audit/proofs/inclusion", read, audit::inclusion)
+        .get("/audit/proofs/consistency", read, audit::consistency)
+        .get("/audit/tail", read, audit::tail)
+        .merge(exports)
 }
 
 /// Those of proxies, below [`PREFIX`].

@@ -21,6 +21,7 @@ use crate::time::SystemClock;
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALL: &[Role] = &[Viewer, Auditor, Stopper, Admin];
 const AUDIT: &[Role] = &[Auditor, Admin];
+const READ: &[Role] = &[Auditor, Stopper, Admin];
 const STOP: &[Role] = &[Stopper, Admin];
 const ONLY: &[Role] = &[Admin];
 
@@ -86,8 +87,18 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/operators", AUDIT, 200),
     ("POST", "/operators/{name}/revoke", ONLY, 422),
     ("GET", "/events", AUDIT, 200),
-    ("GET", "/kills", ALL, 200),
-    ("GET", "/kills/{kill_id}", ALL, 404),
+    ("GET", "/kills", READ, 200),
+    ("GET", "/kills/{kill_id}", READ, 404),
+    ("GET", "/audit/records", READ, 200),
+    ("GET", "/audit/records/{seq}", READ, 404),
+    ("GET", "/audit/export", READ, 200),
+    ("GET", "/audit/tail", READ, 400),
+    ("GET", "/audit/checkpoint", READ, 200),
+    ("GET", "/audit/keys", READ, 200),
+    ("POST", "/audit/keys/rotate", ONLY, 422),
+    ("GET", "/audit/proofs/inclusion", READ, 400),
+    ("GET", "/audit/proofs/consistency", READ, 400),
+    ("POST", "/audit/archive", ONLY, 422),
     ("GET", "/whoami", ALL, 200),
     ("GET", "/revisions/{revision}/acknowledgements", ALL, 404),
     ("POST", "/challenges", ALL, 404),
@@ -114,6 +125,8 @@ fn filled(path: &str) -> String {
         .replace("{principal}", "nobody")
         .replace("{policy}", "nobody")
         .replace("{revision}", "7")
+        .replace("{seq}", "9000000")
+        .replace("/audit/tail", "/audit/tail?from=x")
 }
 
 #[tokio::test]

@@ -55,9 +55,15 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
     let rotation =
         KeyRotation::new(Arc::clone(&store), Arc::clone(&push), files, Arc::clone(&clock));
     let audit = SqliteAuditStore::open(&dir.join("audit.db")).await.unwrap();
-    let (s, c, m) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
-    let audit_keys = AuditKeys::new(data_dir);
-    let (trail, _) = Trail::start(Arc::new(audit), s, audit_keys, c, m).await.unwrap();
+    let (trail, _) = Trail::start(
+        Arc::new(audit),
+        Arc::clone(&store),
+        AuditKeys::new(data_dir),
+        Arc::clone(&clock),
+        Arc::clone(&metrics),
+    )
+    .await
+    .unwrap();
     Api {
         registry,
         store,

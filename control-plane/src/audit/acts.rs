@@ -12,12 +12,6 @@ pub(super) fn cursor(event: &Event) -> EventCursor {
     EventCursor { sequence: event.sequence, epoch, at }
 }
 
-/// The agent that an act is about, where it is about one.
-pub(super) fn agent(subject: &str) -> Option<&str> {
-    let id = subject.split(' ').next()?;
-    id.starts_with("agt_").then_some(id)
-}
-
 /// The act, and when it was done.
 pub(super) fn administered(event: &Event) -> (Timestamp, Administered) {
     let Event { sequence, committed, action, subject, cause, before, after } = event;

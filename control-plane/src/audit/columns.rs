@@ -18,17 +18,16 @@ pub(super) struct Columns {
 impl Columns {
     pub(super) fn of(entry: &Entry) -> Self {
         let mut it = Self {
-            kind: kind(entry),
-            agent_id: None,
+            kind: entry.type_name(),
+            agent_id: entry.agent_id().map(str::to_owned),
             action: None,
             decision: None,
-            act: None,
+            act: entry.act().map(str::to_owned),
             kill_id: None,
-            is_a_kill: false,
+            is_a_kill: entry.act().is_some_and(acts::stops),
         };
         match entry {
             Entry::Decision(decided) => {
-                it.agent_id.clone_from(&decided.agent_id);
                 it.action.clone_from(&decided.action);
                 it.decision = Some(match decided.decision {
                     Verdict::Allow => "allow",
@@ -36,16 +35,9 @@ impl Columns {
                     Verdict::Pass => "pass",
                 });
             }
-            Entry::Ended(ended) => it.agent_id.clone_from(&ended.agent_id),
-            Entry::InFlight(concerned) => it.agent_id.clone_from(&concerned.agent_id),
-            Entry::Admin(act) => {
-                it.agent_id = acts::agent(&act.subject).map(str::to_owned);
-                it.act = Some(act.act.clone());
-                it.is_a_kill = acts::stops(&act.act);
-            }
+            Entry::Admin(act) => it.action = action(&act.subject),
             Entry::KillActivated(activated) => {
-                it.agent_id = acts::agent(&activated.subject).map(str::to_owned);
-                it.act = Some(activated.act.clone());
+                it.action = action(&activated.subject);
                 it.kill_id = Some(activated.kill_id.clone());
                 it.is_a_kill = true;
             }
@@ -63,23 +55,7 @@ impl Columns {
     }
 }
 
-/// The `type` of a record.
-pub(super) const fn kind(entry: &Entry) -> &'static str {
-    match entry {
-        Entry::Decision(_) => "decision",
-        Entry::Ended(_) => "ended",
-        Entry::Applied(_) => "applied",
-        Entry::InFlight(_) => "in_flight",
-        Entry::Dropped(_) => "dropped",
-        Entry::Gap(_) => "gap",
-        Entry::WorkerLost(_) => "worker_lost",
-        Entry::WorkerClosed(_) => "worker_closed",
-        Entry::Admin(_) => "admin",
-        Entry::KillActivated(_) => "kill_activated",
-        Entry::KillScope(_) => "kill_scope",
-        Entry::KillCompleted(_) => "kill_completed",
-        Entry::Key(_) => "key",
-        Entry::Archived(_) => "archived",
-        Entry::Restored(_) => "restored",
-    }
+/// Of the subject `agt_… action`.
+fn action(subject: &str) -> Option<String> {
+    subject.split_once(' ').map(|(_, action)| action.to_owned())
 }

@@ -122,7 +122,7 @@ mod tests {
         edge.push(leaf(0), &mut Vec::new());
         let bytes = edge.to_bytes();
         assert!(Edge::from_bytes(1, &bytes).is_some());
-        for (size, bytes) in [(0, &bytes[..]), (2, &bytes), (1, &bytes[1..]), (256, &bytes)] {
+        for (size, bytes) in [(0, &bytes[..]), (2, &bytes), (1, &bytes[1..]), (257, &bytes)] {
             assert_eq!(Edge::from_bytes(size, bytes), None, "{size}");
         }
     }

@@ -8,8 +8,10 @@
 //! servers one order.
 
 mod acts;
+mod archive;
 mod columns;
 mod edge;
+mod export;
 mod group;
 mod keys;
 pub(crate) mod kills;
@@ -42,10 +44,13 @@ use report::Report;
 use tokens::TokenNames;
 use writer::{Queue, Writer};
 
+pub use archive::ArchiveRefused;
 pub(crate) use edge::Edge;
+pub(crate) use export::Export;
+pub use export::{ExportFailed, Format, Wanted};
 pub use keys::AuditKeys;
-pub use outbox::Stuck;
 pub(crate) use metrics::AuditMetrics;
+pub use outbox::Stuck;
 pub use signing::RotationError;
 pub use tree::TreeError;
 pub use writer::NotAppended;
@@ -115,6 +120,7 @@ impl Trail {
         let trail =
             Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown, push };
         trail.find_key().await?;
+        let _ = trail.queue.append(Work::Checkpoint).await;
         Ok((Arc::new(trail), writer))
     }
 
@@ -133,6 +139,8 @@ impl Trail {
         let Patience { silence, look, .. } = patience;
         let gone = silence::watch(Arc::clone(self), Arc::clone(push), silence, look);
         tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
+        let archived = archive::remove(Arc::clone(self));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(archived));
         let keys = signing::follow(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
     }

@@ -87,9 +87,7 @@ impl Queue {
         let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
         let _room = room.map_err(|_| NotAppended::Busy)?;
         let (reply, told) = oneshot::channel();
-        self.jobs
-            .try_send(Job { work, weight, reply, _room })
-            .map_err(|_| NotAppended::Busy)?;
+        self.jobs.try_send(Job { work, weight, reply, _room }).map_err(|_| NotAppended::Busy)?;
         let waiting = WAITING.saturating_sub(self.room.available_permits());
         self.metrics.audit.waiting(waiting);
         match told.await {

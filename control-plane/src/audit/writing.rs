@@ -284,7 +284,6 @@ impl Writing {
     }
 
     pub(super) fn archive(&mut self, archived: &Archived) -> Result<Done, StoreError> {
-        // Of the last tile, which is not full, the hashes are made from the records.
         if archived.last > self.to.head.size || self.to.archived.is_some() {
             return Ok(Done::Refused);
         }

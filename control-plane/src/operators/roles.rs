@@ -23,6 +23,8 @@ pub enum Permission {
     Verify,
     /// Read the log of what was done, by whom, and why.
     ReadEvents,
+    /// Read the audit trail, which has every decision and every act.
+    ReadAudit,
     /// Read which operators there are.
     ReadOperators,
     /// Revoke and suspend agents, actions of them and principals, revoke policies, and
@@ -44,6 +46,8 @@ pub enum Permission {
     RegisterNodes,
     /// Replace the keys that sign updates.
     RotateKeys,
+    /// Seal a part of the audit trail that was exported, and remove it.
+    ArchiveAudit,
     /// Add and revoke operators.
     ManageOperators,
 }
@@ -66,9 +70,9 @@ pub enum Role {
 }
 
 use Permission::{
-    ChallengeNodes, IssueTokens, ManageOperators, ReadEvents, ReadKeys, ReadNodes, ReadOperators,
-    ReadRegistry, ReadSelf, RegisterAgents, RegisterNodes, RestoreAgents, RevokeNodes,
-    RevokeTokens, RotateKeys, StopAgents, Verify, WritePolicies,
+    ArchiveAudit, ChallengeNodes, IssueTokens, ManageOperators, ReadAudit, ReadEvents, ReadKeys,
+    ReadNodes, ReadOperators, ReadRegistry, ReadSelf, RegisterAgents, RegisterNodes, RestoreAgents,
+    RevokeNodes, RevokeTokens, RotateKeys, StopAgents, Verify, WritePolicies,
 };
 use Role::{Admin, Auditor, Operator, Viewer};
 
@@ -79,14 +83,15 @@ const fn holders(permission: Permission) -> &'static [Role] {
             &[Viewer, Auditor, Operator, Admin]
         }
         ReadEvents | ReadOperators => &[Auditor, Admin],
+        ReadAudit => &[Auditor, Operator, Admin],
         StopAgents | RevokeTokens | RevokeNodes => &[Operator, Admin],
         RegisterAgents | WritePolicies | RestoreAgents | IssueTokens | RegisterNodes
-        | RotateKeys | ManageOperators => &[Admin],
+        | RotateKeys | ArchiveAudit | ManageOperators => &[Admin],
     }
 }
 
 impl Permission {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         ReadSelf,
         ReadRegistry,
         ReadNodes,
@@ -94,6 +99,7 @@ impl Permission {
         ReadKeys,
         Verify,
         ReadEvents,
+        ReadAudit,
         ReadOperators,
         StopAgents,
         RevokeTokens,
@@ -104,6 +110,7 @@ impl Permission {
         IssueTokens,
         RegisterNodes,
         RotateKeys,
+        ArchiveAudit,
         ManageOperators,
     ];
 
@@ -117,6 +124,7 @@ impl Permission {
             ReadKeys => "keys.read",
             Verify => "verify",
             ReadEvents => "events.read",
+            ReadAudit => "audit.read",
             ReadOperators => "operators.read",
             StopAgents => "agents.stop",
             RevokeTokens => "tokens.revoke",
@@ -127,6 +135,7 @@ impl Permission {
             IssueTokens => "tokens.issue",
             RegisterNodes => "nodes.register",
             RotateKeys => "keys.rotate",
+            ArchiveAudit => "audit.archive",
             ManageOperators => "operators.manage",
         }
     }
@@ -147,6 +156,7 @@ impl Permission {
                 | IssueTokens
                 | RegisterNodes
                 | RotateKeys
+                | ArchiveAudit
                 | ManageOperators
         )
     }
@@ -200,7 +210,7 @@ mod tests {
     fn each_role_may_do_what_is_written_here_and_nothing_else() {
         let viewer =
             ["self.read", "registry.read", "nodes.read", "nodes.challenge", "keys.read", "verify"];
-        let audits = ["events.read", "operators.read"];
+        let audits = ["events.read", "audit.read", "operators.read"];
         let stops = ["agents.stop", "tokens.revoke", "nodes.revoke"];
         let starts = [
             "agents.register",
@@ -209,12 +219,13 @@ mod tests {
             "tokens.issue",
             "nodes.register",
             "keys.rotate",
+            "audit.archive",
             "operators.manage",
         ];
         let may = |role: Role| role.permissions().map(Permission::name).collect::<Vec<_>>();
         assert_eq!(may(Viewer), viewer);
         assert_eq!(may(Auditor), [&viewer[..], &audits].concat());
-        assert_eq!(may(Operator), [&viewer[..], &stops].concat());
+        assert_eq!(may(Operator), [&viewer[..], &["audit.read"], &stops].concat());
         assert_eq!(may(Admin), [&viewer[..], &audits, &stops, &starts].concat());
     }
 

@@ -22,7 +22,12 @@ fn approval_id(n: u8) -> ApprovalId {
 
 fn by(actor: &str, reason: &str) -> Cause {
     let actor = actor.to_owned();
-    Cause { actor, reason: Some(reason.to_owned()), incident_id: Some("INC-1".to_owned()), ..Cause::default() }
+    Cause {
+        actor,
+        reason: Some(reason.to_owned()),
+        incident_id: Some("INC-1".to_owned()),
+        ..Cause::default()
+    }
 }
 
 async fn ask(store: &dyn Store, n: u8, of: Restorable, who: &str) -> Approval {

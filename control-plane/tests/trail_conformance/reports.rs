@@ -15,11 +15,8 @@ pub async fn every_report_is_there_once_and_in_order<F: Fixture>() {
     let it = open(&fixture).await;
     assert_eq!(it.report(batch("web-1", 9, 1, vec![])).await, 1, "nothing is there yet");
     assert_eq!(it.report(batch("web-1", 9, 1, vec![ended(1), ended(2)])).await, 3);
-    let denied = Decision {
-        verdict: Verdict::Deny,
-        reason: Some("revoked".to_owned()),
-        ..decision(3)
-    };
+    let denied =
+        Decision { verdict: Verdict::Deny, reason: Some("revoked".to_owned()), ..decision(3) };
     let applied = Applied {
         position: Position { epoch: 7, revision: Revision(4) },
         in_flight: 0,

@@ -1,5 +1,16 @@
 //! The audit trail over HTTP: what workers report, and what operators read.
 
+mod asked;
+mod export;
+mod keys;
+mod proofs;
+mod records;
 mod report;
+mod tail;
 
+pub(super) use export::{ARCHIVE_TIMEOUT, archive, export};
+pub(super) use keys::{keys, rotate};
+pub(super) use proofs::{checkpoint, consistency, inclusion};
+pub(super) use records::{list, show};
 pub(super) use report::report;
+pub(super) use tail::tail;

@@ -9,8 +9,8 @@ use sqlx::{Postgres, Transaction};
 
 use super::append::Tables;
 use super::{NewLine, origin};
-use crate::store::postgres::DatabaseUrl;
 use crate::store::StoreError;
+use crate::store::postgres::DatabaseUrl;
 use crate::store::sql::{Sql, values};
 
 /// How long a connection is waited for.

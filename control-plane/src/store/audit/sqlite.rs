@@ -114,7 +114,11 @@ async fn insert(db: &mut SqliteConnection, lines: &[NewLine]) -> Result<(), Stor
     let mut sql = String::with_capacity(32 * lines.len() + 128);
     sql.push_str("INSERT INTO audit_records VALUES ");
     for place in 0..lines.len() {
-        sql.push_str(if place == 0 { "(?,?,?,?,?,?,?,?,?,?,?)" } else { ",(?,?,?,?,?,?,?,?,?,?,?)" });
+        sql.push_str(if place == 0 {
+            "(?,?,?,?,?,?,?,?,?,?,?)"
+        } else {
+            ",(?,?,?,?,?,?,?,?,?,?,?)"
+        });
     }
     // Made of nothing but the above.
     let mut query = sqlx::query(AssertSqlSafe(sql));

@@ -106,13 +106,13 @@ impl<T: Tables> AuditStore for T {
             let upper = "SELECT max(seq) AS upper, count(*) AS records FROM (
                            SELECT seq FROM audit_records
                            WHERE seq <= (SELECT coalesce(max(last), 0) FROM audit_archives)
-                             AND type NOT IN ('key', 'archived')
+                             AND seq NOT IN (SELECT seq FROM audit_kept)
                            ORDER BY seq LIMIT $1) AS archived";
             let found = db.one(upper, values![limit]).await?;
             let Some(upper) = found.optional_int("upper")? else { return Ok(0) };
             let records = found.int("records")?.unsigned_abs();
             let remove = "DELETE FROM audit_records
-                          WHERE seq <= $1 AND type NOT IN ('key', 'archived')";
+                          WHERE seq <= $1 AND seq NOT IN (SELECT seq FROM audit_kept)";
             db.execute(remove, values![upper]).await?;
             transaction.commit().await?;
             Ok(records)

@@ -7,7 +7,9 @@ use kya_core::{AgentId, InFlight, MAX_CHANGES, Revision, Status, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, approvals, delegation, listing, policies, read, tokens, undoing, values};
+use super::{
+    Engine, Sql, approvals, delegation, listing, policies, read, shown, tokens, undoing, values,
+};
 use crate::labels::Selector;
 use crate::store::{
     Agent, Batch, Cause, NewAgent, Outcome, Restorable, StatusAction, StoreError, TokenLimits,
@@ -41,6 +43,7 @@ pub(super) async fn register(
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
     let (agent, changes) = add(&mut write, new, None, &cause).await?;
+    write.shows(None, shown::agent(&agent));
     let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
@@ -132,8 +135,10 @@ pub(super) async fn decide(
         let of = Restorable::Agent(id);
         return undoing::unchanged(write, (before, revision), (of, action), cause).await;
     };
+    let was = shown::agent(&before);
     let agent = set_status(&mut write, before, next, &cause).await?;
     let changes = vec![agent.to_wire()];
+    write.shows(was, shown::agent(&agent));
     let committed = write.commit(changes, rules::event_name(action), id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
@@ -231,7 +236,9 @@ pub(super) async fn decide_all(
     }
     let mut changes = Vec::with_capacity(changing.len());
     for (agent, next) in changing {
+        let was = shown::agent(&agent);
         let agent = set_status(&mut write, agent, next, &cause).await?;
+        write.shows(was, shown::agent(&agent));
         write.also(rules::event_name(action), agent.id.to_string(), cause.clone()).await?;
         changes.push(agent.to_wire());
     }

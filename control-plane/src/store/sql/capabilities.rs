@@ -5,7 +5,7 @@ use kya_core::{ActionName, AgentId, InFlight, Status};
 use super::principals::decided_values;
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, agents, undoing, values};
+use super::{Engine, Sql, agents, shown, undoing, values};
 use crate::store::{
     Capability, Cause, Decided, MAX_STOPPED_CAPABILITIES, Outcome, Restorable, StatusAction,
     StopError, StoreError, rules,
@@ -43,6 +43,8 @@ pub(super) async fn decide(
     let mut values = decided_values(&decided);
     values.extend(values![id.to_bytes().to_vec(), before.action.as_str()]);
     write.db().execute(if is_known { update } else { insert }, values).await?;
+    let was = shown::decided(&before.decided).filter(|_| is_known);
+    write.shows(was, shown::decided(&decided));
     let capability = Capability { decided, ..before };
     let subject = format!("{id} {}", capability.action);
     let changes = vec![capability.to_wire()];

@@ -5,7 +5,7 @@ use kya_core::{AgentId, InFlight, MAX_DELEGATION, PublicKey, Status, UnixSeconds
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, agents, policies, principals, values};
+use super::{Engine, Sql, agents, policies, principals, shown, values};
 use crate::principals::PrincipalKey;
 use crate::store::delegation::{DelegationError, expiry_below, may_be_acted_for};
 use crate::store::{
@@ -118,6 +118,7 @@ pub(super) async fn replace(
         };
         let revoked = agents::set_status(&mut write, before.clone(), next, &cause).await?;
         let subject = revoked.id.to_string();
+        write.shows(shown::agent(&before), shown::agent(&revoked));
         write.also_stops("agent.revoked", subject, &cause, InFlight::Abort).await?;
         changes.push(revoked.to_wire());
     }
@@ -135,6 +136,7 @@ pub(super) async fn replace(
     changes.extend(added);
     let subject = format!("{} {}", before.id, agent.id);
     write.also("agent.replaced", subject, cause.clone()).await?;
+    write.shows(None, shown::agent(&agent));
     let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }
@@ -162,7 +164,9 @@ pub(super) async fn supersede(
     let update = "UPDATE agents SET tokens_not_before_s = $1, revision = $2 WHERE id = $3";
     let values = values![signed(tokens_not_before.0), signed(revision.0), id.to_bytes().to_vec()];
     write.db().execute(update, values).await?;
+    let was = shown::agent(&before);
     let agent = Agent { tokens_not_before, revision, ..before };
+    write.shows(was, shown::agent(&agent));
     let changes = vec![agent.to_wire()];
     let committed = write.commit(changes, "agent.tokens_revoked", id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })

@@ -4,7 +4,7 @@ use kya_core::{InFlight, Status};
 
 use super::principals::decided_values;
 use super::write::Write;
-use super::{Engine, Sql, read, rows, undoing, values};
+use super::{Engine, Sql, read, rows, shown, undoing, values};
 use crate::store::stops::fleet_to_wire;
 use crate::store::{
     Cause, Decided, Fleet, FleetAction, Outcome, Restorable, StatusAction, StoreError, rules,
@@ -26,7 +26,9 @@ pub(super) async fn decide(
         let of = Restorable::Fleet;
         return undoing::unchanged(write, (fleet, revision), (of, action.into()), cause).await;
     };
+    let was = before.as_ref().and_then(shown::decided);
     let decided = write.decided(next, None, &cause);
+    write.shows(was, shown::decided(&decided));
     let write_it = "INSERT INTO fleet
          (status, in_flight, revoked_us, status_changed_us, status_reason, incident_id, revision,
           one)

@@ -27,6 +27,7 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod shown;
 mod store;
 mod tokens;
 mod undoing;

@@ -5,7 +5,7 @@ use kya_core::{NodeCredentialDigest, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, values};
+use super::{Engine, Sql, shown, values};
 use crate::nodes::NodeName;
 use crate::store::{Cause, NODE_REVOKED, NewNode, NodeOutcome, NodeRegistration, StoreError};
 
@@ -43,6 +43,7 @@ pub(super) async fn register(
             ],
         )
         .await?;
+    write.shows(None, shown::node(&node));
     write.commit_aside("node.registered", node.name.to_string(), cause).await?;
     Ok(node)
 }
@@ -60,6 +61,7 @@ pub(super) async fn revoke(
         return Ok(NodeOutcome { record: before, changed: false });
     }
     let (at, _) = write.time();
+    let was = shown::node(&before);
     let record = NodeRegistration {
         revoked_at: Some(at),
         revoked_by: Some(cause.actor.clone()),
@@ -81,6 +83,7 @@ pub(super) async fn revoke(
             ],
         )
         .await?;
+    write.shows(was, shown::node(&record));
     write.commit_aside(NODE_REVOKED, name.to_string(), cause).await?;
     Ok(NodeOutcome { record, changed: true })
 }

@@ -4,7 +4,7 @@ use kya_core::{OperatorKeyDigest, UnixSeconds};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, values};
+use super::{Columns, Engine, Sql, shown, values};
 use crate::operators::{OperatorName, Role};
 use crate::store::{
     Cause, NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator, StoreError,
@@ -43,6 +43,7 @@ pub(super) async fn add(
             ],
         )
         .await?;
+    write.shows(None, shown::operator(&operator));
     write.commit_aside("operator.added", operator.name.to_string(), cause).await?;
     Ok(operator)
 }
@@ -80,8 +81,10 @@ pub(super) async fn revoke(
             ],
         )
         .await?;
-    write.commit_aside("operator.revoked", name.to_string(), cause).await?;
+    let was = shown::operator(&before);
     let record = OperatorRecord { revoked: Some(revoked), ..before };
+    write.shows(was, shown::operator(&record));
+    write.commit_aside("operator.revoked", name.to_string(), cause).await?;
     Ok(OperatorOutcome { record, changed: true })
 }
 

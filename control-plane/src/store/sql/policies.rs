@@ -8,7 +8,7 @@ use kya_core::{
 
 use super::rows::{self, corrupt, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, agents, delegation, values};
+use super::{Columns, Engine, Sql, agents, delegation, shown, values};
 use crate::store::policies::MAX_POLICIES;
 use crate::store::{
     Agent, Cause, Expected, Outcome, Policy, PolicyChange, PolicyError, PolicyOf, PolicyStep,
@@ -110,6 +110,7 @@ pub(super) async fn change(
     write.db().execute(insert, values).await?;
     write.ends(checked.in_flight());
     let subject = format!("{id}@{version}");
+    write.shows(None, shown::policy(&policy));
     let committed = write.commit(vec![policy.to_wire()], step.event(), subject, cause).await?;
     Ok(Outcome { record: policy, changed: true, committed })
 }
@@ -307,6 +308,7 @@ pub(super) async fn assign(
         let above = delegation::above(write.db(), before.parent).await?;
         delegation::within_those_above(write.db(), &above, reference).await?;
     }
+    let was = shown::agent(&before);
     let agent = Agent { policy, policy_revision: Some(write.position().revision), ..before };
     let update = "UPDATE agents SET policy_id = $1, policy_revision = $2 WHERE id = $3";
     let values = values![
@@ -316,6 +318,7 @@ pub(super) async fn assign(
     ];
     write.db().execute(update, values).await?;
     let changes = vec![agent.to_wire()];
+    write.shows(was, shown::agent(&agent));
     let committed = write.commit(changes, "agent.policy_changed", id.to_string(), cause).await?;
     Ok(Outcome { record: agent, changed: true, committed })
 }

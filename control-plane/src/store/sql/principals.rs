@@ -4,7 +4,7 @@ use kya_core::{InFlight, PrincipalId, Status};
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Engine, Sql, undoing, values};
+use super::{Engine, Sql, shown, undoing, values};
 use crate::principals::PrincipalKey;
 use crate::store::{
     Cause, Decided, NewPrincipal, Outcome, Principal, Restorable, StatusAction, StopError,
@@ -44,6 +44,7 @@ pub(super) async fn add(
     ];
     write.db().execute(insert, values).await?;
     let (changes, id) = (vec![principal.to_wire()], principal.id.to_string());
+    write.shows(None, shown::principal(&principal));
     let committed = write.commit(changes, "principal.added", id, cause).await?;
     Ok(Outcome { record: principal, changed: true, committed })
 }
@@ -67,7 +68,9 @@ pub(super) async fn decide(
     let mut values = decided_values(&decided);
     values.extend(values![before.id.to_bytes().to_vec()]);
     write.db().execute(update, values).await?;
+    let was = shown::principal(&before);
     let principal = Principal { decided, ..before };
+    write.shows(was, shown::principal(&principal));
     let (changes, id) = (vec![principal.to_wire()], principal.id.to_string());
     let committed = write.commit(changes, rules::principal_event(action), id, cause).await?;
     Ok(Outcome { record: principal, changed: true, committed })

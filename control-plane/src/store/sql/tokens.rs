@@ -4,7 +4,7 @@ use kya_core::{AgentId, Fingerprint, GrantIndex, MAX_CHANGES, TokenDigest, Token
 
 use super::rows::{self, signed};
 use super::write::Write;
-use super::{Columns, Engine, Sql, agents, delegation, policies, values};
+use super::{Columns, Engine, Sql, agents, delegation, policies, shown, values};
 use crate::labels::{Labels, Selector};
 use crate::store::delegation::{DelegationError, may_be_acted_for};
 use crate::store::{
@@ -185,6 +185,7 @@ pub(super) async fn issue(
     ];
     write.db().execute(insert, values).await?;
     changes.push(token.to_wire());
+    write.shows(None, shown::token(&token));
     let committed = write.commit(changes, "token.issued", token.id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
 }
@@ -199,8 +200,10 @@ pub(super) async fn revoke(
         let revision = before.revision;
         return write.unchanged(before, revision).await;
     }
+    let was = shown::token(&before);
     let token = set_revoked(&mut write, before).await?;
     let changes = vec![token.to_wire()];
+    write.shows(was, shown::token(&token));
     let committed = write.commit(changes, "token.revoked", id.to_string(), cause).await?;
     Ok(Outcome { record: token, changed: true, committed })
 }
@@ -246,7 +249,9 @@ pub(super) async fn revoke_all(
     }
     let mut changes = Vec::with_capacity(meant.len());
     for token in meant {
+        let was = shown::token(&token);
         let token = set_revoked(&mut write, token).await?;
+        write.shows(was, shown::token(&token));
         write.also("token.revoked", token.id.to_string(), cause.clone()).await?;
         changes.push(token.to_wire());
     }

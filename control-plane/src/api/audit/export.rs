@@ -1,0 +1,200 @@
+//! Exports of the trail.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body as ResponseBody, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::Response;
+use kya_core::audit::Archived;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::asked::asks;
+use crate::api::Api;
+use crate::api::describe::{Answers, Operation, Schemas, Shaped};
+use crate::api::extract::{Body, Params};
+use crate::api::problem::{Code, Problem};
+use crate::api::routes::By;
+use crate::audit::{ArchiveRefused, Export, ExportFailed, Format, Wanted};
+
+/// Exports that are written at the same time.
+const AT_ONCE: usize = 4;
+/// How long it may take to read a part that is archived once more.
+pub(in crate::api) const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Pieces that wait for whoever takes them.
+const WAITING: usize = 4;
+
+static EXPORTS: Semaphore = Semaphore::const_new(AT_ONCE);
+static ARCHIVING: Mutex<()> = Mutex::const_new(());
+
+asks! {
+    /// What is exported.
+    ExportTrail {
+        /// Number of the first record.
+        first: Option<u64>,
+        /// Number of the last record.
+        last: Option<u64>,
+        #[serde(default)]
+        format: FormatName,
+    }
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy, Default, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum FormatName {
+    /// To be verified.
+    #[default]
+    Jsonl,
+    /// To be read. It cannot be verified.
+    Csv,
+    /// To be read. It cannot be verified.
+    CloudEvents,
+}
+
+/// Lines.
+pub(in crate::api) struct Lines;
+
+impl Answers for Lines {
+    fn describe(_: &mut Schemas, operation: &mut Operation) {
+        let text = json!({ "schema": { "type": "string" } });
+        let content = json!({ "application/jsonl": text, "text/csv": text });
+        operation.answers.insert(200, json!({ "description": "The export", "content": content }));
+        operation.problems.extend([404, 409]);
+    }
+}
+
+pub(in crate::api) async fn export(
+    State(api): State<Arc<Api>>,
+    Params(asked): Params<ExportTrail>,
+) -> Result<Shaped<Lines>, Problem> {
+    let turn = EXPORTS.try_acquire().map_err(|_| {
+        let told = format!("{AT_ONCE} exports are being written; ask again later");
+        Problem::new(Code::TooManyRequests, told).retry_after(Duration::from_secs(5))
+    })?;
+    let format = match asked.format {
+        FormatName::Jsonl => Format::Jsonl,
+        FormatName::Csv => Format::Csv,
+        FormatName::CloudEvents => Format::CloudEvents,
+    };
+    let said = asked.asked();
+    let mut filter = said.filter();
+    (filter.first, filter.last) = (asked.first.unwrap_or(1), asked.last.unwrap_or(0));
+    let wanted = Wanted { filter, said: said.said(), format };
+    let export = Export::begin(Arc::clone(&api.trail), wanted).await?;
+    let name = format!("kya-audit-{}.{}", export.size(), format.extension());
+    let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+    let draining = api.draining.clone();
+    tokio::spawn(async move {
+        let _turn = turn;
+        let written = tokio::select! {
+            written = export.write(&pieces) => written,
+            () = draining.cancelled() => Err(ExportFailed::Left),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, "an export of the audit trail ended early");
+            // Whoever reads it sees that it has no end.
+            let _ = pieces.send(Err(io::Error::other("the export ended early"))).await;
+        }
+    });
+    let response = Response::builder()
+        .header(header::CONTENT_TYPE, format.media_type())
+        .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
+        .body(ResponseBody::from_stream(ReceiverStream::new(taken)));
+    response.map(Shaped::new).map_err(|error| Problem::new(Code::Internal, error.to_string()))
+}
+
+/// Which part is archived: from the end of the last archive to this record.
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Archive {
+    /// The last record of it.
+    last: u64,
+    /// SHA-256 of the export of exactly these records, 64 hexadecimal digits: what
+    /// `GET /v1/audit/export?first=…&last=…` gave, byte for byte.
+    sha256: String,
+}
+
+/// What was archived.
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "AuditArchive")]
+pub(in crate::api) struct Sealed {
+    /// The record that says so.
+    seq: u64,
+    first: u64,
+    last: u64,
+    sha256: String,
+}
+
+/// The export is made once more: only who has had it, byte for byte, has it archived.
+pub(in crate::api) async fn archive(
+    State(api): State<Arc<Api>>,
+    By(operator): By,
+    Body(Archive { last, sha256 }): Body<Archive>,
+) -> Result<Json<Sealed>, Problem> {
+    let _turn = ARCHIVING.lock().await;
+    let store = api.trail.store();
+    let first = store.archives().await?.last().map_or(1, |before| before.last + 1);
+    let filter = crate::store::audit::RecordFilter::all(first, last.max(1));
+    let wanted = Wanted { filter, said: Default::default(), format: Format::Jsonl };
+    let export = Export::begin(Arc::clone(&api.trail), wanted).await?;
+    let (pieces, mut taken) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+    let writing = async move { export.write(&pieces).await };
+    let hashing = async move {
+        let mut hash = Sha256::new();
+        while let Some(Ok(piece)) = taken.recv().await {
+            hash.update(&piece);
+        }
+        hash
+    };
+    let (written, hash) = tokio::join!(writing, hashing);
+    written?;
+    let found: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found != sha256.to_ascii_lowercase() {
+        let told = format!(
+            "`sha256` is not that of the export of the records {first} to {last}: export exactly these, and keep the file"
+        );
+        return Err(Problem::new(Code::Conflict, told));
+    }
+    let actor = operator.name().to_string();
+    let archived = Archived { first, last, sha256: found, actor };
+    let seq = api.trail.archive(archived.clone()).await?;
+    let Archived { first, last, sha256, .. } = archived;
+    Ok(Json(Sealed { seq, first, last, sha256 }))
+}
+
+impl From<ExportFailed> for Problem {
+    fn from(error: ExportFailed) -> Self {
+        let told = error.to_string();
+        match error {
+            ExportFailed::Store(error) => error.into(),
+            ExportFailed::Range(..) => Self::new(Code::NotFound, told),
+            ExportFailed::NoCheckpoint(_) | ExportFailed::Archived(_) => {
+                Self::new(Code::Conflict, told)
+            }
+            ExportFailed::Torn(_) | ExportFailed::NoRecord(_) | ExportFailed::Left => {
+                tracing::error!(error = told, "audit export");
+                Self::new(
+                    Code::Internal,
+                    "the audit trail cannot be exported; see the server's log",
+                )
+            }
+        }
+    }
+}
+
+impl From<ArchiveRefused> for Problem {
+    fn from(error: ArchiveRefused) -> Self {
+        match error {
+            ArchiveRefused::NotAppended(error) => error.into(),
+            ArchiveRefused::Changed => Self::new(Code::Conflict, error.to_string()),
+        }
+    }
+}

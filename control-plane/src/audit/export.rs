@@ -1,0 +1,250 @@
+//! Exports: a file that can be verified without this server.
+
+use std::io;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use kya_core::audit::export::{ExportError, ExportWriter, Header};
+use kya_core::audit::formats::{NoRecord, cloud_event, csv_header, csv_row};
+use kya_core::audit::merkle::Node;
+use kya_core::audit::{ChainHash, Filter, VerifierKey};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use super::Trail;
+use super::group::Work;
+use crate::store::StoreError;
+use crate::store::audit::{CheckpointRow, RecordFilter, StoredLine, TrailHead};
+
+/// Records that are read at once.
+const PAGE: u32 = 500;
+/// Bytes that are handed on at once, about.
+const PIECE: usize = 64 * 1024;
+
+/// Where an export goes, piece by piece.
+pub(crate) type Pieces = mpsc::Sender<io::Result<Bytes>>;
+
+/// How an export is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// JSON Lines, which can be verified.
+    #[default]
+    Jsonl,
+    /// Comma-separated values, for reading.
+    Csv,
+    /// One CloudEvent a line, for other systems.
+    CloudEvents,
+}
+
+/// What is to be exported.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Which records are shown.
+    pub filter: RecordFilter,
+    /// The same, as the export says it.
+    pub said: Filter,
+    /// In which format.
+    pub format: Format,
+}
+
+/// Why there is no export, or no more of it.
+#[derive(Debug, Error)]
+pub enum ExportFailed {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no checkpoint that covers it.
+    #[error("there is no checkpoint of {0} records or more yet: ask again in a moment")]
+    NoCheckpoint(u64),
+    /// There is no such range.
+    #[error("there are no records {0} to {1}: the trail has {2}")]
+    Range(u64, u64, u64),
+    /// It begins behind records that were removed.
+    #[error(
+        "record {0} is archived, and with it what an export that begins after it needs: begin at 1, or after the archive"
+    )]
+    Archived(u64),
+    /// It does not fit together.
+    #[error("the trail does not fit together: {0}")]
+    Torn(#[from] ExportError),
+    /// A record cannot be read.
+    #[error(transparent)]
+    NoRecord(#[from] NoRecord),
+    /// Nobody takes it any more.
+    #[error("nobody takes it any more")]
+    Left,
+}
+
+/// An export that is being written.
+#[derive(Debug)]
+pub(crate) struct Export {
+    trail: Arc<Trail>,
+    wanted: Wanted,
+    head: TrailHead,
+    checkpoint: CheckpointRow,
+    keys: Vec<VerifierKey>,
+    previous: ChainHash,
+}
+
+impl Format {
+    /// The media type of what is written.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Self::Jsonl => kya_core::audit::export::MEDIA_TYPE,
+            Self::Csv => "text/csv; charset=utf-8",
+            Self::CloudEvents => "application/jsonl",
+        }
+    }
+
+    /// How files of it end.
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::CloudEvents => "cloudevents.jsonl",
+        }
+    }
+}
+
+impl Export {
+    /// Looks whether there can be such an export. `last` is 0 for all that there is.
+    pub(crate) async fn begin(trail: Arc<Trail>, mut wanted: Wanted) -> Result<Self, ExportFailed> {
+        let store = trail.store();
+        let last = wanted.filter.last;
+        let mut checkpoint = match last {
+            0 => None,
+            last => store.checkpoint_from(last).await?,
+        };
+        if checkpoint.is_none() {
+            // What is there now is to be in it.
+            let _ = trail.queue.append(Work::Checkpoint).await;
+            checkpoint = store.checkpoint(None).await?.filter(|it| it.size >= last);
+        }
+        let head = store.head().await?;
+        let first = wanted.filter.first.max(1);
+        if first > head.size || last > head.size || last != 0 && last < first {
+            return Err(ExportFailed::Range(first, last, head.size));
+        }
+        let checkpoint = checkpoint.filter(|it| it.size >= first);
+        let checkpoint = checkpoint.ok_or(ExportFailed::NoCheckpoint(last.max(first)))?;
+        let last = if last == 0 { checkpoint.size } else { last };
+        (wanted.filter.first, wanted.filter.last) = (first, last);
+        wanted.filter.with_seams = wanted.format == Format::Jsonl && !wanted.filter.is_all();
+        let previous = match first {
+            1 => ChainHash::START,
+            first => {
+                let before = store.line(first - 1).await?;
+                before.ok_or(ExportFailed::Archived(first - 1))?.hash
+            }
+        };
+        let mut keys = Vec::new();
+        // Those that came later say nothing about it.
+        let named = store.keys().await?.into_iter().filter(|key| key.seq <= checkpoint.size);
+        for key in named {
+            let wrong = |_| StoreError::Corrupt("a key of the audit trail".to_owned());
+            keys.push(key.verifier_key.parse().map_err(wrong)?);
+        }
+        Ok(Self { trail, wanted, head, checkpoint, keys, previous })
+    }
+
+    /// Size of the checkpoint at its end.
+    pub(crate) fn size(&self) -> u64 {
+        self.checkpoint.size
+    }
+
+    /// Writes all of it, piece by piece.
+    pub(crate) async fn write(self, pieces: &Pieces) -> Result<(), ExportFailed> {
+        let take = async |piece: String| {
+            pieces.send(Ok(piece.into())).await.map_err(|_| ExportFailed::Left)
+        };
+        let mut out = String::with_capacity(2 * PIECE);
+        let mut verifiable = match self.wanted.format {
+            Format::Jsonl => Some(self.header(&mut out)?),
+            Format::Csv => {
+                out.push_str(&csv_header());
+                None
+            }
+            Format::CloudEvents => None,
+        };
+        if let Some(writer) = &mut verifiable {
+            let first = self.wanted.filter.first;
+            if !self.skip_to(writer, first - 1, &mut out).await? {
+                return Err(ExportFailed::Archived(first - 1));
+            }
+        }
+        let mut filter = self.wanted.filter.clone();
+        loop {
+            let page = self.trail.store().lines(&filter, PAGE).await?;
+            for line in &page.lines {
+                match &mut verifiable {
+                    Some(writer) => {
+                        // Among what is archived some stay for their hashes, and are
+                        // shown only where the chain leads to them.
+                        if !self.skip_to(writer, line.seq - 1, &mut out).await? {
+                            continue;
+                        }
+                        writer.show(line.seq, line.hash, &line.record, &mut out)?;
+                    }
+                    None => self.show(line, &mut out)?,
+                }
+                if out.len() >= PIECE {
+                    take(std::mem::take(&mut out)).await?;
+                }
+            }
+            match page.next {
+                Some(next) => filter.first = next,
+                None => break,
+            }
+        }
+        if let Some(mut writer) = verifiable {
+            let size = self.checkpoint.size;
+            if !self.skip_to(&mut writer, size, &mut out).await? {
+                return Err(ExportFailed::Archived(size));
+            }
+            writer.finish(&self.checkpoint.note, self.keys.clone(), &mut out)?;
+        }
+        take(out).await
+    }
+
+    fn header(&self, out: &mut String) -> Result<ExportWriter, ExportFailed> {
+        let said = &self.wanted.said;
+        let header = Header {
+            version: kya_core::audit::export::VERSION,
+            origin: self.head.origin.clone(),
+            first: self.wanted.filter.first,
+            last: self.checkpoint.size,
+            previous: self.previous,
+            filter: (!said.is_empty()).then(|| serde_json::to_value(said).unwrap_or_default()),
+        };
+        Ok(ExportWriter::new(header, out)?)
+    }
+
+    fn show(&self, line: &StoredLine, out: &mut String) -> Result<(), ExportFailed> {
+        match self.wanted.format {
+            Format::Csv => out.push_str(&csv_row(&line.record)?),
+            Format::Jsonl | Format::CloudEvents => {
+                out.push_str(&cloud_event(&line.record, &self.head.origin)?);
+                out.push('\n');
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves out what comes up to this number, unless that record is archived.
+    async fn skip_to(
+        &self,
+        writer: &mut ExportWriter,
+        last: u64,
+        out: &mut String,
+    ) -> Result<bool, ExportFailed> {
+        let first = writer.next();
+        if last < first {
+            return Ok(true);
+        }
+        let Some(line) = self.trail.store().line(last).await? else { return Ok(false) };
+        let nodes = Node::cover(first - 1, last);
+        let cover = self.trail.nodes(&self.head, &nodes).await?;
+        writer.skip_to(last, cover, line.hash, out)?;
+        Ok(true)
+    }
+}
