@@ -17,6 +17,7 @@ mod handlers;
 mod health;
 mod idempotency;
 mod keys;
+mod kills;
 mod layers;
 mod nodes;
 mod oauth;
@@ -89,6 +90,7 @@ fn for_operators() -> Routes {
             Permission::ReadRegistry,
             handlers::acknowledgements,
         )
+        .get("/kills/{kill_id}", Permission::ReadAudit, kills::show)
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
         .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
@@ -120,6 +122,7 @@ fn for_operators() -> Routes {
         .get("/operators", Permission::ReadOperators, operators::list)
         .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
+        .get("/kills", Permission::ReadAudit, kills::list)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)

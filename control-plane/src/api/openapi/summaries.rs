@@ -102,6 +102,8 @@ pub(super) const SUMMARIES: &[(&str, &str, &str, &str)] = &[
     ("GET", "/operators", "Operators", "List operators"),
     ("POST", "/operators/{name}/revoke", "Operators", "Revoke an operator"),
     ("GET", "/events", "Events", "List what was done, by whom, and why"),
+    ("GET", "/kills", "Kills", "List what was stopped, by whom, and why"),
+    ("GET", "/kills/{kill_id}", "Kills", "Show what has become of a kill"),
     ("GET", "/audit/records", "Audit trail", "List records of the audit trail"),
     ("GET", "/audit/records/{seq}", "Audit trail", "Show a record of the audit trail"),
     (
