@@ -14,6 +14,7 @@ mod edge;
 mod export;
 mod group;
 mod keys;
+pub(crate) mod kills;
 mod metrics;
 mod outbox;
 mod report;
@@ -24,7 +25,7 @@ mod tree;
 mod writer;
 mod writing;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use kya_core::audit::event::Batch;
@@ -67,6 +68,8 @@ pub struct Trail {
     signing: Arc<Mutex<Option<Arc<Signing>>>>,
     /// Number of the newest record that this server knows of.
     grown: watch::Receiver<u64>,
+    /// The proxies of this server, once it follows them.
+    push: OnceLock<Arc<Push>>,
 }
 
 /// How long a worker may be seen by no server, and how often it is looked.
@@ -76,11 +79,13 @@ pub struct Patience {
     pub silence: Duration,
     /// How often.
     pub look: Duration,
+    /// How long after a kill it is closed, whatever is still not known of it.
+    pub kill: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { silence: silence::PATIENCE, look: silence::BEAT }
+        Self { silence: silence::PATIENCE, look: silence::BEAT, kill: kills::BOUND }
     }
 }
 
@@ -111,7 +116,9 @@ impl Trail {
         };
         let writer = tokio::spawn(writer.run());
         let tokens = TokenNames::default();
-        let trail = Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown };
+        let push = OnceLock::new();
+        let trail =
+            Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown, push };
         trail.find_key().await?;
         let _ = trail.queue.append(Work::Checkpoint).await;
         Ok((Arc::new(trail), writer))
@@ -124,9 +131,12 @@ impl Trail {
         patience: Patience,
         stop: &CancellationToken,
     ) {
+        let _ = self.push.set(Arc::clone(push));
+        let kills = kills::follow(Arc::clone(self), patience.kill);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(kills));
         let acts = outbox::follow(Arc::clone(self), Arc::clone(push));
         tokio::spawn(stop.clone().run_until_cancelled_owned(acts));
-        let Patience { silence, look } = patience;
+        let Patience { silence, look, .. } = patience;
         let gone = silence::watch(Arc::clone(self), Arc::clone(push), silence, look);
         tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
         let archived = archive::remove(Arc::clone(self));
