@@ -73,6 +73,19 @@ impl Real {
         panic!("never: a checkpoint of {size} records");
     }
 
+    /// The newest record of this act: acts are appended soon after they are done.
+    async fn act(&self, name: &str) -> Value {
+        for _ in 0..400 {
+            let args = ["-o", "json", "audit", "tail", "-n", "1", "--act", name, "--type", "admin"];
+            let ended = self.kya(&args).await;
+            if !ended.out.is_empty() {
+                return ended.json();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("never: {name}");
+    }
+
     async fn newest(&self) -> u64 {
         let newest = self.json(&["audit", "tail", "-n", "1"]).await;
         newest["record"]["seq"].as_u64().unwrap()
@@ -112,7 +125,7 @@ async fn a_kill_is_read_proved_and_judged_from_the_trail_of_a_server() {
     let agent = agent["agent_id"].as_str().unwrap();
     let pinned = real.json(&["audit", "keys"]).await["keys"][0]["verifier_key"].clone();
     let pinned = pinned.as_str().unwrap();
-    let log = real.json(&["audit", "tail", "-n", "1", "--act", "agent.registered"]).await;
+    let log = real.act("agent.registered").await;
     let place =
         |record: &Value| (record["epoch"].as_u64().unwrap(), record["revision"].as_u64().unwrap());
     let before = place(&log["record"]);
@@ -120,6 +133,7 @@ async fn a_kill_is_read_proved_and_judged_from_the_trail_of_a_server() {
 
     let revoked = ["agent", "revoke", agent, "--reason", "loop", "--wait", "0s"];
     assert_eq!(real.kya(&revoked).await.code, 0);
+    real.act("agent.revoked").await;
     let killed = (before.0, before.1 + 1);
     let (epoch, revision) = killed;
     let applied = wire::AuditApplied { epoch, revision, ..Default::default() };

@@ -42,7 +42,7 @@ fn every_forgery_is_found_and_named_with_its_record() {
         let ended = verified(&args);
         assert_eq!(ended.code, 7, "{}: {ended:?}", forgery.name);
         let problem = ended.problem();
-        let first = &problem["report"]["report"]["problems"][0];
+        let first = &problem["verification"]["report"]["problems"][0];
         let named = (first["kind"].as_str(), first["record"].as_u64());
         assert_eq!(named, (Some(forgery.kind), forgery.record), "{}: {problem:#}", forgery.name);
     }
