@@ -119,13 +119,19 @@ impl Trail {
         Ok((Arc::new(trail), writer))
     }
 
-    /// Follows the registry and the proxies, until `stop`.
+    /// Follows the registry and the proxies, and appends checkpoints to the file if there
+    /// is to be one, until `stop`.
     pub(crate) fn follow(
         self: &Arc<Self>,
         push: &Arc<Push>,
         patience: Patience,
+        anchor_file: Option<PathBuf>,
         stop: &CancellationToken,
     ) {
+        if let Some(file) = anchor_file {
+            let anchors = anchor::follow(Arc::clone(self), file);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(anchors));
+        }
         let acts = outbox::follow(Arc::clone(self), Arc::clone(push));
         tokio::spawn(stop.clone().run_until_cancelled_owned(acts));
         let Patience { silence, look } = patience;
@@ -135,12 +141,6 @@ impl Trail {
         tokio::spawn(stop.clone().run_until_cancelled_owned(archived));
         let keys = signing::follow(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
-    }
-
-    /// Appends each newest checkpoint to this file, until `stop`.
-    pub(crate) fn anchor(self: &Arc<Self>, file: PathBuf, stop: &CancellationToken) {
-        let following = anchor::follow(Arc::clone(self), file);
-        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
     }
 
     /// Appends what a worker has reported, as far as it is not there yet, and returns the
