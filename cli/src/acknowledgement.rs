@@ -64,6 +64,10 @@ pub(crate) async fn report_lines(
         };
     }
     let asked = client.acknowledgements(commit.revision, wait).await;
+    let kill = commit.kill_id.map(|kill| format!("Kill: {kill}"));
+    if let (Err(_), Some(kill), false) = (&asked, &kill, output.is_json()) {
+        output.lines(kill)?;
+    }
     let json = asked.as_ref().map_or(Value::Null, |answer| answer.json.clone());
     if output.is_json() {
         output.document(&json!({ "change": change, "acknowledgements": json }))?;
@@ -76,7 +80,9 @@ pub(crate) async fn report_lines(
     if output.is_json() {
         return Ok(());
     }
-    output.lines(acknowledged(wording, commit, value, wait).join("\n"))
+    let mut lines = acknowledged(wording, commit, value, wait);
+    lines.extend(kill);
+    output.lines(lines.join("\n"))
 }
 
 /// Prints what came of a request that changed nothing: `said`, or the answer as JSON.

@@ -8,6 +8,7 @@ mod approvals;
 mod audit;
 mod delegation;
 mod keys;
+mod kills;
 mod operators;
 mod policies;
 mod stops;
@@ -15,7 +16,7 @@ mod token_keys;
 
 use std::collections::BTreeMap;
 
-use kya_core::{AgentId, PublicKey};
+use kya_core::{AgentId, KillId, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use crate::token_id::AnyTokenId;
@@ -24,6 +25,7 @@ pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
 pub(crate) use audit::*;
 pub(crate) use delegation::*;
 pub(crate) use keys::*;
+pub(crate) use kills::*;
 pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
@@ -117,6 +119,9 @@ pub(crate) struct Agent {
     pub(crate) replaces: Option<AgentId>,
     #[serde(default)]
     pub(crate) replaced_by: Option<AgentId>,
+    /// Where it was registered in the place of one that was revoked by that.
+    #[serde(default)]
+    pub(crate) kill_id: Option<KillId>,
     pub(crate) created_at: String,
     pub(crate) revoked_at: Option<String>,
     pub(crate) status_changed_at: String,
@@ -151,6 +156,10 @@ pub(crate) struct Commit {
     pub(crate) changed: bool,
     pub(crate) revision: u64,
     pub(crate) committed_at: String,
+    /// Under which id it is found what becomes of it, if it stops somebody; a server from
+    /// before kills does not say.
+    #[serde(default)]
+    pub(crate) kill_id: Option<KillId>,
 }
 
 #[derive(Deserialize)]

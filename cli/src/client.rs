@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod kills;
 mod policies;
 mod stops;
 mod tokens;

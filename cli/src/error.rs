@@ -2,6 +2,7 @@
 
 use std::io;
 
+use kya_core::KillId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -18,7 +19,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
     (0, "done"),
     (
         1,
-        "the server refused, or answered with something else; or something was allowed past a kill (`kya audit check-kills`)",
+        "the server refused, or answered with something else; or something was allowed past a kill (`kya audit check-kills`), or one is not complete (`kya kill wait`)",
     ),
     (2, "the command line is wrong; nothing was sent"),
     (3, "the control plane cannot be reached, or did not answer in time"),
@@ -107,6 +108,16 @@ pub(crate) enum Error {
         /// How long it was waited.
         wait: std::time::Duration,
     },
+    /// Not everybody who was there applies a kill, or something is in flight.
+    #[error("{id} is not complete: {acknowledged} of {workers} workers have acknowledged it")]
+    Incomplete {
+        /// Which kill.
+        id: KillId,
+        /// Workers that have.
+        acknowledged: u64,
+        /// Workers that were there.
+        workers: u64,
+    },
     /// The audit trail is not as it was signed, or that is not shown.
     #[error("NOT VERIFIED: {what}")]
     NotVerified {
@@ -146,6 +157,7 @@ impl Error {
             | Self::Unexpected { .. }
             | Self::NotKya { .. }
             | Self::NotAcknowledged { .. }
+            | Self::Incomplete { .. }
             | Self::AllowedPastKill(_)
             | Self::Output(_) => 1,
             Self::Unreachable { .. } => 3,
@@ -174,6 +186,7 @@ impl Error {
             Self::Denied(_) => ("denied", "Denied"),
             Self::AwaitsApproval { .. } => ("awaits_approval", "Waits for a second operator"),
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
+            Self::Incomplete { .. } => ("kill_incomplete", "Kill not complete"),
             Self::NotVerified { .. } => ("not_verified", "The audit trail does not verify"),
             Self::AllowedPastKill(_) => ("allowed_past_kill", "Allowed past a kill"),
             Self::Output(_) => ("output", "Result not written"),

@@ -84,7 +84,7 @@ fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
         let reads = matches!(
             args,
             ["whoami"]
-                | ["verify" | "audit", ..]
+                | ["verify" | "audit" | "kill", ..]
                 | [_, "list" | "show" | "tree" | "challenge" | "rotate", ..]
         );
         let warned = ended.err.contains("Whether the change was made is unknown");

@@ -276,6 +276,16 @@ impl Authority {
         self.agents.get(&agent).map_or(Ok(None), |agent| self.policy_of(agent))
     }
 
+    /// Which policy an agent has, if it has one that is in the state.
+    pub fn policy_used(&self, agent: AgentId) -> Option<PolicyUsed> {
+        self.policy(agent).ok().flatten().map(|(used, _)| used)
+    }
+
+    /// On whose behalf an agent acts.
+    pub fn principal(&self, agent: AgentId) -> Option<PrincipalId> {
+        self.agents.get(&agent)?.principal
+    }
+
     fn policy_of(&self, agent: &Agent) -> Result<Option<(PolicyUsed, &Policy)>, PolicyMissing> {
         let Some(id) = agent.policy else { return Ok(None) };
         let (version, policy) = self.policies.get(&id).ok_or(PolicyMissing)?;

@@ -4,7 +4,7 @@ use crate::action::ActionName;
 use crate::authority::{Authority, PolicyUsed};
 use crate::bearer::Bearer;
 use crate::credential::Credential;
-use crate::ids::AgentId;
+use crate::ids::{AgentId, PrincipalId};
 use crate::jwt::{self, CapabilityError, Presentation, VerifiedCache};
 use crate::policy::PolicyDenied;
 use crate::standing::{InFlight, Standing};
@@ -57,6 +57,8 @@ pub enum Decision {
         agent_id: AgentId,
         /// By which token.
         bearer: Bearer,
+        /// On whose behalf, if the agent acts for somebody.
+        principal: Option<PrincipalId>,
         /// By which policy, if the agent has one.
         policy: Option<PolicyUsed>,
         /// The state that said so.
@@ -68,6 +70,12 @@ pub enum Decision {
         reason: DenyReason,
         /// Whose request it was, where a genuine token showed it.
         agent_id: Option<AgentId>,
+        /// By which token: one that is known, or was verified.
+        bearer: Option<Bearer>,
+        /// On whose behalf that agent acts.
+        principal: Option<PrincipalId>,
+        /// The policy of that agent, whether or not it is what denies.
+        policy: Option<PolicyUsed>,
         /// The state that said so, if there was any.
         position: Option<Position>,
     },
@@ -158,6 +166,8 @@ deny_reasons! {
     ServiceDenied = "service_denied",
     /// Nothing denies it, but the state that says so is too old.
     Stale = "stale",
+    /// There is no room to record what was decided. [`decide`] never answers this.
+    AuditFull = "audit_full",
 }
 
 /// Decides one request by the state `authority` and the `tokens` of its base.
@@ -179,39 +189,47 @@ pub fn decide(
     moment: &Moment,
 ) -> Decision {
     let Some(position) = authority.position() else {
-        return Decision::Deny { reason: DenyReason::Unsynced, agent_id: None, position: None };
+        return Decision::unsynced();
     };
-    let deny = |reason, agent_id| Decision::Deny { reason, agent_id, position: Some(position) };
+    let deny = |reason, agent_id: Option<AgentId>, bearer| Decision::Deny {
+        reason,
+        agent_id,
+        bearer,
+        principal: agent_id.and_then(|agent_id| authority.principal(agent_id)),
+        policy: agent_id.and_then(|agent_id| authority.policy_used(agent_id)),
+        position: Some(position),
+    };
     let stale = moment.max_staleness.is_some_and(|limit| moment.state_age > limit);
 
     let bearer = match read(authority, tokens, capabilities, request.credential) {
         Ok(bearer) => bearer,
         // A newer state may know it.
-        Err(DenyReason::TokenUnknown) if stale => return deny(DenyReason::Stale, None),
-        Err(reason) => return deny(reason, None),
+        Err(DenyReason::TokenUnknown) if stale => return deny(DenyReason::Stale, None, None),
+        Err(reason) => return deny(reason, None, None),
     };
     let action = request.action.map(ActionName::as_str);
     let agent_id = match authority.check(bearer.held(), action, moment.now) {
         Ok(agent_id) => agent_id,
-        Err(stop) => return deny(stop.reason, stop.agent_id),
+        Err(stop) => return deny(stop.reason, stop.agent_id, Some(bearer)),
     };
-    let deny = |reason| deny(reason, Some(agent_id));
+    let deny = |reason, bearer| deny(reason, Some(agent_id), Some(bearer));
     if let Err(reason) = is_good_for(authority, &bearer, request, moment) {
-        return deny(reason);
+        return deny(reason, bearer);
     }
     let (mut used, mut limit) = (None, moment.max_staleness);
     for policy in authority.policies(agent_id) {
-        let Ok((id, policy)) = policy else { return deny(DenyReason::ActionDenied) };
+        let Ok((id, policy)) = policy else { return deny(DenyReason::ActionDenied, bearer) };
         if let Err(denied) = policy.permits(request.action, request.service) {
-            return deny(denied.into());
+            return deny(denied.into(), bearer);
         }
         limit = limit.into_iter().chain(policy.max_staleness(request.action)).min();
         used = used.or(Some(id));
     }
     if limit.is_some_and(|limit| moment.state_age > limit) {
-        return deny(DenyReason::Stale);
+        return deny(DenyReason::Stale, bearer);
     }
-    Decision::Allow { agent_id, bearer, policy: used, position }
+    let principal = authority.principal(agent_id);
+    Decision::Allow { agent_id, bearer, principal, policy: used, position }
 }
 
 /// The token that is presented, if it is one that is known or can be believed.
@@ -280,6 +298,20 @@ fn is_good_for(
         (true, false, Some(_)) => Err(DenyReason::InsufficientScope),
         (true, false, None) => Err(DenyReason::ActionUnknown),
         (true, true, _) => Ok(()),
+    }
+}
+
+impl Decision {
+    /// The answer where there is no state, so that nothing is known of anybody.
+    pub const fn unsynced() -> Self {
+        Self::Deny {
+            reason: DenyReason::Unsynced,
+            agent_id: None,
+            bearer: None,
+            principal: None,
+            policy: None,
+            position: None,
+        }
     }
 }
 

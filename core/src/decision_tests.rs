@@ -79,10 +79,7 @@ fn an_active_agent_with_a_live_token_is_allowed_by_name() {
 fn nothing_is_allowed_before_the_first_base() {
     let state = State(Authority::default(), Image::new());
     for credential in [Credential::Missing, Credential::Malformed, presenting(9).credential] {
-        assert_eq!(
-            state.decide(&asking(credential), BEFORE_EXPIRY),
-            Decision::Deny { reason: DenyReason::Unsynced, agent_id: None, position: None }
-        );
+        assert_eq!(state.decide(&asking(credential), BEFORE_EXPIRY), Decision::unsynced());
     }
 }
 

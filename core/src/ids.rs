@@ -49,6 +49,10 @@ id_kind!(
     /// A restoration that waits, or waited, for a second operator: `apr_` and a ULID.
     ApprovalKind, ApprovalId, "apr_", "an approval id");
 
+id_kind!(
+    /// Something that somebody stopped, and what became of it: `kil_` and a ULID.
+    KillKind, KillId, "kil_", "a kill id");
+
 /// A prefixed [ULID](https://github.com/ulid/spec): 48 bits of milliseconds
 /// since 1970 and 80 random bits, written as 26 upper-case Crockford base32
 /// characters. Exactly one spelling of each id is accepted.

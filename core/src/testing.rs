@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod capabilities;
+pub mod trail;
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -111,6 +112,8 @@ pub struct ControlPlane {
     pub chunks_a_message: usize,
     /// Most chunks of one pull.
     pub chunks_a_pull: usize,
+    /// What proxies have reported.
+    pub trail: trail::Trail,
 }
 
 impl ControlPlane {
@@ -127,6 +130,7 @@ impl ControlPlane {
             keys: Vec::new(),
             chunks_a_message: 256,
             chunks_a_pull: 256,
+            trail: trail::Trail::default(),
         };
         for n in [1, 2] {
             let records = [agent(n, Status::Active), grant(n), Change::Token(held(n))];
@@ -310,6 +314,10 @@ impl ControlPlane {
                 let wire::IntrospectRequest { nonce, digest } = asked;
                 let answer = wire::Introspection { nonce, digest, known };
                 self.sign(Body::Introspection(answer)).encode_to_vec()
+            }
+            "/v1/enforcement/audit" => {
+                let receipt = self.trail.take(body);
+                self.sign(Body::AuditReceipt(receipt)).encode_to_vec()
             }
             path => panic!("no such endpoint: {path}"),
         }

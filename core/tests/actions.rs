@@ -51,7 +51,9 @@ fn rules_that_are_shown_not_to_go_together_do_not() {
 #[test]
 fn every_trick_names_its_test() {
     let text = read("docs/actions.md");
-    let tests = read("core/src/action/map_tests.rs");
+    let tests =
+        ["mod", "rules", "tricks"].map(|it| read(&format!("core/src/action/map_tests/{it}.rs")));
+    let tests = tests.concat();
     let rows = rows(&text, "Tricks, and what becomes of them");
     assert!(rows.len() > 20, "{} tricks", rows.len());
     for row in rows {

@@ -66,7 +66,8 @@ fn printed(out: &str, expected: &str, agent: &str) -> Result<()> {
     }
     let rest = out.strip_prefix(expected).with_context(|| format!("it prints {out}"))?;
     ensure!(rest.starts_with("Acknowledged by 4 of 4 workers of 2 of 2 proxies in "), "{out}");
-    ensure!(rest.lines().count() == 1, "{out}");
+    let kill = rest.lines().nth(1).and_then(|line| line.strip_prefix("Kill: kil_"));
+    ensure!(kill.is_some() && rest.lines().count() == 2, "{out}");
     Ok(())
 }
 

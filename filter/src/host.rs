@@ -172,6 +172,15 @@ pub const MAX_AT_ONCE: usize = 32;
 /// bytes the peer sent.
 pub type Header = (Vec<u8>, Vec<u8>);
 
+/// Which fields of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fields {
+    /// Its headers, with `:status`.
+    Headers,
+    /// Its trailers.
+    Trailers,
+}
+
 /// What the filter asks of the proxy.
 pub trait Host {
     /// Nanoseconds since 1970 by the proxy's wall clock; 0 if it shows none.
@@ -256,6 +265,22 @@ pub trait Host {
         body: &[u8],
         details: &str,
     ) -> Result<(), Refused>;
+
+    /// Shows every field of the response to the current request, in order, duplicates
+    /// included.
+    fn response_fields(
+        &self,
+        fields: Fields,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Refused>;
+    /// A piece of the part of the body of the current request that is before the filter:
+    /// at most `most` bytes from byte `start` on.
+    fn request_body(&self, start: usize, most: usize) -> Result<Vec<u8>, Refused>;
+    /// Sets a property of the current request, for the proxy's access log (Envoy: the
+    /// filter state object of this name after `wasm.`).
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), Refused>;
+    /// The plugin has nothing more to do, after it was told that it is over and had.
+    fn finished(&self);
 
     /// Lets a request go on that was paused at its headers. May be called from
     /// any callback of this VM, once for each request, and for [`MAX_AT_ONCE`].

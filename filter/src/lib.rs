@@ -8,7 +8,9 @@
 //! - every VM that serves requests **[works](work)**: it checks the signatures
 //!   again, keeps the decoded authority in its own memory, says which revision it
 //!   decides by, and ends what is in flight when its agent is stopped;
-//! - a **[request]** is decided by `kya_core::decide` on its headers.
+//! - a **[request]** is decided by `kya_core::decide` on its headers;
+//! - every decision, and what became of the request, is reported for the
+//!   **[audit]** trail.
 //!
 //! All of that is written against the [`Host`](host::Host) trait and runs
 //! natively in tests. `abi/` is the only folder that touches the proxy-wasm
@@ -32,6 +34,7 @@
 
 #[cfg(any(target_arch = "wasm32", test))]
 mod abi;
+pub mod audit;
 pub mod cache;
 pub mod clock;
 pub mod config;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use kya_core::DenyReason;
 
+use crate::audit::Counts;
 use crate::host::{Host, LogLevel, MetricId, MetricKind};
 use crate::work::in_flight::Cut;
 
@@ -30,6 +31,8 @@ pub struct Metrics {
     state_age: Option<MetricId>,
     clock_ahead: Option<MetricId>,
     clock_behind: Option<MetricId>,
+    audit: [Option<MetricId>; 5],
+    unacknowledged: Option<MetricId>,
 }
 
 /// Reasons for which a request may pass that cannot be decided, as they stand in
@@ -52,6 +55,9 @@ const CAUSES: [&str; 11] = [
     "bad_chunk",
     "unasked",
 ];
+
+/// What is counted of the audit trail, as it stands in `kya.audit.<name>`.
+const AUDIT: [&str; 5] = ["recorded", "dropped", "acknowledged", "resent", "failed"];
 
 impl Metrics {
     /// Makes the metrics, or finds those that another VM made.
@@ -92,6 +98,8 @@ impl Metrics {
             state_age: define(MetricKind::Gauge, "kya.state_age_millis"),
             clock_ahead: define(MetricKind::Gauge, "kya.clock.ahead_millis"),
             clock_behind: define(MetricKind::Gauge, "kya.clock.behind_millis"),
+            audit: AUDIT.map(|name| counter(&format!("kya.audit.{name}"))),
+            unacknowledged: define(MetricKind::Gauge, "kya.audit.unacknowledged"),
         }
     }
 
@@ -150,6 +158,23 @@ impl Metrics {
     pub fn flush(&self, host: &impl Host) {
         if let (Some(metric), hits @ 1..) = (self.cache_hits, self.hits.take()) {
             host.increment_metric(metric, hits.into());
+        }
+    }
+
+    /// What has become of events for the audit trail since this was said last. The
+    /// gauge is one of the whole proxy, so each worker moves it by its own part.
+    pub fn audited(&self, host: &impl Host, counts: Counts) {
+        let Counts { recorded, dropped, acknowledged, resent, refused } = counts;
+        let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let all = [recorded, dropped, acknowledged, resent, refused];
+        for (metric, count) in self.audit.iter().zip(all) {
+            if let (Some(metric), 1..) = (*metric, count) {
+                host.increment_metric(metric, signed(count));
+            }
+        }
+        let more = signed(recorded).saturating_sub(signed(acknowledged));
+        if let (Some(metric), true) = (self.unacknowledged, more != 0) {
+            host.increment_metric(metric, more);
         }
     }
 

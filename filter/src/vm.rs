@@ -1,11 +1,14 @@
 //! One VM: its roles, and what it does when the proxy calls.
 
+mod requests;
+mod trail;
 mod word;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use kya_core::{Position, Verifier};
 
+use crate::audit::Audit;
 use crate::cache::Cache;
 use crate::clock;
 use crate::config::Config;
@@ -18,9 +21,8 @@ use crate::lead::roster::WAKE;
 use crate::metrics::Metrics;
 use crate::plugin::Plugin;
 pub use crate::request::Flow;
-use crate::request::{self, Handled, Unknown};
 use crate::role::{self, Role};
-use crate::work::cut::{self, Live};
+use crate::work::cut::Live;
 use crate::work::hurry::{HURRY, Hurry};
 use crate::work::introspect::Introspections;
 use crate::work::{Look, SlotHolder, Worker};
@@ -52,6 +54,12 @@ pub struct Vm<H> {
     introspections: Introspections,
     /// Requests that waited, and are to be decided again.
     undecided: VecDeque<ContextId>,
+    /// Requests that the proxy holds, because they wait or were answered here, and
+    /// whether they have a body.
+    held: BTreeMap<ContextId, bool>,
+    audit: Audit,
+    /// How the trail calls this VM.
+    instance_name: String,
     /// Requests that were cut since the VM began.
     cut: u64,
     /// The newest position for which everything is cut that has to be.
@@ -60,6 +68,11 @@ pub struct Vm<H> {
     /// Whether a request has come.
     serves: bool,
     ticks: u32,
+    /// The plugin is over, and its last events are on their way.
+    closing: bool,
+    finished: bool,
+    /// It has woken itself, to report.
+    woken: bool,
 }
 
 impl<H: Host> Vm<H> {
@@ -78,6 +91,9 @@ impl<H: Host> Vm<H> {
         let role = role.unwrap_or_else(|| role::note(&plugin.host, &plugin.cache, instance));
         let worker = Worker::new(Verifier::new(plugin.config.update_keys.iter().copied()));
         Ok(Self {
+            audit: Audit::new(&plugin),
+            instance_name: format!("{instance:016x}"),
+            held: BTreeMap::new(),
             plugin,
             instance,
             role,
@@ -93,12 +109,20 @@ impl<H: Host> Vm<H> {
             hurry: Hurry::default(),
             serves: false,
             ticks: 0,
+            closing: false,
+            finished: false,
+            woken: false,
         })
     }
 
     /// The regular call: elect, catch up, keep the slot, talk to the control
     /// plane.
     pub fn tick(&mut self) {
+        if self.closing {
+            self.report(true);
+            self.say_finished();
+            return;
+        }
         let Some(me) = self.identity() else { return };
         self.elect(me);
         if self.role.works() {
@@ -118,6 +142,8 @@ impl<H: Host> Vm<H> {
         if let Some(leader) = &mut self.leader {
             leader.tick(&self.plugin);
         }
+        self.report(true);
+        self.audit.flush(&self.plugin);
         self.plugin.metrics.flush(&self.plugin.host);
         self.ticks = self.ticks.wrapping_add(1);
     }
@@ -135,6 +161,10 @@ impl<H: Host> Vm<H> {
             {
                 slots.push(u32::from_le_bytes(number));
             }
+        }
+        if self.closing {
+            self.report(false);
+            return;
         }
         self.wake();
         slots.sort_unstable();
@@ -165,6 +195,9 @@ impl<H: Host> Vm<H> {
     /// A call of this VM was answered, or failed.
     pub fn http_response(&mut self, call: CallId, response: Option<HttpResponse>) {
         let response = response.as_ref();
+        if self.audit_answered(call, response) {
+            return;
+        }
         let now = clock::monotonic(&self.plugin.host);
         let have = self.worker.authority().position();
         let (plugin, verifier) = (&self.plugin, self.worker.verifier());
@@ -184,83 +217,19 @@ impl<H: Host> Vm<H> {
         }
     }
 
-    /// The headers of a request are there.
-    pub fn request(&mut self, context: ContextId) -> Flow {
-        self.catch_up();
-        match request::handle(&self.plugin, &mut self.worker, Unknown::Ask) {
-            Handled::Unknown(digest) => {
-                let now = clock::monotonic(&self.plugin.host);
-                let have = self.worker.authority().position();
-                if self.introspections.ask(&self.plugin, context, digest, have, now) {
-                    return Flow::Pause;
-                }
-                let handled = request::handle(&self.plugin, &mut self.worker, Unknown::Deny);
-                self.handled(context, handled)
-            }
-            handled => self.handled(context, handled),
-        }
-    }
-
-    /// The headers of the response to a request are there: whoever answers the
-    /// request from now on resets it.
-    pub fn response_started(&mut self, context: ContextId) {
-        self.live.response_started(context);
-    }
-
-    /// A request is over: it must not be touched any more.
-    pub fn request_ended(&mut self, context: ContextId) {
-        self.live.end(context);
-        if !self.introspections.is_idle() {
-            self.introspections.end(context);
-        }
-        self.undecided.retain(|waiting| *waiting != context);
-    }
-
     /// The plugin goes away, for example because its listener was replaced:
-    /// whoever comes next need not wait for leases to run out.
-    pub fn stop(&mut self) {
-        let Some(me) = self.identity else { return };
-        if let Some(mut leader) = self.leader.take() {
-            leader.stop(&self.plugin);
-            lease::resign(&self.plugin.host, &self.plugin.cache, me);
-        }
-        self.slot.release(&self.plugin, me);
-    }
-
-    /// What a request was found to be decides how it goes on.
-    fn handled(&mut self, context: ContextId, handled: Handled) -> Flow {
-        match handled {
-            Handled::Allowed(agent_id, subject) => {
-                let others = self.worker.known().behind(agent_id, subject.bearer.held());
-                if !self.live.begin_for(context, agent_id, others, subject) {
-                    self.plugin.metrics.untracked(&self.plugin.host);
-                }
-                Flow::Continue
+    /// whoever comes next need not wait for leases to run out. True if it can go at once;
+    /// else it is still called, until it says itself that it has finished.
+    pub fn stop(&mut self) -> bool {
+        let slot = self.slot.number();
+        if let Some(me) = self.identity.filter(|_| !self.closing) {
+            if let Some(mut leader) = self.leader.take() {
+                leader.stop(&self.plugin);
+                lease::resign(&self.plugin.host, &self.plugin.cache, me);
             }
-            Handled::Passed => Flow::Continue,
-            Handled::Denied(reason) => {
-                if reason == kya_core::DenyReason::TokenUnknown {
-                    self.hurry.ask(&self.plugin);
-                }
-                Flow::Stop
-            }
-            // Nobody asks twice: it waits, and ends with its connection.
-            Handled::Unknown(_) => Flow::Stop,
+            self.slot.release(&self.plugin, me);
         }
-    }
-
-    /// Decides a request that waited.
-    fn decide_again(&mut self, context: ContextId) {
-        let (plugin, worker) = (&self.plugin, &mut self.worker);
-        let handled =
-            plugin.host.within(context, || Ok(request::handle(plugin, worker, Unknown::Deny)));
-        // It is over if the proxy will not speak of it.
-        let Ok(handled) = handled else { return };
-        if self.handled(context, handled) == Flow::Continue
-            && self.plugin.host.resume(context).is_err()
-        {
-            self.live.end(context);
-        }
+        self.close_trail(slot)
     }
 
     /// Looks into the cache from outside of a request: requests in flight can be
@@ -291,8 +260,7 @@ impl<H: Host> Vm<H> {
         let moved = self.worker.sync(&self.plugin, Look::IfSignalled);
         if moved {
             // From here no other request can be ended: the next wake does, and says so.
-            let news = self.worker.take_news();
-            cut::condemn(&mut self.live, self.worker.known(), &news);
+            self.take_news();
         }
         let Some(me) = me else { return };
         if moved && self.live.condemned() > 0 {
@@ -305,16 +273,15 @@ impl<H: Host> Vm<H> {
 
     /// Carries out what has changed: on requests in flight, and on those that wait.
     fn enforce(&mut self) {
-        let news = self.worker.take_news();
-        cut::condemn(&mut self.live, self.worker.known(), &news);
-        let ended = cut::cut(&self.plugin, &mut self.worker, &mut self.live);
-        self.cut = self.cut.saturating_add(ended);
+        self.take_news();
+        let ended = self.end_condemned();
+        self.cut = self.cut.saturating_add(u64::try_from(ended).unwrap_or(0));
         if !self.introspections.is_idle() {
             let now = clock::monotonic(&self.plugin.host);
             let settled = self.introspections.settle(self.worker.authority().position(), now);
             self.undecided.extend(settled.requests);
         }
-        let room = MAX_AT_ONCE.saturating_sub(usize::try_from(ended).unwrap_or(MAX_AT_ONCE));
+        let room = MAX_AT_ONCE.saturating_sub(ended);
         for _ in 0..room {
             let Some(context) = self.undecided.pop_front() else { break };
             self.decide_again(context);
@@ -325,6 +292,7 @@ impl<H: Host> Vm<H> {
         {
             self.plugin.enqueue(me.queue, WAKE);
         }
+        self.report(false);
     }
 
     /// What it seems to be, for the next configuration of the same VM.

@@ -5,6 +5,8 @@
 //! does falls on all alike. Measured is the whole call with the headers of a request,
 //! in wasmtime and without counting instructions, as cargo's `bench` profile builds
 //! the host. It prints microseconds and does not judge.
+//!
+//! Then what recording for the audit trail adds to a whole request.
 
 use std::time::Instant;
 
@@ -23,20 +25,114 @@ const WARM_UP: usize = 500;
 const KINDS: [&str; 4] =
     ["opaque", "opaque, again", "capability, remembered", "capability, verified"];
 
+/// What the audit trail is configured to, as it is printed.
+const AUDITS: [(&str, &str); 4] = [
+    ("audit off", r#"{"mode": "off", "filter_state": false}"#),
+    ("filter state alone", r#"{"mode": "off"}"#),
+    ("audit alone", r#"{"filter_state": false}"#),
+    ("audit and filter state", "{}"),
+];
+/// Requests after which time passes, so that what was recorded is sent.
+const BATCH: usize = 400;
+
 fn main() {
     // Whoever lists or runs tests does not want it.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let mut control = ControlPlane::default();
-    control.trust(&[0]);
-    let builder = Proxy::builder(&unmetered_filter())
+    tokens();
+    audit();
+}
+
+/// What a whole request costs, without a body, by what is recorded of it: headers,
+/// response, end, and its share of what is sent then.
+fn audit() {
+    let mut sidecars: Vec<_> = AUDITS
+        .iter()
+        .map(|(_, audit)| {
+            let mut control = ControlPlane::default();
+            control.trust(&[0]);
+            let mut configuration = control.acting_configuration();
+            configuration["audit"] = serde_json::from_str(audit).expect("it is JSON");
+            let mut sidecar =
+                Sidecar::configured(builder(), configuration.to_string()).expect("it starts");
+            sidecar.sync(&mut control);
+            sidecar.await_reports(&mut control, 1);
+            (control, sidecar)
+        })
+        .collect();
+    let token = token(1);
+    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut sending = [0.0f64; 4];
+    for round in 0..WARM_UP + ROUNDS {
+        for at in (0..AUDITS.len()).map(|at| (at + round) % AUDITS.len()) {
+            let (control, sidecar) = &mut sidecars[at];
+            let took = whole(sidecar, token.bytes());
+            if round >= WARM_UP {
+                times[at].push(took);
+            }
+            if round % BATCH == BATCH - 1 {
+                let begun = Instant::now();
+                sidecar.proxy.tick(kya_host_tests::VmName::Worker(0));
+                sending[at] += begun.elapsed().as_secs_f64() * 1e6;
+                sidecar.serve(control);
+            }
+        }
+    }
+    println!("\n{ROUNDS} rounds, microseconds of a whole request without a body:\n");
+    println!("{:<24}{:>9}{:>9}{:>9}{:>16}", "", "p50", "p90", "p99", "a tick's share");
+    let mut p50 = [0.0; 4];
+    for (at, ((name, _), times)) in AUDITS.iter().zip(&mut times).enumerate() {
+        times.sort_by(f64::total_cmp);
+        let of = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+        p50[at] = of(50);
+        let share = sending[at] / ((WARM_UP + ROUNDS) as f64);
+        println!("{name:<24}{:>9.2}{:>9.2}{:>9.2}{share:>16.2}", of(50), of(90), of(99));
+    }
+    println!("\naudit beside none, at p50: {:+.2} µs", p50[2] - p50[0]);
+    println!("with the filter state: {:+.2} µs", p50[3] - p50[0]);
+}
+
+/// Sends a request to its end, and says how long the filter took.
+fn whole(sidecar: &mut Sidecar, token: &[u8]) -> f64 {
+    let (method, path) = route(ACTION);
+    let bearer = [b"Bearer ", token].concat();
+    let headers = [
+        (":method", method.as_bytes()),
+        (":path", path.as_bytes()),
+        ("authorization", bearer.as_slice()),
+        ("x-request-id", b"7d4a1f0e-0c2b-9f55-8b1e-1f2e3d4c5b6a"),
+        ("user-agent", b"curl/8.5.0"),
+        ("accept", b"*/*"),
+    ];
+    let answer: [(&str, &[u8]); 3] = [
+        ("content-type", b"application/json"),
+        ("content-length", b"17"),
+        ("x-envoy-upstream-service-time", b"3"),
+    ];
+    let begun = Instant::now();
+    let request = sidecar.proxy.begin(0, &headers);
+    sidecar.proxy.upstream_answers(&request, 200, &answer, false);
+    sidecar.proxy.upstream_sends(&request, b"{\"amount\": 12345}", true);
+    let took = begun.elapsed().as_secs_f64() * 1e6;
+    assert_eq!(sidecar.proxy.state(&request), RequestState::Done);
+    let _ = sidecar.proxy.finish(request);
+    took
+}
+
+fn builder() -> kya_host_tests::ProxyBuilder {
+    Proxy::builder(&unmetered_filter())
         .workers(1)
         .vm_id("kya")
         .plugin("kya", "kya")
         .node("bench", "bench")
-        .wall_clock(1_000 * 1_000_000_000);
-    let mut sidecar = Sidecar::configured(builder, control.acting_configuration().to_string())
+        .wall_clock(1_000 * 1_000_000_000)
+}
+
+fn tokens() {
+    let mut control = ControlPlane::default();
+    control.trust(&[0]);
+    let mut sidecar = Sidecar::configured(builder(), control.acting_configuration().to_string())
         .expect("the filter starts");
     sidecar.sync(&mut control);
     sidecar.await_reports(&mut control, 1);
@@ -52,6 +148,11 @@ fn main() {
     for round in 0..WARM_UP + ROUNDS {
         let new = fresh(round);
         let tokens: [&dyn Presented; 4] = [&opaque, &opaque, &known, &new];
+        // What is recorded is sent before there is no room for more.
+        if round % BATCH == BATCH - 1 {
+            sidecar.proxy.tick(kya_host_tests::VmName::Worker(0));
+            sidecar.serve(&mut control);
+        }
         for at in (0..KINDS.len()).map(|at| (at + round) % KINDS.len()) {
             let took = decide(&mut sidecar, tokens[at].bytes());
             if round >= WARM_UP {

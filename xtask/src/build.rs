@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
 
 use crate::command::{self, cargo};
-use crate::setup;
+use crate::{setup, verifier};
 
 /// Options of `cargo xtask build`.
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,7 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
         crashing_filter(artifacts)?;
     }
     binaries(artifacts, if options.release { Profile::Release } else { Profile::Debug })?;
+    verifier::run(artifacts)?;
     let wasm = artifacts.filter_wasm()?;
     eprintln!("{} has {} bytes", wasm.display(), fs::metadata(&wasm)?.len());
     Ok(())

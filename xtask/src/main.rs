@@ -18,6 +18,7 @@ mod setup;
 mod simulate;
 mod test;
 mod tidy;
+mod verifier;
 
 use std::process::ExitCode;
 
@@ -44,8 +45,13 @@ enum Command {
     /// already is left alone, so this may be run at any time. The other
     /// commands run it for themselves.
     Setup(setup::Options),
-    /// Build the filter (wasm) and the binaries.
+    /// Build the filter (wasm), the verifier of the audit trail (wasm) and the binaries.
     Build(build::Options),
+    /// Build the page on which an auditor verifies an export of the trail, and the same for Node.
+    ///
+    /// `target/verifier/kya-audit-verify.html` is one file that needs nothing else; `target/verifier/node`
+    /// is a package for Node.
+    Verifier,
     /// Show a kill on real parts: control plane, Envoy sidecars, an agent that makes charges.
     ///
     /// Examples:
@@ -107,6 +113,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Setup(options) => setup::run(&artifacts, &options)?,
         Command::Build(options) => build::run(&artifacts, &options)?,
+        Command::Verifier => verifier::run(&artifacts)?,
         Command::EnvoyPath => {
             setup::envoy(&artifacts)?;
             println!("{}", artifacts.envoy()?.display());

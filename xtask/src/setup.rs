@@ -70,16 +70,21 @@ pub(crate) fn run(artifacts: &Artifacts, options: &Options) -> Result<()> {
 
 /// What a build of the filter needs.
 pub(crate) fn rust_target(artifacts: &Artifacts) -> Result<()> {
+    rust_target_of(artifacts, FILTER_TARGET)
+}
+
+/// What a build for this target needs.
+pub(crate) fn rust_target_of(artifacts: &Artifacts, target: &str) -> Result<()> {
     let mut rustc = Command::new("rustc");
     rustc.args(["--print", "sysroot"]).current_dir(artifacts.root());
     let sysroot = output(&mut rustc)?;
-    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(FILTER_TARGET).is_dir();
+    let installed = Path::new(sysroot.trim()).join("lib/rustlib").join(target).is_dir();
     if installed {
         return Ok(());
     }
     let mut rustup = Command::new("rustup");
-    rustup.args(["target", "add", FILTER_TARGET]).current_dir(artifacts.root());
-    command::run_aside(&mut rustup).context("the filter is compiled to WebAssembly")
+    rustup.args(["target", "add", target]).current_dir(artifacts.root());
+    command::run_aside(&mut rustup).context("part of it is compiled to WebAssembly")
 }
 
 /// What the checks need.

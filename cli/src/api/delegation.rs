@@ -1,6 +1,6 @@
 //! What calls about successors, trees, many tokens and decisions take and give.
 
-use kya_core::{AgentId, PublicKey};
+use kya_core::{AgentId, KillId, PublicKey};
 use serde::{Deserialize, Serialize};
 
 use super::{Agent, Why};
@@ -70,6 +70,9 @@ pub(crate) struct TokensChange {
     /// The last revision that it took; none if no token is meant.
     pub(crate) revision: Option<u64>,
     pub(crate) committed_at: Option<String>,
+    /// As in [`Commit`](super::Commit).
+    #[serde(default)]
+    pub(crate) kill_id: Option<KillId>,
 }
 
 impl TokensChange {

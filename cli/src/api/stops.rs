@@ -1,6 +1,6 @@
 //! What stops take and give.
 
-use kya_core::{AgentId, PrincipalId};
+use kya_core::{AgentId, KillId, PrincipalId};
 use serde::{Deserialize, Serialize};
 
 use super::{Commit, Why};
@@ -136,4 +136,7 @@ pub(crate) struct SelectionChange {
     /// The last of them; none if no agent is meant.
     pub(crate) revision: Option<u64>,
     pub(crate) committed_at: Option<String>,
+    /// As in [`Commit`](super::Commit).
+    #[serde(default)]
+    pub(crate) kill_id: Option<KillId>,
 }

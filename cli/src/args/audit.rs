@@ -90,6 +90,26 @@ Examples:
   kya audit keys
   export KYA_AUDIT_KEY=$(kya -o json audit keys | jq -r '.keys[0].verifier_key')")]
     Keys,
+    /// Verify exports offline, by a key that you have pinned
+    #[command(after_help = "\
+Nothing is asked of any server and no key in the file is believed: it must be signed by the key that
+you pin (`kya audit keys` shows it when you set the control plane up), or by one that follows from it
+in the trail. What was edited, put in, taken out, moved, cut off or rewritten is named with the number
+of its record. Files are given oldest first: each must go on from the one before, and a record that
+says that a segment was archived must name its SHA-256.
+
+An older export of the same trail verifies too: what it lacks, only a later checkpoint shows. Keep
+them in another place (`kya audit checkpoint`) and give them with --checkpoint.
+
+The exit code is 0 if everything that is shown is as it was signed, and the text says what is not
+shown; 7 if not; 2 if a file cannot be read.
+
+Examples:
+  kya audit verify trail.jsonl --key kya.example/audit+5b1d5c4d+AQJ8…
+  kya audit verify segment-1.jsonl segment-2.jsonl now.jsonl --key audit.pub --checkpoint may.checkpoint
+  kya audit export | kya audit verify - --key audit.pub --whole-since 1042
+  kya -o json audit verify trail.jsonl --key audit.pub | jq '.files[0].report.checkpoint'")]
+    Verify(AuditVerify),
     /// Prove that nothing was allowed past a kill, or show what was
     #[command(after_help = "\
 Every ALLOW of the trail is compared with every kill: of an agent, a token, a capability, a
@@ -153,6 +173,24 @@ pub(crate) struct CheckKills {
     pub(crate) bound: Option<Duration>,
     #[command(flatten)]
     pub(crate) proving: Proving,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// Exports in jsonl, oldest first; `-` is standard input
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// A key whose signature counts: NAME+ID+BASE64, or a file with it. Can be given several times
+    #[arg(long = "key", env = "KYA_AUDIT_KEY", value_name = "KEY|FILE", required = true)]
+    #[arg(value_parser = parse_audit_key)]
+    pub(crate) keys: Vec<VerifierKey>,
+    /// A checkpoint that you have kept: the trail must begin with what it signed, or it was
+    /// replaced or cut since. Can be given several times
+    #[arg(long = "checkpoint", value_name = "FILE", value_parser = parse_checkpoint)]
+    pub(crate) checkpoints: Vec<SignedCheckpoint>,
+    /// No record from this number on may be hidden
+    #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
+    pub(crate) whole_since: Option<u64>,
 }
 
 /// Whose signature counts.

@@ -74,6 +74,8 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("approval list" | "approval approve" | "approval reject", "id" | "after") => {
             Kind::Id("apr")
         }
+        ("kill list" | "kill show" | "kill wait", "id" | "before") => Kind::Id("kil"),
+        ("kill list", "act" | "subject") => Kind::Text,
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),
         (_, "name" | "reason" | "incident_id" | "node_id") => Kind::Text,

@@ -4,6 +4,7 @@ mod agent;
 mod approval;
 mod audit;
 mod key;
+mod kill;
 mod node;
 mod operator;
 mod policy;
@@ -25,9 +26,10 @@ use url::Url;
 pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
 pub(crate) use self::audit::{
-    AuditCommand, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
+    AuditCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
 };
 pub(crate) use self::key::KeyCommand;
+pub(crate) use self::kill::{KillCommand, ListKills};
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;
@@ -55,6 +57,7 @@ Examples:
   kya policy apply -f checkout.yaml --dry-run   # what would change, and for whom?
   kya principal offboard alice@example.com --reason she_left
   kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
+  kya kill wait KILL_ID --timeout 5s            # does everybody apply it? kya kill show KILL_ID
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
@@ -150,6 +153,9 @@ pub(crate) enum Command {
     /// See and approve restorations that wait for a second operator
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// See what was stopped, who applies it, and what was in flight
+    #[command(subcommand)]
+    Kill(KillCommand),
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),

@@ -237,6 +237,7 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         (Some(owner), Some(status)) => format!("{owner} ({status})"),
         (None, _) => "-".to_owned(),
     };
+    let kill = agent.kill_id;
     let labels: Vec<_> = agent.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let labels = or_dash((!labels.is_empty()).then(|| labels.join(",")));
     output.lines(record([
@@ -259,5 +260,6 @@ fn print_agent(output: &mut Output<'_>, answer: Answer<Agent>) -> Result<(), Err
         ("Status reason", or_dash(agent.status_reason)),
         ("Incident id", or_dash(agent.incident_id)),
         ("Revision", agent.revision.to_string()),
-    ]))
+    ]))?;
+    kill.map_or(Ok(()), |kill| output.lines(format!("Kill: {kill}")))
 }

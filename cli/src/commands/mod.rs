@@ -8,6 +8,7 @@ mod dry;
 mod fleet;
 mod halt;
 mod key;
+mod kill;
 mod node;
 mod operator;
 mod policy;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Capability(command) => capability::run(command, &client()?, output).await,
         Command::Halt(command) => halt::halt(command, &client()?, output).await,
         Command::Resume(command) => halt::resume(command, &client()?, output).await,
+        Command::Kill(command) => kill::run(command, &client()?, output).await,
         Command::Token(command) => token::run(command, &client()?, output).await,
         Command::TokenKey(command) => token_key::run(command, &client()?, output).await,
         Command::Node(command) => node::run(command, &client()?, output).await,

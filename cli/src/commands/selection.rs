@@ -30,7 +30,7 @@ pub(super) async fn report(
         let said = format!("No agent matches {}: nothing was changed", printable(selector));
         return acknowledgement::nothing_changed(output, &json, &said);
     };
-    let commit = Commit { changed, revision, committed_at };
+    let commit = Commit { changed, revision, committed_at, kill_id: change.kill_id };
     let what = format!("{} matching {}", counted(agents, "agent"), printable(selector));
     let mut lines = acknowledgement::committed(wording, &what, effect, &commit);
     if changed && unchanged > 0 {

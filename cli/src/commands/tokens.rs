@@ -47,7 +47,7 @@ pub(super) async fn revoke(
         (None, Some(until)) => format!("every token{which} that was issued up to {until}"),
         (None, None) => format!("every token{which}"),
     };
-    let commit = Commit { changed, revision, committed_at };
+    let commit = Commit { changed, revision, committed_at, kill_id: change.kill_id };
     let lines = acknowledgement::committed(&REVOKE, &printable(&what), REVOKE.effect, &commit);
     acknowledgement::report_lines(client, output, &REVOKE, lines, &commit, json, wait).await
 }

@@ -6,6 +6,7 @@
 
 mod fake;
 mod keys;
+mod kills;
 mod process;
 mod proxies;
 mod stops;
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 pub use fake::*;
 pub use keys::*;
+pub use kills::*;
 pub use process::*;
 pub use proxies::*;
 pub use stops::*;

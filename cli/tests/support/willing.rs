@@ -6,7 +6,7 @@ use super::trail::Trail;
 use super::*;
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 60] = [
+pub const COMMANDS: [&[&str]; 63] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -58,6 +58,9 @@ pub const COMMANDS: [&[&str]; 60] = [
     &["operator", "add", "oncall", "--role", "operator", "--expires-in", "90d"],
     &["operator", "list"],
     &["operator", "revoke", "oncall", "--reason", "r"],
+    &["kill", "list", "--act", "agent.revoked"],
+    &["kill", "show", KILL],
+    &["kill", "wait", KILL],
     &["audit", "export", "--agent", AGENT, "--since", "2h"],
     &["audit", "export", "--verify-chain"],
     &["audit", "tail", "-n", "1"],
@@ -145,6 +148,9 @@ pub fn willing() -> Fake {
     fake.on("GET /v1/whoami", 200, &who);
     script_rotation(&fake, "steady", &acknowledgements(&[]));
     fake.on("POST /v1/keys/compact", 200, &key_change("steady", 44));
+    fake.on("GET /v1/kills", 200, &json!({ "kills": [a_kill()], "next": null }));
+    let kill = kill_report(true, &[kill_worker("done", &json!([]))]);
+    fake.on(&format!("GET /v1/kills/{KILL}"), 200, &kill);
     let trail = Trail::of_two();
     fake.on_text("GET /v1/audit/export", 200, &trail.whole());
     fake.on("GET /v1/audit/records", 200, &json!({ "records": [trail.line(2)], "next": null }));

@@ -166,5 +166,6 @@ pub(super) async fn revoke(
     }
     let cause = operator.because(revoke.into());
     let outcome = api.registry.revoke_capability_token(id, cause).await?;
-    Ok(stopped(Json(CapabilityTokenChange::new(outcome, api.clock.now()))))
+    let made_so = outcome.committed;
+    Ok(stopped(&api, Some(made_so), CapabilityTokenChange::new(outcome, api.clock.now())).await)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use kya_core::{ActionName, AgentId, InFlight, WrittenKey};
+use kya_core::{ActionName, AgentId, InFlight, KillId, WrittenKey};
 use serde::{Deserialize, Serialize};
 
 use super::Api;
@@ -91,12 +91,22 @@ pub(super) struct TokensChange {
     committed: Option<CommittedAt>,
 }
 
+/// The successor.
+#[derive(Serialize, schemars::JsonSchema)]
+pub(super) struct Replaced {
+    #[serde(flatten)]
+    agent: Agent,
+    /// The kill of the one before, if it was revoked by this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kill_id: Option<KillId>,
+}
+
 pub(super) async fn replace(
     State(api): Shared,
     By(operator): By,
     Segment(id): Segment<AgentId>,
     Body(wanted): Body<ReplaceAgent>,
-) -> Result<Created<Agent>, Problem> {
+) -> Result<Created<Replaced>, Problem> {
     let now = api.clock.now();
     let expires = wanted.expires_at.map(|at| stops::expiry(at, now)).transpose()?;
     if wanted.revoke && wanted.reason.is_none() {
@@ -112,7 +122,12 @@ pub(super) async fn replace(
     let successor = Successor { public_key, name, owner, labels, expires, revoke };
     let cause = operator.because(Why { reason, incident_id });
     let outcome = api.registry.replace_agent(id, successor, cause).await?;
-    Ok(registered(outcome.record, now))
+    let kill_id = match revoke {
+        true => stops::kill_of(&api, Some(outcome.committed)).await,
+        false => None,
+    };
+    let Created(place, agent) = registered(outcome.record, now);
+    Ok(Created(place, Replaced { agent, kill_id }))
 }
 
 /// What an operator registers in the name of an agent.
@@ -171,11 +186,12 @@ pub(super) async fn revoke_tokens(
         let revoke = StatusAction::Revoke(InFlight::Abort);
         return stops::dry_run(&api, target, revoke).await;
     }
-    let change = match all {
+    let (made_so, change) = match all {
         Some(agent) => {
             let outcome = api.registry.supersede_tokens(agent, cause).await?;
+            let made_so = Some(outcome.committed);
             let until = second_start(outcome.record.tokens_not_before).to_rfc3339();
-            TokensChange {
+            let change = TokensChange {
                 agent_id,
                 selector: told,
                 service,
@@ -185,11 +201,12 @@ pub(super) async fn revoke_tokens(
                 tokens_not_before: Some(until),
                 revisions: u64::from(outcome.changed),
                 committed: Some(outcome.committed.into()),
-            }
+            };
+            (made_so, change)
         }
         None => {
             let many = api.registry.revoke_tokens(selection, cause).await?;
-            TokensChange {
+            let change = TokensChange {
                 agent_id,
                 selector: told,
                 service,
@@ -199,8 +216,9 @@ pub(super) async fn revoke_tokens(
                 tokens_not_before: None,
                 revisions: many.revisions,
                 committed: many.committed.map(Into::into),
-            }
+            };
+            (many.committed, change)
         }
     };
-    Ok(stopped(Json(change)))
+    Ok(stopped(&api, made_so, change).await)
 }

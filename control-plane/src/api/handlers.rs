@@ -91,7 +91,7 @@ pub(super) async fn revoke_agent(
     if dry_run {
         return stops::dry_run(&api, Target::Agent(id), revoke).await;
     }
-    decide(&api, id, revoke, operator.because(why)).await.map(stopped)
+    decide(&api, id, revoke, operator.because(why)).await
 }
 
 pub(super) async fn suspend_agent(
@@ -106,7 +106,7 @@ pub(super) async fn suspend_agent(
     if dry_run {
         return stops::dry_run(&api, Target::Agent(id), suspend).await;
     }
-    decide(&api, id, suspend, operator.because(why)).await.map(stopped)
+    decide(&api, id, suspend, operator.because(why)).await
 }
 
 async fn decide(
@@ -114,9 +114,10 @@ async fn decide(
     id: AgentId,
     action: StatusAction,
     cause: Cause,
-) -> Result<Json<AgentChange>, Problem> {
+) -> Result<Json<Stopped<AgentChange>>, Problem> {
     let outcome = api.registry.decide_agent(id, action, cause).await?;
-    Ok(Json(AgentChange::new(outcome, api).await))
+    let made_so = Some(outcome.committed);
+    Ok(stopped(api, made_so, AgentChange::new(outcome, api).await).await)
 }
 
 pub(super) async fn issue_token(
@@ -158,7 +159,8 @@ pub(super) async fn revoke_token(
         return stops::dry_run(&api, Target::Token(id), action).await;
     }
     let outcome = api.registry.revoke_token(id, operator.because(revoke.into())).await?;
-    Ok(stopped(Json(TokenChange::new(outcome, api.clock.now()))))
+    let made_so = outcome.committed;
+    Ok(stopped(&api, Some(made_so), TokenChange::new(outcome, api.clock.now())).await)
 }
 
 pub(super) async fn acknowledgements(

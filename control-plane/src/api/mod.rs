@@ -3,6 +3,7 @@
 
 mod approvals;
 mod audit;
+mod audit_page;
 mod capability_tokens;
 mod challenges;
 mod conditional;
@@ -16,6 +17,7 @@ mod handlers;
 mod health;
 mod idempotency;
 mod keys;
+mod kills;
 mod layers;
 mod nodes;
 mod oauth;
@@ -88,6 +90,7 @@ fn for_operators() -> Routes {
             Permission::ReadRegistry,
             handlers::acknowledgements,
         )
+        .get("/kills/{kill_id}", Permission::ReadAudit, kills::show)
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
         .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)
@@ -119,6 +122,7 @@ fn for_operators() -> Routes {
         .get("/operators", Permission::ReadOperators, operators::list)
         .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
+        .get("/kills", Permission::ReadAudit, kills::list)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)
@@ -217,6 +221,7 @@ fn for_everyone() -> Unguarded {
         .get("/openapi.json", openapi::serve)
         .get("/docs", openapi::serve_page)
         .get("/docs/style.css", openapi::serve_style)
+        .get("/audit/verify", audit_page::serve)
 }
 
 /// Those of capability tokens and the keys that sign them.

@@ -87,6 +87,8 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/operators", AUDIT, 200),
     ("POST", "/operators/{name}/revoke", ONLY, 422),
     ("GET", "/events", AUDIT, 200),
+    ("GET", "/kills", READ, 200),
+    ("GET", "/kills/{kill_id}", READ, 404),
     ("GET", "/audit/records", READ, 200),
     ("GET", "/audit/records/{seq}", READ, 404),
     ("GET", "/audit/export", READ, 200),
@@ -118,6 +120,7 @@ fn filled(path: &str) -> String {
     path.replace("{agent_id}", &format!("agt_{ulid}"))
         .replace("{token_id}", &format!("tok_{ulid}"))
         .replace("{approval_id}", &format!("apr_{ulid}"))
+        .replace("{kill_id}", &format!("kil_{ulid}"))
         .replace("{name}", "nobody")
         .replace("{principal}", "nobody")
         .replace("{policy}", "nobody")

@@ -85,7 +85,7 @@ impl From<Verified> for Answer {
                 revision: Some(position.revision.0),
                 state_age_ms,
             },
-            Decision::Deny { reason, agent_id, position } => Self {
+            Decision::Deny { reason, agent_id, position, .. } => Self {
                 decision: "DENY",
                 reason: Some(reason.name()),
                 agent_id,

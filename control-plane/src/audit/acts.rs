@@ -2,32 +2,9 @@
 
 use kya_core::audit::{Administered, Timestamp};
 
+pub(super) use crate::store::stops;
 use crate::store::Event;
 use crate::store::audit::EventCursor;
-
-/// Acts that take authority away from somebody: a checkpoint follows at once.
-const STOPS: [&str; 15] = [
-    "agent.revoked",
-    "agent.suspended",
-    "agent.tokens_revoked",
-    "capability.revoked",
-    "capability.suspended",
-    "capability_token.revoked",
-    "capability_tokens.revoked",
-    "fleet.halted",
-    "policy.revoked",
-    "principal.revoked",
-    "principal.suspended",
-    "selection.revoked",
-    "selection.suspended",
-    "token.revoked",
-    "tokens.revoked",
-];
-
-/// Whether this act stops somebody.
-pub(super) fn stops(act: &str) -> bool {
-    STOPS.contains(&act)
-}
 
 /// Where the log goes on after this event.
 pub(super) fn cursor(event: &Event) -> EventCursor {

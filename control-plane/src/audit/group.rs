@@ -6,10 +6,11 @@ use std::sync::Arc;
 use kya_core::Signer;
 use kya_core::audit::{Archived, Entry, KeyNamed, Timestamp, VerifierKey};
 
+use super::kills::rows;
 use super::report::{Flight, Report};
 use super::writing::Writing;
 use crate::store::audit::{Additions, Author, EventCursor, Locked, SourceKey};
-use crate::store::{Event, StoreError};
+use crate::store::{Event, Kill, StoreError};
 use crate::time::UnixMicros;
 
 /// Something to append.
@@ -18,7 +19,7 @@ pub(super) enum Work {
     /// What a worker has reported.
     Report(Arc<Report>),
     /// What comes after this event in the log of the registry.
-    Acts(EventCursor, Arc<Vec<Event>>),
+    Acts(EventCursor, Arc<Vec<(Event, Option<Kill>)>>),
     /// The registry does not know this event any more, and goes on after the other.
     PutBack {
         /// The last one that is in the trail.
@@ -34,6 +35,8 @@ pub(super) enum Work {
     Key(KeyNamed),
     /// Records that were exported.
     Archive(Archived),
+    /// A row of a kill whose first row is in the trail.
+    KillRow(Arc<Entry>),
     /// Whatever else is to be in the trail.
     Entries(Arc<Vec<(Timestamp, Entry)>>),
     /// A checkpoint, if there is anything new.
@@ -117,6 +120,14 @@ impl Author for Group {
         numbers
     }
 
+    fn kills(&self) -> Vec<String> {
+        let id = |work: &Work| match work {
+            Work::KillRow(entry) => rows::kill_id(entry).map(str::to_owned),
+            _ => None,
+        };
+        self.work.iter().filter_map(id).collect()
+    }
+
     fn write(&self, locked: Locked) -> Result<Additions, StoreError> {
         let mut writing = Writing::new(locked, self.now)?;
         let mut done = Vec::with_capacity(self.work.len());
@@ -128,6 +139,7 @@ impl Author for Group {
                 Work::Silent(key, since) => writing.silent(self.place(key), key, *since)?,
                 Work::Key(key) => writing.key(key)?,
                 Work::Archive(archived) => writing.archive(archived)?,
+                Work::KillRow(entry) => writing.kill_row(entry)?,
                 Work::Entries(entries) => {
                     for (time, entry) in entries.iter() {
                         writing.add(*time, entry.clone())?;

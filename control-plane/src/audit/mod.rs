@@ -15,6 +15,7 @@ mod edge;
 mod export;
 mod group;
 mod keys;
+pub(crate) mod kills;
 mod metrics;
 mod outbox;
 mod report;
@@ -26,7 +27,7 @@ mod writer;
 mod writing;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use kya_core::audit::event::Batch;
@@ -69,6 +70,8 @@ pub struct Trail {
     signing: Arc<Mutex<Option<Arc<Signing>>>>,
     /// Number of the newest record that this server knows of.
     grown: watch::Receiver<u64>,
+    /// The proxies of this server, once it follows them.
+    push: OnceLock<Arc<Push>>,
 }
 
 /// How long a worker may be seen by no server, and how often it is looked.
@@ -78,11 +81,13 @@ pub struct Patience {
     pub silence: Duration,
     /// How often.
     pub look: Duration,
+    /// How long after a kill it is closed, whatever is still not known of it.
+    pub kill: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { silence: silence::PATIENCE, look: silence::BEAT }
+        Self { silence: silence::PATIENCE, look: silence::BEAT, kill: kills::BOUND }
     }
 }
 
@@ -113,7 +118,9 @@ impl Trail {
         };
         let writer = tokio::spawn(writer.run());
         let tokens = TokenNames::default();
-        let trail = Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown };
+        let push = OnceLock::new();
+        let trail =
+            Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown, push };
         trail.find_key().await?;
         let _ = trail.queue.append(Work::Checkpoint).await;
         Ok((Arc::new(trail), writer))
@@ -132,9 +139,12 @@ impl Trail {
             let anchors = anchor::follow(Arc::clone(self), file);
             tokio::spawn(stop.clone().run_until_cancelled_owned(anchors));
         }
+        let _ = self.push.set(Arc::clone(push));
+        let kills = kills::follow(Arc::clone(self), patience.kill);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(kills));
         let acts = outbox::follow(Arc::clone(self), Arc::clone(push));
         tokio::spawn(stop.clone().run_until_cancelled_owned(acts));
-        let Patience { silence, look } = patience;
+        let Patience { silence, look, .. } = patience;
         let gone = silence::watch(Arc::clone(self), Arc::clone(push), silence, look);
         tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
         let archived = archive::remove(Arc::clone(self));

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Trail;
-use super::acts::cursor;
+use super::acts::{self, cursor};
 use super::group::{Done, Work};
 use super::writer::NotAppended;
 use crate::push::Push;
 use crate::store::audit::EventCursor;
-use crate::store::{Event, Store, StoreError};
+use crate::store::{Event, Kill, Store, StoreError};
 use crate::throttle::Throttle;
 
 /// Events that are read at once.
@@ -75,7 +75,7 @@ async fn catch_up(trail: &Trail) -> Result<(), Stuck> {
             if new.is_empty() {
                 return Ok(());
             }
-            Work::Acts(at, Arc::new(new))
+            Work::Acts(at, Arc::new(with_kills(trail, new).await?))
         } else {
             let epoch = store.head().await?.position.epoch;
             let to = newest_of(store, at.epoch).await?;
@@ -91,6 +91,27 @@ async fn catch_up(trail: &Trail) -> Result<(), Stuck> {
             _ => return Err(NotAppended::Unavailable.into()),
         }
     }
+}
+
+/// Each event with the kill that it is of, if it is.
+async fn with_kills(
+    trail: &Trail,
+    events: Vec<Event>,
+) -> Result<Vec<(Event, Option<Kill>)>, StoreError> {
+    let mut kills = Vec::new();
+    if events.iter().any(|event| acts::stops(&event.action))
+        && let (Some(first), Some(last)) = (events.first(), events.last())
+    {
+        // Whoever is there now is to apply them.
+        trail.note_who_is_there().await;
+        kills = trail.registry.kills_of_events(first.sequence, last.sequence).await?;
+    }
+    let mut kills = kills.into_iter().peekable();
+    let kill_of = |event: Event| {
+        let kill = kills.next_if(|kill| kill.event == event.sequence);
+        (event, kill)
+    };
+    Ok(events.into_iter().map(kill_of).collect())
 }
 
 /// The newest event of this epoch or an earlier one: what came later was done by a

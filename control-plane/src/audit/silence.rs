@@ -59,6 +59,15 @@ impl Trail {
     }
 }
 
+impl Trail {
+    /// Notes who is connected to this server.
+    pub(super) async fn note_who_is_there(&self) {
+        if let Some(push) = self.push.get() {
+            note(self, push, self.clock.now()).await;
+        }
+    }
+}
+
 /// Returns whether it could be noted: nobody is lost because of a database that is away.
 async fn note(trail: &Trail, push: &Push, now: UnixMicros) -> bool {
     let (nodes, _) = push.nodes().list();

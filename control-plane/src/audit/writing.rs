@@ -12,12 +12,13 @@ use super::acts;
 use super::columns::Columns;
 use super::edge::Edge;
 use super::group::{Done, Signing};
+use super::kills::{marks, rows};
 use super::report::{Flight, Report, source};
 use crate::store::audit::{
-    Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, Locked, NewLine, SourceKey,
-    SourceRow, SourceState,
+    Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, KillMark, KillRow, Locked,
+    NewLine, SourceKey, SourceRow, SourceState,
 };
-use crate::store::{Event, StoreError};
+use crate::store::{Event, Kill, StoreError};
 use crate::time::UnixMicros;
 
 /// Most requests of one worker of which it is remembered whose they are until they end.
@@ -34,13 +35,15 @@ pub(super) struct Writing {
     /// Requests that went on before, and those that began here.
     unended: HashMap<(usize, u64), Option<String>>,
     began: HashMap<(usize, u64), Option<String>>,
+    /// Kills of which a row is to be written, as far as they are in the trail.
+    kills: HashMap<String, KillRow>,
     pub(super) wants_checkpoint: bool,
     now: UnixMicros,
 }
 
 impl Writing {
     pub(super) fn new(locked: Locked, now: UnixMicros) -> Result<Self, StoreError> {
-        let Locked { mut head, sources, unended } = locked;
+        let Locked { mut head, sources, unended, kills } = locked;
         let edge = Edge::from_bytes(head.size, &head.edge);
         let wrong = || StoreError::Corrupt("the head of the audit trail".to_owned());
         let edge = edge.ok_or_else(wrong)?;
@@ -49,7 +52,7 @@ impl Writing {
         let now = head.recorded;
         let to = Additions::none(head, sources.len());
         let began = HashMap::new();
-        Ok(Self { to, edge, sources, unended, began, wants_checkpoint: false, now })
+        Ok(Self { to, edge, sources, unended, began, kills, wants_checkpoint: false, now })
     }
 
     /// Number of the last record.
@@ -107,6 +110,9 @@ impl Writing {
             row.next = report.first;
         }
         if is_more || row.state == SourceState::Lost {
+            if row.state != SourceState::Alive {
+                self.to.kills.push(KillMark::Back { place });
+            }
             // Whoever was taken for lost is back.
             row.state = SourceState::Alive;
         }
@@ -115,13 +121,17 @@ impl Writing {
         for (number, event) in (row.next..).zip(new) {
             let mut entry = event.entry.clone();
             self.flight(place, number, &event.flight, &mut row, &mut entry);
-            self.add(event.time, entry)?;
+            let mark = marks::of_event(report, (place, number), event.time, &entry);
+            let seq = self.add(event.time, entry)?;
+            self.to.kills.extend(mark.map(|mark| marks::at(mark, seq, self.now)));
             row.next = number + 1;
         }
         let ends_here = report.first.saturating_add(report.events.len() as u64) == row.next;
         if report.last && ends_here && row.state != SourceState::Closed {
             let source = report.source(row.next);
-            self.add(Timestamp(self.now.0), Entry::WorkerClosed(Closed { source }))?;
+            let closed = Entry::WorkerClosed(Closed { source });
+            let seq = self.add(Timestamp(self.now.0), closed)?;
+            self.to.kills.push(KillMark::Gone { place, seq });
             row.state = SourceState::Closed;
         }
         let next = row.next;
@@ -177,12 +187,16 @@ impl Writing {
     pub(super) fn acts(
         &mut self,
         after: EventCursor,
-        events: &[Event],
+        acts: &[(Event, Option<Kill>)],
     ) -> Result<Done, StoreError> {
         if after == self.to.head.event {
-            for event in events {
+            for (event, kill) in acts {
                 let (time, act) = acts::administered(event);
                 self.add(time, Entry::Admin(Box::new(act)))?;
+                if let Some(kill) = kill {
+                    let seq = self.add(time, Entry::KillActivated(rows::activated(kill)))?;
+                    self.to.kills.push(KillMark::Activated(rows::begun(kill, seq)));
+                }
                 self.to.head.event = acts::cursor(event);
             }
         }
@@ -217,6 +231,7 @@ impl Writing {
         let source = source(&key.node, row.slot, key.instance, row.next);
         let lost = Lost { source, unended: row.unended };
         let seq = self.add(Timestamp(self.now.0), Entry::WorkerLost(lost))?;
+        self.to.kills.push(KillMark::Gone { place, seq });
         (row.state, row.unended) = (SourceState::Lost, 0);
         self.began.retain(|(of, _), _| *of != place);
         self.to.forgotten.push(place);
@@ -226,6 +241,34 @@ impl Writing {
         if let Some(written) = self.to.sources.get_mut(place) {
             *written = Some(row);
         }
+        Ok(Done::At(seq))
+    }
+
+    /// A row of a kill, unless it is there.
+    pub(super) fn kill_row(&mut self, entry: &Entry) -> Result<Done, StoreError> {
+        let time = Timestamp(self.now.0);
+        let (id, is_scope) = match entry {
+            Entry::KillScope(scope) => (&scope.kill_id, true),
+            Entry::KillCompleted(completed) => (&completed.kill_id, false),
+            _ => return Ok(Done::Refused),
+        };
+        let is_open = |row: &KillRow| match is_scope {
+            true => row.scope.is_none(),
+            false => row.completed.is_none(),
+        };
+        if !self.kills.get(id).is_some_and(is_open) {
+            return Ok(Done::Refused);
+        }
+        let seq = self.add(time, entry.clone())?;
+        let id = id.clone();
+        if let Some(row) = self.kills.get_mut(&id) {
+            let written = if is_scope { &mut row.scope } else { &mut row.completed };
+            *written = Some(seq);
+        }
+        self.to.kills.push(match is_scope {
+            true => KillMark::Scoped { id, seq },
+            false => KillMark::Completed { id, seq },
+        });
         Ok(Done::At(seq))
     }
 

@@ -110,6 +110,7 @@ impl Operator {
             reason: why.reason.map(String::from),
             incident_id: why.incident_id.map(String::from),
             address: Some(self.address.to_canonical().to_string()),
+            role: Some(self.role.name().to_owned()),
         }
     }
 }

@@ -207,6 +207,8 @@ pub struct Cause {
     pub incident_id: Option<String>,
     /// Address that the request came from, where one did. It is kept with the event alone.
     pub address: Option<String>,
+    /// Role of that operator. It is kept with the kill alone, if it is one.
+    pub role: Option<String>,
 }
 
 /// A place in the order of changes, and when it was reached.

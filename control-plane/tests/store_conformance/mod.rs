@@ -7,6 +7,7 @@ mod delegation;
 mod idempotency;
 mod issuer;
 mod keys;
+mod kills;
 mod listing;
 mod nodes;
 mod operators;
@@ -35,6 +36,7 @@ pub use delegation::*;
 pub use idempotency::*;
 pub use issuer::*;
 pub use keys::*;
+pub use kills::*;
 pub use listing::*;
 pub use nodes::*;
 pub use operators::*;
@@ -143,6 +145,10 @@ macro_rules! conformance {
             nobody_fills_the_list_of_what_waits_alone,
             a_keyed_request_is_begun_once_and_what_came_of_it_is_kept_a_day,
             of_one_keyed_request_that_comes_many_times_at_once_one_is_begun,
+            every_kind_of_stop_is_a_kill_and_nothing_else_is,
+            a_policy_that_is_revoked_is_a_kill,
+            a_kill_reaches_what_counted_at_its_instant,
+            kills_are_listed_the_newest_first_page_by_page,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

@@ -4,6 +4,7 @@
 
 mod acts;
 mod keys;
+mod kills;
 mod reports;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use kya_core::{AgentId, Position, Revision};
 use crate::support::TestClock;
 pub use acts::*;
 pub use keys::*;
+pub use kills::*;
 pub use reports::*;
 
 /// A place where a registry and a trail can be opened again and again.
@@ -58,6 +60,12 @@ macro_rules! conformance {
             a_key_is_followed_by_the_next_and_both_verify,
             a_server_without_the_key_appends_and_does_not_sign,
             records_are_found_by_what_they_say_page_by_page,
+            a_kill_has_three_rows_each_of_them_once,
+            a_kill_is_closed_by_whichever_server_comes_after,
+            of_a_kill_that_nobody_was_there_for_nothing_is_claimed,
+            what_a_lost_worker_had_in_flight_is_escalated,
+            a_kill_is_closed_in_time_whatever_is_not_known,
+            each_kill_has_the_requests_of_its_own_agents,
         );
     };
     ($fixture:ty: $($case:ident,)*) => {

@@ -25,8 +25,20 @@ pub const MAX_TARGET_BYTES: usize = 8192;
 pub struct ActionMap {
     /// The first is the root.
     nodes: Vec<Node>,
-    rules: usize,
+    /// As they were given.
+    rules: Vec<Rule>,
 }
+
+/// What a rule says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rule {
+    action: ActionName,
+    template: String,
+}
+
+/// Which rule of a map: its place among those that the map was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RuleIndex(u16);
 
 /// Why rules do not make a map. Each names the two rules that do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -66,8 +78,8 @@ struct Node {
     any: Option<usize>,
     /// `{name=**}`; then there are neither of the two.
     rest: Option<usize>,
-    /// What a path that ends here stands for, by method.
-    actions: Vec<(String, ActionName)>,
+    /// The rule for a path that ends here, by method.
+    rules: Vec<(String, RuleIndex)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,32 +103,49 @@ impl ActionMap {
             return Err(ActionMapError::TooMany(rules.len()));
         }
         check(&rules)?;
-        let mut map = Self { nodes: vec![Node::default()], rules: rules.len() };
-        for (route, action) in rules {
-            map.insert(route, action);
+        let mut map = Self { nodes: vec![Node::default()], rules: Vec::new() };
+        for (index, (route, action)) in (0..).map(RuleIndex).zip(rules) {
+            map.rules.push(Rule { action, template: route.template().to_owned() });
+            map.insert(route, index);
         }
         Ok(map)
     }
 
     /// How many rules it has.
     pub fn len(&self) -> usize {
-        self.rules
+        self.rules.len()
     }
 
     /// Whether it has no rule, so that every request is unmapped.
     pub fn is_empty(&self) -> bool {
-        self.rules == 0
+        self.rules.is_empty()
     }
 
-    /// What a request with this method and target (`:method` and `:path`, as the
-    /// proxy passes them on) stands for; `None` if no rule is about it, or if it
+    /// The action of a rule.
+    pub fn action_of(&self, rule: RuleIndex) -> Option<&ActionName> {
+        self.rules.get(usize::from(rule.0)).map(|rule| &rule.action)
+    }
+
+    /// The path template of a rule.
+    pub fn template_of(&self, rule: RuleIndex) -> Option<&str> {
+        self.rules.get(usize::from(rule.0)).map(|rule| rule.template.as_str())
+    }
+
+    /// What a request with this method and target stands for: the action of its
+    /// [`rule`](Self::rule).
+    pub fn action(&self, method: &[u8], target: &[u8]) -> Option<&ActionName> {
+        self.action_of(self.rule(method, target)?)
+    }
+
+    /// The rule about a request with this method and target (`:method` and `:path`,
+    /// as the proxy passes them on); `None` if no rule is about it, or if it
     /// has more than one reading. Allocates nothing.
     ///
     /// Headers can change what a request does, too: one that has any of
     /// [`overrides_method`](super::overrides_method) or
     /// [`overrides_path`](super::overrides_path) is unmapped, and this is not to be
     /// asked.
-    pub fn action(&self, method: &[u8], target: &[u8]) -> Option<&ActionName> {
+    pub fn rule(&self, method: &[u8], target: &[u8]) -> Option<RuleIndex> {
         if target.len() > MAX_TARGET_BYTES {
             return None;
         }
@@ -140,11 +169,11 @@ impl ActionMap {
                 }
             }
         }
-        let named = node.actions.iter().find(|(name, _)| name.as_bytes() == method);
-        named.map(|(_, action)| action)
+        let named = node.rules.iter().find(|(name, _)| name.as_bytes() == method);
+        named.map(|(_, rule)| *rule)
     }
 
-    fn insert(&mut self, route: Route, action: ActionName) {
+    fn insert(&mut self, route: Route, rule: RuleIndex) {
         let mut at = 0;
         for segment in route.segments {
             let next = self.nodes.len();
@@ -155,7 +184,7 @@ impl ActionMap {
             }
         }
         if let Some(node) = self.nodes.get_mut(at) {
-            node.actions.push((route.method, action));
+            node.rules.push((route.method, rule));
         }
     }
 }

@@ -14,7 +14,7 @@ mod name;
 mod overrides;
 mod route;
 
-pub use map::{ActionMap, ActionMapError, MAX_ACTION_RULES, MAX_TARGET_BYTES};
+pub use map::{ActionMap, ActionMapError, MAX_ACTION_RULES, MAX_TARGET_BYTES, RuleIndex};
 pub(crate) use name::is_action_byte;
 pub use name::{ActionName, ActionNameError};
 pub use overrides::{overrides_method, overrides_path};

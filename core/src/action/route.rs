@@ -109,6 +109,11 @@ impl Route {
         Self::http("POST", &format!("/{method}"))
     }
 
+    /// The template of a path, as it is written.
+    pub fn template(&self) -> &str {
+        &self.template
+    }
+
     /// Whether some path is one that both templates stand for.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         // `{name=**}` never stands for a slash at the end.

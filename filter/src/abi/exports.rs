@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use super::contexts::{self, Id};
 use super::effective::{self, Call};
+use super::handed;
 use super::proxy::{self, Proxy};
 use crate::config::Config;
 use crate::host::{CallId, ContextId, Host, HttpResponse, LogLevel, Refused, StreamEnd, StreamId};
@@ -129,7 +130,7 @@ extern "C" fn proxy_on_configure(root: Id, size: usize) -> u32 {
     let _call = Call::about(root);
     effective::probe();
     let host = Proxy::new(root);
-    let configured = proxy::plugin_configuration(size)
+    let configured = handed::plugin_configuration(size)
         .map_err(|refused| format!("cannot read the plugin configuration: {refused}"))
         .and_then(|json| {
             Config::parse(&json, |name| host.environment(name)).map_err(|error| error.to_string())
@@ -167,10 +168,20 @@ fn configure(
     Ok(())
 }
 
+/// A plugin goes, whatever it still has to say.
 fn stop(contexts: &mut Contexts, root: Id) {
     if let Some(mut vm) = contexts.take_plugin(root) {
         vm.stop();
     }
+}
+
+/// A plugin is over. False if it is to stay until it says that it has finished.
+fn close(contexts: &mut Contexts, root: Id) -> bool {
+    let closed = contexts.plugin(root).is_none_or(Vm::stop);
+    if closed {
+        contexts.take_plugin(root);
+    }
+    closed
 }
 
 #[unsafe(no_mangle)]
@@ -189,7 +200,7 @@ extern "C" fn proxy_on_queue_ready(root: Id, _queue: u32) {
 extern "C" fn proxy_on_grpc_receive(root: Id, stream: u32, size: usize) {
     let _call = Call::about(root);
     // The message is there only during this call.
-    if let Ok(bytes) = proxy::stream_message(size) {
+    if let Ok(bytes) = handed::stream_message(size) {
         deliver(root, Event::Message(StreamId(stream), bytes));
     }
 }
@@ -198,7 +209,7 @@ extern "C" fn proxy_on_grpc_receive(root: Id, stream: u32, size: usize) {
 extern "C" fn proxy_on_grpc_close(root: Id, stream: u32, status: u32) {
     let _call = Call::about(root);
     // The message is there only during this call.
-    let end = StreamEnd::new(status, &proxy::stream_end_message());
+    let end = StreamEnd::new(status, &handed::stream_end_message());
     deliver(root, Event::Closed(StreamId(stream), end));
 }
 
@@ -212,7 +223,7 @@ extern "C" fn proxy_on_http_call_response(
 ) {
     let _call = Call::about(context);
     // The response is there only during this call.
-    let response = proxy::http_response(header_count, body_size);
+    let response = handed::http_response(header_count, body_size);
     // Calls are made for the root context, but not every host can do that.
     let root =
         CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.root_of(context)).unwrap_or(context);
@@ -220,29 +231,67 @@ extern "C" fn proxy_on_http_call_response(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_request_headers(context: Id, _count: usize, _end: u32) -> u32 {
+extern "C" fn proxy_on_request_headers(context: Id, _count: usize, end: u32) -> u32 {
     #[cfg(feature = "crash-for-tests")]
     crash_if_asked();
     let _call = Call::about(context);
-    let flow =
-        with_contexts(|contexts| Some(contexts.arrive(context)?.request(ContextId(context))));
+    action(with_contexts(|contexts| {
+        Some(contexts.arrive(context)?.request(ContextId(context), end != 0))
+    }))
+}
+
+/// What becomes of a request, by what was said of it. One of a context that is not known
+/// is held, never let through.
+fn action(flow: Option<Option<Flow>>) -> u32 {
     match flow.flatten() {
         Some(Flow::Continue) => CONTINUE,
-        // A request of a context that is not known is held, never let through.
         Some(Flow::Stop | Flow::Pause) | None => hold(),
     }
 }
 
-/// Envoy calls this for a local response, too.
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(context: Id, _count: usize, _end: u32) -> u32 {
+extern "C" fn proxy_on_request_body(context: Id, size: usize, end: u32) -> u32 {
+    let _call = Call::about(context);
+    let part = |vm: &mut Vm<Proxy>| vm.request_body(ContextId(context), size, end != 0);
+    action(with_contexts(|contexts| contexts.request(context).map(part)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(context: Id, _count: usize) -> u32 {
+    let _call = Call::about(context);
+    let over = |vm: &mut Vm<Proxy>| vm.request_trailers(ContextId(context));
+    action(with_contexts(|contexts| contexts.request(context).map(over)))
+}
+
+/// Tells the plugin of a live request about its response, which always goes on.
+fn response(context: Id, tell: impl FnOnce(&mut Vm<Proxy>)) -> u32 {
     let _call = Call::about(context);
     with_contexts(|contexts| {
         if let Some(vm) = contexts.request(context) {
-            vm.response_started(ContextId(context));
+            tell(vm);
         }
     });
     CONTINUE
+}
+
+/// Envoy calls this for a local response, too.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(context: Id, _count: usize, end: u32) -> u32 {
+    response(context, |vm| vm.response_started(ContextId(context), end != 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_body(context: Id, _size: usize, end: u32) -> u32 {
+    // Of what streams by, only the end is of interest.
+    if end == 0 {
+        return CONTINUE;
+    }
+    response(context, |vm| vm.response_ended(ContextId(context)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_trailers(context: Id, _count: usize) -> u32 {
+    response(context, |vm| vm.response_trailers(ContextId(context)))
 }
 
 /// Tells such a build from every other: `cargo xtask build` looks for this name.
@@ -259,25 +308,36 @@ fn crash_if_asked() {
     }
 }
 
-/// 1: this context needs nothing more and may be deleted.
+/// The proxy writes its access log: the last call in which it shows what became of a
+/// request.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(context: Id) {
+    let _call = Call::about(context);
+    end(context);
+}
+
+/// 1: this context needs nothing more and may be deleted. 0: a plugin has something to
+/// wait for, and says when it has finished.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_done(context: Id) -> u32 {
+    let _call = Call::about(context);
     end(context);
-    1
+    let closed = with_contexts(|contexts| close(contexts, context));
+    closed.map_or(1, u32::from)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_delete(context: Id) {
+    let _call = Call::about(context);
     end(context);
+    with_contexts(|contexts| stop(contexts, context));
 }
 
-/// The first of the two calls ends a context; the second finds it gone.
+/// The first of the three calls ends a request; the others find it gone.
 fn end(context: Id) {
-    let _call = Call::about(context);
     with_contexts(|contexts| {
         if let Some(vm) = contexts.end(context) {
             vm.request_ended(ContextId(context));
         }
-        stop(contexts, context);
     });
 }

@@ -17,6 +17,12 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_size: *mut usize,
     ) -> u32;
+    pub(super) fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     pub(super) fn proxy_get_buffer_bytes(
         buffer: u32,
         start: usize,
@@ -131,6 +137,7 @@ unsafe extern "C" {
     pub(super) fn proxy_set_effective_context(context: u32) -> u32;
     pub(super) fn proxy_continue_stream(stream_type: u32) -> u32;
     pub(super) fn proxy_close_stream(stream_type: u32) -> u32;
+    pub(super) fn proxy_done() -> u32;
 }
 
 /// Proxies hand over memory that they had the guest allocate, through this.

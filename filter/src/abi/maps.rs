@@ -20,16 +20,23 @@ pub(super) fn write(pairs: &[(&str, &str)]) -> Vec<u8> {
 }
 
 pub(super) fn read(bytes: &[u8]) -> Option<Vec<Header>> {
+    let mut pairs = Vec::new();
+    each(bytes, &mut |name, value| pairs.push((name.to_vec(), value.to_vec())))?;
+    Some(pairs)
+}
+
+/// Shows every pair; `None` if what follows the last is no map, or less than one.
+pub(super) fn each(bytes: &[u8], show: &mut dyn FnMut(&[u8], &[u8])) -> Option<()> {
     let mut lengths = bytes;
     let count = take_length(&mut lengths)?;
     let mut texts = lengths.get(count.checked_mul(8)?..)?;
-    let mut pairs = Vec::with_capacity(count);
     for _ in 0..count {
         let name = take_length(&mut lengths)?;
         let value = take_length(&mut lengths)?;
-        pairs.push((take_text(&mut texts, name)?, take_text(&mut texts, value)?));
+        let name = take_text(&mut texts, name)?;
+        show(name, take_text(&mut texts, value)?);
     }
-    Some(pairs)
+    Some(())
 }
 
 fn take_length(bytes: &mut &[u8]) -> Option<usize> {
@@ -38,11 +45,11 @@ fn take_length(bytes: &mut &[u8]) -> Option<usize> {
     usize::try_from(u32::from_le_bytes(*number)).ok()
 }
 
-fn take_text(bytes: &mut &[u8], length: usize) -> Option<Vec<u8>> {
+fn take_text<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
     let (text, rest) = bytes.split_at_checked(length)?;
     let (_zero, rest) = rest.split_first()?;
     *bytes = rest;
-    Some(text.to_vec())
+    Some(text)
 }
 
 #[cfg(test)]

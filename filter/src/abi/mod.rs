@@ -17,6 +17,8 @@ mod effective;
 #[cfg(target_arch = "wasm32")]
 mod exports;
 #[cfg(target_arch = "wasm32")]
+mod handed;
+#[cfg(target_arch = "wasm32")]
 mod imports;
 mod maps;
 #[cfg(target_arch = "wasm32")]

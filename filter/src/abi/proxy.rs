@@ -1,10 +1,10 @@
 //! The proxy that runs this VM, as the filter sees it.
 
 use super::imports::*;
-use super::{effective, maps, wasi};
+use super::{effective, handed, maps, wasi};
 use crate::host::{
-    CallId, ContextId, Header, Host, HttpResponse, LogLevel, MAX_BODY, MetricId, MetricKind,
-    QueueId, Refused, SharedValue, StreamId, WriteError,
+    CallId, ContextId, Fields, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
+    SharedValue, StreamId, WriteError,
 };
 
 // Statuses (`proxy_status_t`).
@@ -25,12 +25,8 @@ const UNIMPLEMENTED: Refused = Refused(12);
 
 // `proxy_header_map_type_t`.
 const REQUEST_HEADERS: u32 = 0;
-const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
-
-// `proxy_buffer_type_t`.
-const HTTP_CALL_RESPONSE_BODY: u32 = 4;
-const GRPC_RECEIVE_BUFFER: u32 = 5;
-const PLUGIN_CONFIGURATION: u32 = 7;
+const RESPONSE_HEADERS: u32 = 2;
+const RESPONSE_TRAILERS: u32 = 3;
 
 /// `proxy_stream_type_t`: the request of an HTTP stream. To close it resets the
 /// whole stream in Envoy, whatever it is doing (`decoder_callbacks_->resetStream`).
@@ -40,63 +36,10 @@ const HTTP_REQUEST: u32 = 0;
 /// request was gRPC.
 const DERIVED_GRPC_STATUS: i32 = -1;
 
-/// The configuration of the plugin whose `proxy_on_configure` is running.
-pub(super) fn plugin_configuration(size: usize) -> Result<Vec<u8>, Refused> {
-    buffer(PLUGIN_CONFIGURATION, size)
-}
-
-/// The message of the `proxy_on_grpc_receive` that is running.
-pub(super) fn stream_message(size: usize) -> Result<Vec<u8>, Refused> {
-    buffer(GRPC_RECEIVE_BUFFER, size)
-}
-
-/// What the other side said in the `proxy_on_grpc_close` that is running.
-pub(super) fn stream_end_message() -> Vec<u8> {
-    let mut status = 0;
-    let mut out = Returned::new();
-    // SAFETY: all three out-pointers are valid for the call.
-    let outcome = unsafe { proxy_get_status(&mut status, &mut out.data, &mut out.size) };
-    if outcome == OK { out.take() } else { Vec::new() }
-}
-
-/// The response of the `proxy_on_http_call_response` that is running; `None` if
-/// the call failed, or what came is too long or no HTTP response.
-pub(super) fn http_response(header_count: usize, body_size: usize) -> Option<HttpResponse> {
-    if header_count == 0 || body_size > MAX_BODY {
-        return None;
-    }
-    let mut out = Returned::new();
-    let name = b":status";
-    // SAFETY: the name is live, and both out-pointers are valid, for the call.
-    check(unsafe {
-        proxy_get_header_map_value(
-            HTTP_CALL_RESPONSE_HEADERS,
-            name.as_ptr(),
-            name.len(),
-            &mut out.data,
-            &mut out.size,
-        )
-    })
-    .ok()?;
-    let status = std::str::from_utf8(&out.take()).ok()?.parse().ok()?;
-    let body = buffer(HTTP_CALL_RESPONSE_BODY, body_size).ok()?;
-    (body.len() == body_size).then_some(HttpResponse { status, body })
-}
-
 /// Asks to be ticked regularly.
 pub(super) fn set_tick_period(millis: u32) -> Result<(), Refused> {
     // SAFETY: no pointers.
     check(unsafe { proxy_set_tick_period_milliseconds(millis) })
-}
-
-fn buffer(kind: u32, size: usize) -> Result<Vec<u8>, Refused> {
-    if size == 0 {
-        return Ok(Vec::new());
-    }
-    let mut out = Returned::new();
-    // SAFETY: both out-pointers are valid for the call.
-    check(unsafe { proxy_get_buffer_bytes(kind, 0, size, &mut out.data, &mut out.size) })?;
-    Ok(out.take())
 }
 
 /// The proxy, to the plugin of one root context.
@@ -340,6 +283,32 @@ impl Host for Proxy {
                 DERIVED_GRPC_STATUS,
             )
         })
+    }
+
+    fn response_fields(
+        &self,
+        fields: Fields,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Refused> {
+        let map = match fields {
+            Fields::Headers => RESPONSE_HEADERS,
+            Fields::Trailers => RESPONSE_TRAILERS,
+        };
+        let mut out = Returned::new();
+        check(unsafe { proxy_get_header_map_pairs(map, &mut out.data, &mut out.size) })?;
+        maps::each(&out.take(), show).ok_or(PARSE_FAILURE)
+    }
+
+    fn request_body(&self, start: usize, most: usize) -> Result<Vec<u8>, Refused> {
+        handed::request_body(start, most)
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        check(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+    }
+
+    fn finished(&self) {
+        let _ = effective::within_root(self.root, || check(unsafe { proxy_done() }));
     }
 
     fn resume(&self, context: ContextId) -> Result<(), Refused> {

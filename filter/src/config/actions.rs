@@ -1,6 +1,6 @@
 //! Which action a request stands for, as it is configured.
 
-use kya_core::action::{MAX_ACTION_RULES, Route};
+use kya_core::action::{MAX_ACTION_RULES, Route, RuleIndex};
 use kya_core::{ActionMap, ActionName};
 
 use super::document::ActionRule;
@@ -13,13 +13,7 @@ pub struct Actions {
     map: ActionMap,
     /// The rules as they are written, sorted: their order means nothing.
     rules: Vec<String>,
-    /// Every action that a rule names, sorted, once each.
-    names: Vec<ActionName>,
 }
-
-/// Which of the actions that a configuration names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ActionIndex(u16);
 
 impl Actions {
     /// Checks the rules, each by itself and then all together.
@@ -27,7 +21,7 @@ impl Actions {
         if written.len() > MAX_ACTION_RULES {
             return Err(ConfigError::at("actions", "must hold at most 1024 rules"));
         }
-        let (mut rules, mut texts, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rules, mut texts) = (Vec::new(), Vec::new());
         for (index, Object(ActionRule { route, action })) in written.into_iter().enumerate() {
             let at = |part: &str| format!("actions[{index}].{part}");
             let missing = |part: &str, example: &str| {
@@ -40,27 +34,26 @@ impl Actions {
             let action = ActionName::try_from(action)
                 .map_err(|error| ConfigError::at(at("action"), error))?;
             texts.push(format!("{route} {action}"));
-            names.push(action.clone());
             rules.push((route, action));
         }
         texts.sort_unstable();
-        names.sort_unstable();
-        names.dedup();
         let map = ActionMap::new(rules).map_err(|error| ConfigError::at("actions", error))?;
-        Ok(Self { map, rules: texts, names })
+        Ok(Self { map, rules: texts })
     }
 
-    /// What a request with this method and target stands for; see
-    /// [`ActionMap::action`].
-    pub fn find(&self, method: &[u8], target: &[u8]) -> Option<ActionIndex> {
-        let name = self.map.action(method, target)?;
-        let index = self.names.binary_search(name).ok()?;
-        u16::try_from(index).ok().map(ActionIndex)
+    /// The rule about a request with this method and target; see [`ActionMap::rule`].
+    pub fn find(&self, method: &[u8], target: &[u8]) -> Option<RuleIndex> {
+        self.map.rule(method, target)
     }
 
-    /// The name of an action.
-    pub fn name(&self, index: ActionIndex) -> Option<&ActionName> {
-        self.names.get(usize::from(index.0))
+    /// The action of a rule.
+    pub fn name(&self, rule: RuleIndex) -> Option<&ActionName> {
+        self.map.action_of(rule)
+    }
+
+    /// The path template of a rule.
+    pub fn template(&self, rule: RuleIndex) -> Option<&str> {
+        self.map.template_of(rule)
     }
 
     /// Whether there is no rule, so that nothing is mapped.

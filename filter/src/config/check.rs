@@ -10,7 +10,7 @@ use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 use super::document::{Document, TokenSource, TransportName};
 use super::error::ConfigError;
 use super::json::{Object, Secret};
-use super::{Actions, Config, Transport, duration};
+use super::{Actions, AuditConfig, Config, Transport, duration};
 
 /// Most keys that can be pinned at once: the one in use, the next one, and room.
 const MAX_UPDATE_KEYS: usize = 8;
@@ -70,6 +70,7 @@ pub(super) fn check(
         service: document.service.map(service).transpose()?,
         actions: Actions::new(document.actions.unwrap_or_default())?,
         fail_modes: document.fail_modes.map_or_else(Default::default, |Object(modes)| modes),
+        audit: AuditConfig::check(document.audit.map_or_else(Default::default, |Object(it)| it))?,
         max_staleness,
         pull_interval,
         max_introspections: introspections(document.max_introspections)?,

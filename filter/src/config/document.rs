@@ -5,6 +5,7 @@
 use kya_core::PublicKey;
 use serde::Deserialize;
 
+use super::audit::AuditDocument;
 use super::error::ConfigError;
 use super::json::{Object, Secret, count, present, word};
 use super::modes::FailModes;
@@ -99,6 +100,11 @@ pub(super) struct Document {
     #[cfg_attr(feature = "schema", schemars(with = "FailModes"))]
     pub(super) fail_modes: Option<Object<FailModes>>,
 
+    /// What is recorded for the audit trail, and what happens where there is no room.
+    #[serde(deserialize_with = "present")]
+    #[cfg_attr(feature = "schema", schemars(with = "AuditDocument"))]
+    pub(super) audit: Option<Object<AuditDocument>>,
+
     /// Age from which the last verified state counts as stale, `1s` to `24h`.
     #[serde(deserialize_with = "present")]
     pub(super) max_staleness: Option<String>,
@@ -111,7 +117,7 @@ pub(super) struct Document {
 
     /// Most questions about unknown tokens that one worker waits for at a time.
     /// Beyond it the request is denied.
-    #[serde(deserialize_with = "count")]
+    #[serde(deserialize_with = "count::<_, 1, 1024>")]
     pub(super) max_introspections: Option<u64>,
 }
 

@@ -4,11 +4,12 @@ use kya_core::Source;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::audit::CanonicalAudit;
 use super::{Config, FailModes};
 
 /// Keeps the hash from being taken for one of something else, and names the form
 /// that was hashed.
-const DOMAIN: &[u8] = b"kya-config-v1\0";
+const DOMAIN: &[u8] = b"kya-config-v2\0";
 
 /// Everything that is enforced, in one form: canonical JSON (RFC 8785, so the
 /// fields are in the order of the alphabet), every default written out, durations
@@ -19,6 +20,7 @@ const DOMAIN: &[u8] = b"kya-config-v1\0";
 #[derive(Serialize)]
 struct Canonical<'a> {
     actions: &'a [String],
+    audit: CanonicalAudit<'a>,
     control_plane_authority: Option<&'a str>,
     control_plane_cluster: Option<&'a str>,
     exempt_paths: Vec<&'a str>,
@@ -52,6 +54,7 @@ impl Config {
         update_keys.sort_unstable();
         let canonical = Canonical {
             actions: self.actions.rules(),
+            audit: CanonicalAudit::of(&self.audit),
             control_plane_authority: self.stream_cluster().map(|name| self.authority(name)),
             control_plane_cluster: self.stream_cluster(),
             exempt_paths: self.exempt_paths.iter().map(String::as_str).collect(),

@@ -60,21 +60,27 @@ where
     deserializer.deserialize_str(Word(PhantomData))
 }
 
-/// A whole number that may be left out; its bounds are checked later.
-pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    struct Count;
-    impl Visitor<'_> for Count {
+/// A whole number that may be left out. Its bounds are checked later; these are for what
+/// is said where it is none.
+pub(super) fn count<'de, D, const FROM: u64, const TO: u64>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    struct Count<const FROM: u64, const TO: u64>;
+    impl<const FROM: u64, const TO: u64> Visitor<'_> for Count<FROM, TO> {
         type Value = u64;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a whole number from 1 to 1024")
+            write!(f, "a whole number from {FROM} to {TO}")
         }
 
         fn visit_u64<E: Error>(self, number: u64) -> Result<u64, E> {
             Ok(number)
         }
     }
-    deserializer.deserialize_u64(Count).map(Some)
+    deserializer.deserialize_u64(Count::<FROM, TO>).map(Some)
 }
 
 /// A value that may be a secret, or be one by mistake: no error about it quotes

@@ -5,6 +5,7 @@
 //! `docs/configuration.md` explains every field to operators.
 
 mod actions;
+mod audit;
 mod check;
 mod document;
 mod duration;
@@ -21,7 +22,8 @@ use std::time::Duration;
 use kya_core::{NodeCredential, PublicKey, Source, exact_path};
 use sha2::{Digest, Sha256};
 
-pub use actions::{ActionIndex, Actions};
+pub use actions::Actions;
+pub use audit::{AuditConfig, AuditMode, OnFull};
 pub use error::ConfigError;
 pub use modes::{FailMode, FailModes, UnknownTokenMode};
 #[cfg(feature = "schema")]
@@ -58,6 +60,8 @@ pub struct Config {
     pub actions: Actions,
     /// What becomes of a request about which nothing can be known.
     pub fail_modes: FailModes,
+    /// What is recorded for the audit trail.
+    pub audit: AuditConfig,
     /// Age from which the state counts as stale: 1 s to 24 h.
     pub max_staleness: Duration,
     /// Time between two pulls: 1 s to 10 min.

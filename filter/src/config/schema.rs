@@ -98,6 +98,7 @@ pub(super) fn document(schema: &mut Schema) {
                 ]],
             },
             "fail_modes": {"default": {}, "examples": [{"unknown_token": "introspect"}]},
+            "audit": {"default": {}, "examples": [{"on_full": "drop", "critical": ["issue_refund"]}]},
             "max_staleness": span("60s", Some("60s")),
             "pull_interval": span("60s", None),
             "max_introspections":
@@ -154,6 +155,26 @@ pub(super) fn fail_modes(schema: &mut Schema) {
             "stale": mode("deny"),
             "unknown_token": mode("introspect"),
             "internal": mode("deny"),
+        }),
+    );
+}
+
+/// The audit trail, which is kept by default, and denies by default.
+pub(super) fn audit(schema: &mut Schema) {
+    describe(
+        schema,
+        json!({
+            "mode": {"default": "on", "examples": ["off"]},
+            "buffer": {"minimum": 64, "maximum": 131_072, "default": 16_384, "examples": [65_536]},
+            "on_full": {"default": "deny", "examples": ["drop"]},
+            "critical": {
+                "maxItems": 64,
+                "default": [],
+                "items": {"type": "string", "maxLength": 256, "pattern": r"^[a-z0-9_.:/*-]+$"},
+                "examples": [["issue_refund", "transfer_*"]],
+            },
+            "hash_body": {"default": true, "examples": [false]},
+            "filter_state": {"default": true, "examples": [false]},
         }),
     );
 }

@@ -17,17 +17,21 @@ pub fn hello<H: Host>(
     question: &Question,
     have: Option<Position>,
 ) -> wire::Hello {
-    let configured = plugin.config.node_id.clone();
-    let node_id = configured.unwrap_or_else(|| node_text(plugin, "id"));
     wire::Hello {
         protocol_version: PROTOCOL_VERSION,
-        node_id,
+        node_id: node_id(plugin),
         node_cluster: node_text(plugin, "cluster"),
         filter_version: VERSION.to_owned(),
         nonce: question.nonce(),
         have: have.map(Into::into),
         configuration_hash: plugin.config.fingerprint().to_vec(),
     }
+}
+
+/// The name of this proxy: that of the configuration, or what it shows.
+pub fn node_id<H: Host>(plugin: &Plugin<H>) -> String {
+    let configured = plugin.config.node_id.clone();
+    configured.unwrap_or_else(|| node_text(plugin, "id"))
 }
 
 /// An attribute of the node, cut to what the protocol carries. Envoy 1.40 has it

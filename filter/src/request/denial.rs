@@ -84,6 +84,11 @@ impl Denial {
                 "Not decided",
                 "The gate failed to read the request. It was not forwarded.",
             ),
+            DenyReason::AuditFull => (
+                About::Gate,
+                "Not recorded",
+                "This proxy has no room left to record what it decides, and allows nothing that it cannot record. Try again shortly.",
+            ),
             DenyReason::Unsynced => (
                 About::Gate,
                 "Not ready",

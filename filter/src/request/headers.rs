@@ -1,11 +1,13 @@
 //! The headers of a request: what the gate reads in them, and what it changes
 //! before the upstream sees them.
 
-use kya_core::action::{overrides_method, overrides_path};
+use kya_core::action::{RuleIndex, overrides_method, overrides_path};
 use kya_core::headers::{AGENT_ID, SUBPROTOCOLS, is_own};
-use kya_core::{AgentId, Credential, Source, subprotocols_without_credential};
+use kya_core::{Credential, Source, subprotocols_without_credential};
 
-use crate::config::{ActionIndex, Actions};
+use crate::audit::event::Decision;
+use crate::audit::{Short, Trace};
+use crate::config::Actions;
 use crate::host::{Header, Host, Refused};
 
 /// All headers of the current request, read in one call to the proxy. Reading
@@ -42,7 +44,7 @@ impl Headers {
 
     /// What the request stands for, if it can only be this: it has one method and
     /// one target, and no header that replaces either.
-    pub fn action(&self, actions: &Actions) -> Option<ActionIndex> {
+    pub fn action(&self, actions: &Actions) -> Option<RuleIndex> {
         if actions.is_empty() {
             return None;
         }
@@ -55,6 +57,38 @@ impl Headers {
         actions.find(method?, self.target()?)
     }
 
+    /// Notes what the trail is to say of the request as it came. What is there twice is
+    /// not said: nobody can tell which of the two the upstream reads.
+    pub fn note(&self, decision: &mut Decision) {
+        let (mut methods, mut ids, mut traces) = (0u32, 0u32, 0u32);
+        for (name, value) in self.iter() {
+            match name {
+                b":method" => {
+                    methods = methods.saturating_add(1);
+                    decision.method = Short::method(value);
+                }
+                b"x-request-id" => {
+                    ids = ids.saturating_add(1);
+                    decision.request_id = Short::request_id(value);
+                }
+                b"traceparent" => {
+                    traces = traces.saturating_add(1);
+                    decision.trace = Trace::parse(value);
+                }
+                _ => {}
+            }
+        }
+        if methods > 1 {
+            decision.method = Short::NONE;
+        }
+        if ids > 1 {
+            decision.request_id = Short::NONE;
+        }
+        if traces > 1 {
+            decision.trace = None;
+        }
+    }
+
     /// Makes of the current request what the upstream is to see: without the
     /// headers that only the gate may set, without a credential among its
     /// subprotocols, and with the name of the agent, if there is one.
@@ -62,7 +96,7 @@ impl Headers {
         &self,
         host: &impl Host,
         sources: &[Source],
-        agent_id: Option<AgentId>,
+        agent_id: Option<&str>,
     ) -> Result<(), Refused> {
         let mut removed: Vec<&[u8]> = Vec::new();
         for (name, _) in self.iter().filter(|(name, _)| is_own(name)) {
@@ -80,7 +114,7 @@ impl Headers {
             }
         }
         match agent_id {
-            Some(agent_id) => host.add_request_header(AGENT_ID, &agent_id.to_string()),
+            Some(agent_id) => host.add_request_header(AGENT_ID, agent_id),
             None => Ok(()),
         }
     }

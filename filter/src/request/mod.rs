@@ -3,8 +3,12 @@
 pub mod denial;
 pub mod headers;
 
+use kya_core::action::RuleIndex;
+use kya_core::audit::event::EXEMPT;
+use kya_core::wire::Verdict;
 use kya_core::{AgentId, Credential, Decision, DenyReason, Position, Request, TokenDigest};
 
+use crate::audit::{self, Room, When};
 use crate::config::{FailMode, FailModes, UnknownTokenMode};
 use crate::host::{Host, LogLevel, Refused};
 use crate::plugin::Plugin;
@@ -37,6 +41,26 @@ pub enum Handled {
     Unknown(TokenDigest),
 }
 
+/// What there is to record of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// When it was decided.
+    pub when: When,
+    /// What was decided, by what.
+    pub decision: audit::event::Decision,
+}
+
+/// What the handling of a request needs to know of the audit trail.
+#[derive(Debug, Clone, Copy)]
+pub struct Trail<'a> {
+    /// Whether anything is recorded.
+    pub on: bool,
+    /// Whether there is room.
+    pub room: Room,
+    /// What the trail calls this worker.
+    pub instance: &'a str,
+}
+
 /// Whether a token that is not known here may be asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unknown {
@@ -46,37 +70,69 @@ pub enum Unknown {
     Deny,
 }
 
-/// Decides the current request by its headers and carries the decision out.
-pub fn handle<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, unknown: Unknown) -> Handled {
-    decided(plugin, worker, unknown).unwrap_or_else(|refused| {
-        let line = format!("a request could not be decided: {refused}");
-        plugin.host.log(LogLevel::Error, &line);
-        // A client's own name of an agent must not reach the upstream.
-        if plugin.config.fail_modes.internal == FailMode::Allow
-            && headers::remove_agent(&plugin.host).is_ok()
-        {
-            plugin.metrics.passed(&plugin.host, DenyReason::Internal);
-            return Handled::Passed;
-        }
-        plugin.metrics.denied(&plugin.host, DenyReason::Internal);
-        let denial = Denial { reason: DenyReason::Internal, agent_id: None, position: None };
-        // If not even this is sent, the request waits and ends with its
-        // connection: it never reaches the upstream.
-        respond(plugin, &denial).unwrap_or(Handled::Denied(DenyReason::Internal))
-    })
+/// Decides the current request by its headers and carries the decision out. Says, too,
+/// what there is to record of it.
+pub fn handle<H: Host>(
+    plugin: &Plugin<H>,
+    worker: &mut Worker,
+    trail: Trail<'_>,
+    unknown: Unknown,
+) -> (Handled, Noted) {
+    let mut noted = Noted {
+        when: When::default(),
+        decision: audit::event::Decision::bare(Verdict::Deny, DenyReason::Internal.name()),
+    };
+    let handled = decided(plugin, worker, trail, unknown, &mut noted);
+    let handled = handled.unwrap_or_else(|refused| failed(plugin, trail, refused, &mut noted));
+    if noted.when == When::default() && trail.on {
+        noted.when = When::now(&plugin.host);
+    }
+    (handled, noted)
+}
+
+fn failed<H: Host>(
+    plugin: &Plugin<H>,
+    trail: Trail<'_>,
+    refused: Refused,
+    noted: &mut Noted,
+) -> Handled {
+    let line = format!("a request could not be decided: {refused}");
+    plugin.host.log(LogLevel::Error, &line);
+    // A client's own name of an agent must not reach the upstream.
+    if plugin.config.fail_modes.internal == FailMode::Allow
+        && !is_refused_room(plugin, trail, None)
+        && headers::remove_agent(&plugin.host).is_ok()
+    {
+        noted.decision.set_passed(DenyReason::Internal.name());
+        plugin.metrics.passed(&plugin.host, DenyReason::Internal);
+        return Handled::Passed;
+    }
+    noted.decision.set_denied(DenyReason::Internal);
+    plugin.metrics.denied(&plugin.host, DenyReason::Internal);
+    let denial = Denial { reason: DenyReason::Internal, agent_id: None, position: None };
+    // If not even this is sent, the request waits and ends with its
+    // connection: it never reaches the upstream.
+    respond(plugin, &denial).unwrap_or(Handled::Denied(DenyReason::Internal))
 }
 
 fn decided<H: Host>(
     plugin: &Plugin<H>,
     worker: &mut Worker,
+    trail: Trail<'_>,
     unknown: Unknown,
+    noted: &mut Noted,
 ) -> Result<Handled, Refused> {
     let (host, config, metrics) = (&plugin.host, &plugin.config, &plugin.metrics);
     let headers = Headers::read(host)?;
+    if trail.on {
+        headers.note(&mut noted.decision);
+    }
     if !config.exempt_paths.is_empty()
         && headers.target().is_some_and(|target| config.exempts(target))
     {
+        noted.decision.set_passed(EXEMPT);
         headers.forward(host, &config.token_sources, None)?;
+        show(plugin, trail, noted, None);
         metrics.exempted(host);
         return Ok(Handled::Passed);
     }
@@ -87,27 +143,73 @@ fn decided<H: Host>(
         service: config.service.as_deref(),
     };
     let decided = worker.decide(plugin, &request)?;
-    match decided.decision {
-        Decision::Allow { agent_id, bearer, .. } => {
-            headers.forward(host, &config.token_sources, Some(agent_id))?;
-            metrics.allowed(host);
-            Ok(Handled::Allowed(agent_id, Subject { bearer, action }))
+    noted.when = decided.when;
+    noted.decision.rule = action;
+    noted.decision.state_age_millis = decided.state_age;
+    noted.decision.set_answer(&decided.decision, &request.credential);
+    let (agent_id, position) = match decided.decision {
+        Decision::Allow { agent_id, bearer, position, .. } => {
+            if !is_refused_room(plugin, trail, action) {
+                let name = agent_id.to_string();
+                headers.forward(host, &config.token_sources, Some(&name))?;
+                show(plugin, trail, noted, Some(&name));
+                metrics.allowed(host);
+                return Ok(Handled::Allowed(agent_id, Subject { bearer, action }));
+            }
+            (Some(agent_id), Some(position))
         }
-        Decision::Deny { reason, agent_id, position } => {
+        Decision::Deny { reason, agent_id, position, .. } => {
             if let (DenyReason::TokenUnknown, Unknown::Ask, Credential::Opaque(digest)) =
                 (reason, unknown, request.credential)
                 && config.fail_modes.unknown_token == UnknownTokenMode::Introspect
             {
                 return Ok(Handled::Unknown(digest));
             }
-            if passes(&config.fail_modes, reason, position) {
+            if !passes(&config.fail_modes, reason, position) {
+                return deny(plugin, trail, noted, Denial { reason, agent_id, position });
+            }
+            if !is_refused_room(plugin, trail, action) {
+                noted.decision.set_passed(reason.name());
                 headers.forward(host, &config.token_sources, None)?;
+                show(plugin, trail, noted, None);
                 metrics.passed(host, reason);
                 return Ok(Handled::Passed);
             }
-            metrics.denied(host, reason);
-            respond(plugin, &Denial { reason, agent_id, position })
+            (agent_id, position)
         }
+    };
+    let reason = DenyReason::AuditFull;
+    noted.decision.set_denied(reason);
+    deny(plugin, trail, noted, Denial { reason, agent_id, position })
+}
+
+fn deny<H: Host>(
+    plugin: &Plugin<H>,
+    trail: Trail<'_>,
+    noted: &Noted,
+    denial: Denial,
+) -> Result<Handled, Refused> {
+    let agent = denial.agent_id.map(|agent_id| agent_id.to_string());
+    show(plugin, trail, noted, agent.as_deref());
+    plugin.metrics.denied(&plugin.host, denial.reason);
+    respond(plugin, &denial)
+}
+
+/// Whether a request that could go on may not, because it could not be recorded.
+fn is_refused_room<H: Host>(
+    plugin: &Plugin<H>,
+    trail: Trail<'_>,
+    action: Option<RuleIndex>,
+) -> bool {
+    trail.room.full && plugin.config.audit.denies_unrecorded(action, &plugin.config.actions)
+}
+
+/// Shows the decision to the proxy's access log.
+fn show<H: Host>(plugin: &Plugin<H>, trail: Trail<'_>, noted: &Noted, agent: Option<&str>) {
+    if plugin.config.audit.filter_state {
+        let line = audit::describe(&noted.decision, agent, trail.instance, trail.room);
+        // A proxy that has no such thing has no such log.
+        let _ = plugin.host.set_property(audit::FILTER_STATE, line.as_bytes());
     }
 }
 

@@ -10,7 +10,7 @@ fn denial(reason: DenyReason) -> Denial {
 fn the_token_is_401_its_holder_is_403_and_the_gate_is_503() {
     for reason in DenyReason::ALL {
         let expected = match reason.name() {
-            "internal" | "unsynced" | "stale" => 503,
+            "internal" | "audit_full" | "unsynced" | "stale" => 503,
             "fleet_halted"
             | "principal_suspended"
             | "principal_revoked"

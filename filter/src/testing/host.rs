@@ -10,8 +10,8 @@ use prost::Message;
 use super::proxy::{Call, HttpCall, OpenStream, Queue, State};
 use super::requests::{Exchange, Requests};
 use crate::host::{
-    CallId, ContextId, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused, SharedValue,
-    StreamId, WriteError,
+    CallId, ContextId, Fields, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
+    SharedValue, StreamId, WriteError,
 };
 use crate::request::Flow;
 
@@ -47,6 +47,19 @@ impl MemoryHost {
         self.requests.borrow_mut().response_started(context);
     }
 
+    /// Runs `work` while the proxy calls about a request.
+    pub(crate) fn about<T>(&self, context: ContextId, work: impl FnOnce() -> T) -> T {
+        self.requests.borrow_mut().call_about(context);
+        let result = work();
+        self.requests.borrow_mut().leave();
+        result
+    }
+
+    /// Changes what the proxy knows of a request.
+    pub(crate) fn change(&self, context: ContextId, change: impl FnOnce(&mut Exchange)) {
+        change(self.requests.borrow_mut().get(context).expect("the request is over"));
+    }
+
     pub(crate) fn exchange(&self, context: ContextId) -> Exchange {
         self.requests.borrow_mut().get(context).expect("the request is over").clone()
     }
@@ -55,8 +68,15 @@ impl MemoryHost {
         self.requests.borrow_mut().end(context)
     }
 
+    /// Those that the filter has answered or reset, as they stand.
+    pub(crate) fn finished_requests(&self) -> Vec<(ContextId, Exchange)> {
+        self.requests.borrow().finished()
+    }
+
     pub(crate) fn take_finished(&self) -> Vec<(ContextId, Exchange)> {
-        self.requests.borrow_mut().take_finished()
+        let finished = self.finished_requests();
+        finished.iter().for_each(|(context, _)| drop(self.end(*context)));
+        finished
     }
 
     /// Takes the HTTP calls that this VM has made since the last time.
@@ -123,7 +143,12 @@ impl Host for MemoryHost {
     fn log(&self, _level: LogLevel, _message: &str) {}
 
     fn property(&self, path: &[&str]) -> Option<Vec<u8>> {
-        (path == ["node", "id"]).then(|| b"sidecar-a".to_vec())
+        if path == ["node", "id"] {
+            return Some(b"sidecar-a".to_vec());
+        }
+        self.check("property").ok()?;
+        let mut requests = self.requests.borrow_mut();
+        requests.current().ok()?.properties.get(&path.join(".")).cloned()
     }
 
     fn environment(&self, name: &str) -> Option<String> {
@@ -275,6 +300,38 @@ impl Host for MemoryHost {
         self.check("respond")?;
         self.requests.borrow_mut().current()?.respond(status, headers, body);
         Ok(())
+    }
+
+    fn response_fields(
+        &self,
+        fields: Fields,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Refused> {
+        self.check("response_fields")?;
+        let exchange = self.requests.borrow_mut().current()?.clone();
+        let shown = match fields {
+            Fields::Headers => exchange.fields,
+            Fields::Trailers => exchange.trailers,
+        };
+        shown.iter().for_each(|(name, value)| show(name, value));
+        Ok(())
+    }
+
+    fn request_body(&self, start: usize, most: usize) -> Result<Vec<u8>, Refused> {
+        self.check("request_body")?;
+        let mut requests = self.requests.borrow_mut();
+        let part = &requests.current()?.part;
+        Ok(part.iter().skip(start).take(most).copied().collect())
+    }
+
+    fn set_property(&self, name: &str, value: &[u8]) -> Result<(), Refused> {
+        self.check("set_property")?;
+        self.requests.borrow_mut().current()?.set.insert(name.to_owned(), value.to_vec());
+        Ok(())
+    }
+
+    fn finished(&self) {
+        self.state.finished.borrow_mut().push(self.vm);
     }
 
     fn resume(&self, context: ContextId) -> Result<(), Refused> {

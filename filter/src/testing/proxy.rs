@@ -30,6 +30,8 @@ pub(super) struct State {
     /// Calls that crash it from now on.
     pub(super) forbidden: RefCell<BTreeSet<&'static str>>,
     pub(super) vms: Cell<usize>,
+    /// The VMs that have said that they have finished, by number.
+    pub(super) finished: RefCell<Vec<usize>>,
 }
 
 /// A shared queue, and the VM that it wakes.
@@ -133,6 +135,11 @@ impl Proxy {
 
     pub(crate) fn metric(&self, name: &str) -> u64 {
         self.0.metrics.borrow().iter().find(|(known, _)| known == name).map_or(0, |(_, v)| *v)
+    }
+
+    /// The VMs that have said that they have finished.
+    pub(crate) fn finished(&self) -> Vec<usize> {
+        self.0.finished.borrow().clone()
     }
 
     /// The stream that was opened last, if it still is.

@@ -15,6 +15,15 @@ pub(crate) struct Exchange {
     /// What the filter answered in the upstream's place.
     pub(crate) response: Option<(u32, BTreeMap<String, String>, String)>,
     pub(crate) standing: Standing,
+    /// What the proxy shows of the response.
+    pub(crate) fields: Vec<Header>,
+    pub(crate) trailers: Vec<Header>,
+    /// The part of the request's body that is before the filter.
+    pub(crate) part: Vec<u8>,
+    /// What the proxy shows of it, by the segments of the path with dots between them.
+    pub(crate) properties: BTreeMap<String, Vec<u8>>,
+    /// What the filter has set.
+    pub(crate) set: BTreeMap<String, Vec<u8>>,
 }
 
 /// How far a request has come.
@@ -81,6 +90,11 @@ impl Requests {
         if self.current.is_some() { Err(BAD_ARGUMENT) } else { self.get(context) }
     }
 
+    /// The proxy calls about a request.
+    pub(super) fn call_about(&mut self, context: ContextId) {
+        self.current = Some(context);
+    }
+
     /// The filter acts for a request that the proxy is not calling about.
     pub(super) fn enter(&mut self, context: ContextId) -> Result<(), Refused> {
         self.other(context)?;
@@ -102,12 +116,12 @@ impl Requests {
         }
     }
 
-    /// Takes those that the filter has answered or reset.
-    pub(super) fn take_finished(&mut self) -> Vec<(ContextId, Exchange)> {
-        let finished = |_: &ContextId, exchange: &mut Exchange| {
-            matches!(exchange.standing, Standing::Answered | Standing::Reset)
-        };
-        self.live.extract_if(.., finished).collect()
+    /// Those that the filter has answered or reset.
+    pub(super) fn finished(&self) -> Vec<(ContextId, Exchange)> {
+        let finished =
+            |exchange: &Exchange| matches!(exchange.standing, Standing::Answered | Standing::Reset);
+        let all = self.live.iter().filter(|(_, exchange)| finished(exchange));
+        all.map(|(context, exchange)| (*context, exchange.clone())).collect()
     }
 
     pub(super) fn end(&mut self, context: ContextId) -> Exchange {
@@ -118,6 +132,7 @@ impl Requests {
 impl Exchange {
     /// The filter answers. Envoy has crashed on a second answer.
     pub(super) fn respond(&mut self, status: u32, headers: &[(&str, &str)], body: &[u8]) {
+        self.fields = vec![(b":status".to_vec(), status.to_string().into_bytes())];
         self.finish(match self.standing {
             // Envoy resets a stream whose response is under way.
             Standing::Responding => Standing::Reset,

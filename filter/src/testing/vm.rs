@@ -26,10 +26,54 @@ impl TestVm {
 
     /// A request arrives, and stays live until [`end`](Self::end).
     pub(crate) fn begin(&mut self, headers: &[(&str, &str)]) -> (ContextId, Flow) {
+        self.begin_as(headers, true)
+    }
+
+    /// The same, with a body to come.
+    pub(crate) fn begin_with_body(&mut self, headers: &[(&str, &str)]) -> (ContextId, Flow) {
+        self.begin_as(headers, false)
+    }
+
+    fn begin_as(&mut self, headers: &[(&str, &str)], end: bool) -> (ContextId, Flow) {
         let context = self.host.arrive(headers);
-        let flow = self.vm.request(context);
+        // What Envoy shows of every request.
+        self.host.change(context, |it| {
+            it.properties.insert("response.flags".into(), vec![0; 8]);
+        });
+        let flow = self.vm.request(context, end);
         self.host.decided(flow);
+        if flow == Flow::Continue {
+            self.reaches_upstream(context);
+        }
         (context, flow)
+    }
+
+    /// A request is on a connection to its upstream.
+    pub(crate) fn reaches_upstream(&self, context: ContextId) {
+        self.show(context, "upstream.address", b"10.0.0.1:80");
+        self.show(context, "upstream.request_attempt_count", &1u64.to_le_bytes());
+    }
+
+    /// There is no upstream for a request.
+    pub(crate) fn misses_upstream(&self, context: ContextId) {
+        self.host.change(context, |it| {
+            it.properties.remove("upstream.address");
+            it.properties.remove("upstream.request_attempt_count");
+        });
+    }
+
+    /// The proxy shows something of a request from now on.
+    pub(crate) fn show(&self, context: ContextId, property: &str, value: &[u8]) {
+        self.host.change(context, |it| {
+            it.properties.insert(property.to_owned(), value.to_vec());
+        });
+    }
+
+    /// A part of the body of a request arrives, the last one if `end`.
+    pub(crate) fn client_sends(&mut self, context: ContextId, part: &[u8], end: bool) -> Flow {
+        self.host.change(context, |it| it.part = part.to_vec());
+        let vm = &mut self.vm;
+        self.host.about(context, || vm.request_body(context, part.len(), end))
     }
 
     /// A request with this token arrives, and stays live until [`end`](Self::end).
@@ -42,28 +86,58 @@ impl TestVm {
         self.host.exchange(context)
     }
 
-    /// The upstream's response to a request arrives.
+    /// The upstream's response to a request arrives, and goes on.
     pub(crate) fn upstream_responds(&mut self, context: ContextId) {
+        self.upstream_answers(context, &[(":status", "200")], false);
+    }
+
+    /// The upstream's response to a request arrives, and nothing follows if `end`.
+    pub(crate) fn upstream_answers(
+        &mut self,
+        context: ContextId,
+        headers: &[(&str, &str)],
+        end: bool,
+    ) {
+        self.show(context, "response.code_details", b"via_upstream");
+        self.answers(context, headers, end);
+    }
+
+    /// Somebody answers, and nothing follows if `end`.
+    pub(crate) fn answers(&mut self, context: ContextId, headers: &[(&str, &str)], end: bool) {
+        let fields: Vec<_> =
+            headers.iter().map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec())).collect();
+        self.host.change(context, |it| it.fields = fields);
         self.host.response_started(context);
-        self.vm.response_started(context);
+        let vm = &mut self.vm;
+        self.host.about(context, || vm.response_started(context, end));
+    }
+
+    /// The last part of the response has come.
+    pub(crate) fn upstream_ends(&mut self, context: ContextId) {
+        let vm = &mut self.vm;
+        self.host.about(context, || vm.response_ended(context));
     }
 
     /// A request is over, for whatever reason. This is how it had come to stand.
     pub(crate) fn end(&mut self, context: ContextId) -> Exchange {
-        let exchange = self.host.end(context);
-        self.vm.request_ended(context);
-        exchange
+        let vm = &mut self.vm;
+        self.host.about(context, || vm.request_ended(context));
+        self.host.end(context)
     }
 
     /// Does what Envoy does after each callback: what the filter answered goes
     /// out, past the filter, and with what it reset is over.
     pub(crate) fn settle(&mut self) -> Vec<(ContextId, Exchange)> {
-        let finished = self.host.take_finished();
+        let finished = self.host.finished_requests();
+        let vm = &mut self.vm;
         for (context, exchange) in &finished {
-            if exchange.standing == super::Standing::Answered {
-                self.vm.response_started(*context);
-            }
-            self.vm.request_ended(*context);
+            self.host.about(*context, || {
+                if exchange.standing == super::Standing::Answered {
+                    vm.response_started(*context, false);
+                }
+                vm.request_ended(*context);
+            });
+            self.host.end(*context);
         }
         finished
     }

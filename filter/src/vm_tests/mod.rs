@@ -6,6 +6,9 @@ use kya_core::{Position, Revision};
 use super::*;
 use crate::testing::{Link, World, agent, revision};
 
+mod audit;
+mod audit_kills;
+mod audit_loss;
 mod capabilities;
 mod chunks;
 mod convergence;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kya_core::action::RuleIndex;
 use kya_core::{
     AgentId, Authority, Bearer, CapabilityId, Change, Fingerprint, InFlight as Ending, PolicyId,
     Unreadable,
@@ -9,7 +10,6 @@ use kya_core::{
 
 use super::in_flight::{Answer, Cut, InFlight};
 use super::{News, Worker};
-use crate::config::ActionIndex;
 use crate::host::{ContextId, Host};
 use crate::plugin::Plugin;
 use crate::request::{self, Denial};
@@ -19,26 +19,43 @@ use crate::request::{self, Denial};
 pub struct Subject {
     /// The token that it presented.
     pub bearer: Bearer,
-    /// What it does, where that is known.
-    pub action: Option<ActionIndex>,
+    /// The rule that says what it does, if one does.
+    pub action: Option<RuleIndex>,
 }
 
 /// The live requests of one worker.
 pub type Live = InFlight<AgentId, Subject>;
 
-/// Condemns every live request that the news may concern.
-pub fn condemn(live: &mut Live, authority: &Authority, news: &News) {
-    for context in touched(live, authority, news) {
-        live.condemn(context);
+/// Condemns every live request that the news may concern. These are they.
+pub fn condemn(live: &mut Live, authority: &Authority, news: &News) -> BTreeSet<ContextId> {
+    let touched = touched(live, authority, news);
+    for context in &touched {
+        live.condemn(*context);
+    }
+    touched
+}
+
+/// Whether the newest state concerns a live request, and if so whether it is ended or may
+/// end by itself. Where that cannot be told now, it may be ended.
+pub fn ending<H: Host>(
+    plugin: &Plugin<H>,
+    worker: &mut Worker,
+    live: &Live,
+    context: ContextId,
+) -> Option<Ending> {
+    let request = live.get(context)?;
+    match worker.stop(plugin, &request.subject) {
+        Ok(stop) => stop.map(|stop| stop.in_flight),
+        Err(Unreadable) => Some(Ending::Abort),
     }
 }
 
 /// Ends as many of the condemned requests as one callback may, unless what denies
 /// them says that they may end by themselves, or nothing denies them. One of which
-/// that cannot be told now is looked at again at a later tick. Returns how many were
+/// that cannot be told now is looked at again at a later tick. Returns those that were
 /// ended.
-pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) -> u64 {
-    let mut done = 0u64;
+pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) -> Vec<ContextId> {
+    let mut done = Vec::new();
     for (context, request) in live.due() {
         match worker.stop(plugin, &request.subject) {
             Ok(Some(stop)) if stop.in_flight == Ending::Abort => {
@@ -46,7 +63,9 @@ pub fn cut<H: Host>(plugin: &Plugin<H>, worker: &mut Worker, live: &mut Live) ->
                 let denial = Denial { reason, agent_id, position: worker.position() };
                 let outcome = answer(plugin, live, context, &denial);
                 plugin.metrics.cut(&plugin.host, outcome);
-                done = done.saturating_add(u64::from(outcome != Cut::Failed));
+                if outcome != Cut::Failed {
+                    done.push(context);
+                }
             }
             Ok(_) => live.pardon(context),
             Err(Unreadable) => live.postpone(context),

@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use kya_core::jwt::VerifiedCache;
 use kya_core::{
-    Authority, Bearer, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Position,
-    Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate, Verifier,
-    decide,
+    Authority, Bearer, Body, Decision, DenyReason, Fingerprint, Freshness, Moment, Monotonic,
+    Position, Request, Stop, TokenTable as _, UnixMillis, UnixSeconds, Unreadable, VerifiedUpdate,
+    Verifier, decide,
 };
 
+use crate::audit::When;
 use crate::cache::records::Head;
 use crate::cache::{RING, Raised, Signal};
 use crate::clock::{self, NANOS_PER_MILLI};
@@ -86,6 +87,8 @@ pub struct Decided {
     pub decision: Decision,
     /// In milliseconds; the greatest number if nothing was ever verified.
     pub state_age: u64,
+    /// When it was made.
+    pub when: When,
 }
 
 impl Worker {
@@ -150,6 +153,17 @@ impl Worker {
         self.freshness.age(clock::monotonic(&plugin.host)).unwrap_or(u64::MAX)
     }
 
+    /// How far the proxy's wall clock is ahead of the control plane's, in milliseconds: at
+    /// most as much as the newest heartbeat was on its way more than it truly is. 0 if
+    /// nothing is known.
+    pub fn clock_ahead_millis<H: Host>(&self, plugin: &Plugin<H>) -> i64 {
+        let monotonic = clock::monotonic(&plugin.host);
+        let Some(theirs) = self.freshness.control_plane_time(monotonic) else { return 0 };
+        let ours = plugin.host.now_nanos() / NANOS_PER_MILLI;
+        let signed = |millis: u64| i64::try_from(millis).unwrap_or(i64::MAX);
+        signed(ours).saturating_sub(signed(theirs.0))
+    }
+
     /// What changed since this was asked last.
     pub fn take_news(&mut self) -> News {
         std::mem::take(&mut self.news)
@@ -162,18 +176,18 @@ impl Worker {
         plugin: &Plugin<H>,
         request: &Request<'_>,
     ) -> Result<Decided, Refused> {
-        let mut moment = self.moment(plugin)?;
+        let (mut moment, mut when) = self.moment(plugin)?;
         // The newest heartbeat may not have been read yet: a VM that has just
         // begun serves requests before its first tick.
         if moment.max_staleness.is_some_and(|limit| moment.state_age > limit) {
             self.read_fresh(plugin);
-            moment = self.moment(plugin)?;
+            (moment, when) = self.moment(plugin)?;
         }
         let mut decision = self.decide_at(plugin, request, &moment);
         if is_unsynced(&decision) && self.position().is_some() && self.sync(plugin, Look::Always) {
             decision = self.decide_at(plugin, request, &moment);
         }
-        Ok(Decided { decision, state_age: moment.state_age })
+        Ok(Decided { decision, state_age: moment.state_age, when })
     }
 
     fn decide_at<H: Host>(
@@ -226,20 +240,21 @@ impl Worker {
     /// The time to decide at is the later of the proxy's clock and what the
     /// control plane's must show by now: a clock that is behind, or was set back,
     /// revives no token.
-    fn moment<H: Host>(&self, plugin: &Plugin<H>) -> Result<Moment, Refused> {
+    fn moment<H: Host>(&self, plugin: &Plugin<H>) -> Result<(Moment, When), Refused> {
         let max_staleness = match plugin.config.fail_modes.stale {
             FailMode::Deny => Some(millis(plugin.config.max_staleness)),
             FailMode::Allow => None,
         };
-        let wall = match plugin.host.now_nanos() {
+        let when = When::now(&plugin.host);
+        let wall = match when.unix_nanos {
             // A proxy without a clock cannot tell what has expired.
             0 => return Err(Refused(0)),
             nanos => UnixMillis(nanos / NANOS_PER_MILLI),
         };
-        let monotonic = clock::monotonic(&plugin.host);
+        let monotonic = Monotonic(when.monotonic_nanos / NANOS_PER_MILLI);
         let at_least = self.freshness.control_plane_time(monotonic).unwrap_or_default();
         let state_age = self.freshness.age(monotonic).unwrap_or(u64::MAX);
-        Ok(Moment { now: wall.max(at_least), state_age, max_staleness })
+        Ok((Moment { now: wall.max(at_least), state_age, max_staleness }, when))
     }
 
     /// Brings the authority to the newest position in the cache. Cheap when it

@@ -1,6 +1,6 @@
 //! What has changed in the state of a worker.
 
-use kya_core::Change;
+use kya_core::{Agent, Change, Standing};
 
 /// What changed since somebody asked last.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -17,6 +17,30 @@ pub enum News {
 impl News {
     /// Most changes that are kept apart; more are everything.
     const MAX: usize = 8192;
+
+    /// Whether somebody may do less than before because of it. A record does not say what
+    /// was there before it, so one that says what somebody may not do always counts.
+    pub fn may_stop(&self) -> bool {
+        match self {
+            Self::None => false,
+            Self::Everything => true,
+            Self::Changes(changes) => changes.iter().any(|change| match change {
+                Change::Fleet(standing)
+                | Change::Principal(_, standing)
+                | Change::Capability(_, _, standing) => *standing != Standing::ACTIVE,
+                Change::Agent(_, agent) => {
+                    let Agent { standing, expires, policy, parent, .. } = agent;
+                    *standing != Standing::ACTIVE
+                        || expires.is_some()
+                        || policy.is_some()
+                        || parent.is_some()
+                }
+                Change::Policy(..) | Change::Issuer(_) | Change::RevokedCapability(..) => true,
+                Change::Token(_, entry) => entry.revoked,
+                Change::Grant(..) => false,
+            }),
+        }
+    }
 
     /// More has changed.
     pub(super) fn add(&mut self, changes: &[Change]) {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::env_calls;
 use super::guest::{Answer, Guest, Stop};
-use crate::abi::{LogLevel, Status};
+use crate::abi::{LogLevel, ROOT_CONTEXT, Status};
 use crate::log::{LogLine, LogSource};
 use crate::profile::Profile;
+use crate::vm::Retirement;
 
 env_calls! {
     "proxy_log" => log, (level: u32, text: u32, length: u32);
@@ -63,10 +64,15 @@ fn get_status(guest: &mut Guest<'_>, code_at: u32, data_at: u32, length_at: u32)
     guest.give(message.as_bytes(), data_at, length_at)
 }
 
-/// Only a context whose `proxy_on_done` asked for time can be done later, and
-/// this host grants none.
-fn done(_guest: &mut Guest<'_>) -> Answer {
-    Err(Status::NotFound.into())
+/// Only a context whose `proxy_on_done` asked for time can be done later: here that
+/// of the plugin.
+fn done(guest: &mut Guest<'_>) -> Answer {
+    let state = guest.state();
+    if state.retirement != Retirement::Asked || state.context_id() != ROOT_CONTEXT {
+        return Err(Status::NotFound.into());
+    }
+    state.retirement = Retirement::Done;
+    Ok(())
 }
 
 /// There are no foreign functions.

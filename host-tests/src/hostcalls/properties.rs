@@ -3,6 +3,7 @@
 use super::env_calls;
 use super::guest::{Answer, Guest};
 use crate::abi::Status;
+use crate::profile::Profile;
 
 env_calls! {
     "proxy_get_property" => get_property,
@@ -19,7 +20,11 @@ fn get_property(
     length_at: u32,
 ) -> Answer {
     let path = guest.read(path, path_length)?;
-    let of_request = guest.state().stream().and_then(|it| it.properties.get(&path).cloned());
+    let envoy = guest.state().settings.profile == Profile::Envoy;
+    let of_request = guest.state().stream().and_then(|it| {
+        let shown = it.attribute(&path).filter(|_| envoy);
+        it.properties.get(&path).cloned().or(shown)
+    });
     let value = of_request.or_else(|| guest.state().settings.properties.get(&path).cloned());
     guest.give(&value.ok_or(Status::NotFound)?, data_at, length_at)
 }

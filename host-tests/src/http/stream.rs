@@ -39,6 +39,10 @@ pub(crate) struct HttpStream {
     /// True once the guest asked for a reset.
     pub(crate) resetting: bool,
     pub(crate) end: Option<End>,
+    /// Envoy's `response.flags`, as far as the test has brought them about.
+    pub(crate) flags: u64,
+    /// There is no connection to an upstream.
+    pub(crate) unconnected: bool,
     pub(crate) properties: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Request headers that the guest removed, for proxies that send them on all
     /// the same.
@@ -64,6 +68,25 @@ impl HttpStream {
     /// has crashed Envoy (envoy#23047, envoy#28826).
     pub(crate) fn is_answered(&self) -> bool {
         self.local_response.is_some() || self.resetting || self.end.is_some()
+    }
+
+    /// What the proxy shows of a request and its response, by a path of segments with a
+    /// zero byte between them. Numbers are eight bytes, little-endian.
+    pub(crate) fn attribute(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let connected = self.request.started() && !self.unconnected;
+        let of_upstream = self.local_response.is_none() && self.proxy_response.is_none();
+        match path {
+            b"response\0flags" => Some(self.flags.to_le_bytes().into()),
+            b"response\0code_details" if self.response.headers.is_some() => {
+                let details: &[u8] = if of_upstream { b"via_upstream" } else { b"via_proxy" };
+                Some(details.into())
+            }
+            b"upstream\0address" if connected => Some(b"127.0.0.1:3000".into()),
+            b"upstream\0request_attempt_count" if self.request.started() => {
+                Some(1u64.to_le_bytes().into())
+            }
+            _ => None,
+        }
     }
 
     /// The guest continues. As in Envoy, continuing either direction takes the

@@ -324,6 +324,13 @@ impl Sidecar {
             .collect()
     }
 
+    /// Those of them that ask for the state, or about a token.
+    pub fn questions(&self) -> Vec<HttpCall> {
+        let reports: Option<&[u8]> = Some(b"/v1/enforcement/audit");
+        let calls = self.calls().into_iter();
+        calls.filter(|call| call.headers.get(":path") != reports).collect()
+    }
+
     /// The newest position that the leader has announced in shared data: what the
     /// workers must not fall behind.
     pub fn announced(&self) -> Option<Position> {

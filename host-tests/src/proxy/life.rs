@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Proxy, StartError};
 use crate::process::SharedProcess;
 use crate::profile::Profile;
-use crate::vm::{Vm, VmName, VmState};
+use crate::vm::{Retirement, Vm, VmName, VmState};
 
 impl Proxy {
     /// True when the VM trapped or was crashed, and has not been replaced.
@@ -30,6 +30,17 @@ impl Proxy {
         let old = std::mem::replace(self.vm_mut(vm), fresh);
         self.bury(old);
         Ok(())
+    }
+
+    /// Tells the plugin in a VM that it is over, as when its listener is drained. It may
+    /// ask for time; [`retired`](Self::retired) says when it needs no more.
+    pub fn retire(&mut self, vm: VmName) {
+        self.vm_mut(vm).retire();
+    }
+
+    /// True when the plugin in a VM was told that it is over, and needs no more time.
+    pub fn retired(&self, vm: VmName) -> bool {
+        self.vm(vm).peek().retirement == Retirement::Done
     }
 
     /// Drops every VM and starts them all anew with the same configuration, as when

@@ -138,6 +138,20 @@ impl Proxy {
         self.on(request, Vm::upstream_leaves)
     }
 
+    /// There is no upstream to connect to: the proxy answers 503, and nothing is sent.
+    /// False when the request is over.
+    ///
+    /// # Panics
+    /// When the filter has not let the request go.
+    pub fn upstream_is_missing(&mut self, request: &InFlight) -> bool {
+        self.on(request, Vm::upstream_is_missing)
+    }
+
+    /// A property that the filter has set of a request, by its name.
+    pub fn property_set(&self, request: &InFlight, name: &str) -> Option<Vec<u8>> {
+        self.stream(request)?.properties.get(name.as_bytes()).cloned()
+    }
+
     /// Where a request is now.
     pub fn state(&self, request: &InFlight) -> RequestState {
         match &request.at {

@@ -10,6 +10,10 @@ const UPSTREAM_LOST: (u32, &str) = (
     "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
 );
 
+// Envoy's `response.flags`.
+const NO_HEALTHY_UPSTREAM: u64 = 0x2;
+const UPSTREAM_CONNECTION_TERMINATION: u64 = 0x40;
+
 impl Vm {
     /// The client sends a part of the body; false when the request is over.
     pub(crate) fn client_sends(&mut self, context: u32, part: &[u8], end: bool) -> bool {
@@ -83,7 +87,17 @@ impl Vm {
         let Some(stream) = self.state().http(context) else { return false };
         assert!(stream.request.started(), "the upstream has not seen the request");
         let (status, body) = UPSTREAM_LOST;
+        stream.flags = UPSTREAM_CONNECTION_TERMINATION;
         self.during(context, |vm| vm.respond_itself(context, status, body));
+        true
+    }
+
+    /// There is no upstream to connect to: the request is not sent anywhere.
+    pub(crate) fn upstream_is_missing(&mut self, context: u32) -> bool {
+        let Some(stream) = self.state().http(context) else { return false };
+        assert!(stream.request.started(), "the request has not come to the router");
+        (stream.flags, stream.unconnected) = (NO_HEALTHY_UPSTREAM, true);
+        self.during(context, |vm| vm.respond_itself(context, 503, "no healthy upstream"));
         true
     }
 

@@ -1,6 +1,6 @@
 //! Events of a VM that are not about one of its requests.
 
-use super::{AfterCall, Trap, Vm};
+use super::{AfterCall, Retirement, Trap, Vm};
 use crate::abi::ROOT_CONTEXT;
 use crate::callouts::CallAnswer;
 use crate::grpc::StreamKey;
@@ -58,6 +58,18 @@ impl Vm {
         if let Some(tick) = &mut self.state().tick {
             tick.due = now + tick.period;
         }
+    }
+
+    /// Tells the plugin that it is over.
+    pub(crate) fn retire(&mut self) {
+        self.state().retirement = Retirement::Asked;
+        self.notify(|vm| {
+            let answer = vm.call(ROOT_CONTEXT, "proxy_on_done", &[ROOT_CONTEXT])?;
+            if answer != Some(0) {
+                vm.state().retirement = Retirement::Done;
+            }
+            Ok(())
+        });
     }
 
     /// When the timer is due, if the VM works and has one.

@@ -8,7 +8,7 @@ mod streams;
 mod trap;
 
 pub(crate) use instance::{Vm, call_guest};
-pub(crate) use state::{AfterCall, Context, VmSettings, VmState, grpc_stream_id};
+pub(crate) use state::{AfterCall, Context, Retirement, VmSettings, VmState, grpc_stream_id};
 pub use trap::{Cost, Trap};
 
 use std::fmt;

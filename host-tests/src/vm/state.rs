@@ -58,6 +58,17 @@ pub(crate) struct Tick {
     pub(crate) due: u64,
 }
 
+/// How far the end of a plugin has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retirement {
+    /// It is to go on.
+    None,
+    /// It was told, and has asked for time.
+    Asked,
+    /// It needs nothing more.
+    Done,
+}
+
 /// What waits until the guest has returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AfterCall {
@@ -107,6 +118,8 @@ pub(crate) struct VmState {
     pub(crate) metrics: MetricIds,
     /// True while the plugin is configured: only then can it read its configuration.
     pub(crate) configuring: bool,
+    /// How far the end of the plugin has come.
+    pub(crate) retirement: Retirement,
     pub(crate) grpc_message: Option<Vec<u8>>,
     pub(crate) call_answer: Option<CallAnswer>,
     /// What `proxy_get_status` answers.
@@ -142,6 +155,7 @@ impl VmState {
             tick: None,
             metrics: MetricIds::default(),
             configuring: false,
+            retirement: Retirement::None,
             grpc_message: None,
             call_answer: None,
             status: (0, String::new()),

@@ -40,7 +40,7 @@ fn the_credential_of_the_environment_is_shown_on_streams_and_in_calls() {
     let shown = format!("Bearer {}", secret.reveal());
     let stream = sidecar.proxy.grpc_streams().remove(0);
     assert_eq!(stream.metadata.get("authorization"), Some(shown.as_bytes()));
-    let call = sidecar.calls().remove(0);
+    let call = sidecar.questions().remove(0);
     assert_eq!(call.cluster, "kya_pull");
     for (name, value) in [
         ("authorization", shown.as_str()),

@@ -30,7 +30,7 @@ fn begin(sidecar: &mut Sidecar, token: &OpaqueToken) -> InFlight {
 
 /// The open questions about tokens.
 fn questions(sidecar: &Sidecar) -> Vec<HttpCall> {
-    let calls = sidecar.calls().into_iter();
+    let calls = sidecar.questions().into_iter();
     calls.filter(|call| call.headers.get(":path") == Some(b"/v1/enforcement/introspect")).collect()
 }
 
@@ -100,7 +100,7 @@ fn where_the_push_is_behind_a_pull_brings_the_state() {
     let request = begin(&mut sidecar, &token);
     let call = questions(&sidecar).remove(0);
     answer(&mut sidecar, &mut control, &call);
-    assert_eq!(sidecar.calls().len(), 1, "the leader pulls at once");
+    assert_eq!(sidecar.questions().len(), 1, "the leader pulls at once");
     sidecar.serve(&mut control);
     assert!(sidecar.proxy.finish(request).forwarded().is_some());
 }

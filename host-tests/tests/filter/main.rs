@@ -4,6 +4,7 @@
 //! A VM that traps, or answers a request twice, fails its test when the sidecar is
 //! dropped; no test has to ask.
 
+mod audit;
 mod capabilities;
 mod capability_keys;
 mod capability_stops;

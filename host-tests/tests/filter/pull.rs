@@ -113,8 +113,8 @@ fn a_pull_that_proves_nothing_changes_nothing() {
     control.suspend(1);
     let (mut unsigned, mut replayed) = (0, None);
     for round in 0..6 {
-        sidecar.run_until(&mut control, |sidecar| !sidecar.calls().is_empty());
-        let call = sidecar.calls().remove(0);
+        sidecar.run_until(&mut control, |sidecar| !sidecar.questions().is_empty());
+        let call = sidecar.questions().remove(0);
         let request = PullRequest::decode(&*call.body).unwrap();
         let genuine = PullResponse::decode(&*control.respond("/v1/enforcement/pull", &call.body));
         let mut response = genuine.unwrap();

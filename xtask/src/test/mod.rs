@@ -10,7 +10,7 @@ use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
 
 use crate::command::{self, cargo};
 use crate::deny::{self, Advisories};
-use crate::{build, schema, setup, tidy};
+use crate::{build, schema, setup, tidy, verifier};
 use report::Report;
 
 /// Options of `cargo xtask test`.
@@ -72,6 +72,7 @@ fn build(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     report.step("build", || {
         build::filter(artifacts)?;
         build::crashing_filter(artifacts)?;
-        build::binaries(artifacts, Profile::Debug)
+        build::binaries(artifacts, Profile::Debug)?;
+        verifier::run(artifacts)
     })
 }

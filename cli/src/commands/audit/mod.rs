@@ -10,6 +10,7 @@ mod progress;
 mod show;
 mod tail;
 mod verdict;
+mod verify;
 
 use crate::args::{AuditCommand, Global};
 use crate::client::Client;
@@ -29,6 +30,7 @@ pub(super) async fn run(
         AuditCommand::Checkpoint(pinned) => show::checkpoint(&pinned, &client()?, output).await,
         AuditCommand::Proof { seq, pinned } => show::proof(seq, &pinned, &client()?, output).await,
         AuditCommand::Keys => show::keys(&client()?, output).await,
+        AuditCommand::Verify(asked) => verify::run(asked, output),
         // Files need no server.
         AuditCommand::CheckKills(asked) => check_kills::run(asked, global, output).await,
     }

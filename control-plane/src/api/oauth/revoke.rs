@@ -28,12 +28,14 @@ pub(super) async fn revoke(
     let asking =
         client::asking(&api, place, &headers, &form, peer.ip(), Permission::RevokeTokens).await?;
     let token = form.needed("token")?.to_owned();
-    let actor = match &asking {
-        Asking::Operator(operator) => operator.name().to_string(),
-        Asking::Agent(agent) => agent.to_string(),
+    let (actor, role) = match &asking {
+        Asking::Operator(operator) => {
+            (operator.name().to_string(), Some(operator.role().name().to_owned()))
+        }
+        Asking::Agent(agent) => (agent.to_string(), None),
     };
     let address = Some(peer.ip().to_canonical().to_string());
-    let cause = Cause { actor, reason: Some(REASON.to_owned()), incident_id: None, address };
+    let cause = Cause { actor, reason: Some(REASON.to_owned()), incident_id: None, address, role };
     match Credential::of(token.as_bytes()) {
         Credential::Opaque(digest) => {
             let token = api.store.token_by_digest(digest).await?;

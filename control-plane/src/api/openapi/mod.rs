@@ -147,11 +147,11 @@ fn open(method: &str, path: &str) -> Value {
     let (tag, summary) = of(OTHERS, method, path).unwrap_or_default();
     let media_type = match path {
         "/openapi.json" => "application/json",
-        "/docs" => "text/html",
+        "/docs" | "/audit/verify" => "text/html",
         "/docs/style.css" => "text/css",
         _ => "text/plain",
     };
-    json!({
+    let mut operation = json!({
         "operationId": operation_id(method, path),
         "tags": [tag],
         "summary": summary,
@@ -161,7 +161,12 @@ fn open(method: &str, path: &str) -> Value {
             "500": problem_reference(500),
             "503": problem_reference(503),
         },
-    })
+    });
+    if path == "/audit/verify" {
+        operation["responses"]["404"] =
+            json!({ "description": "This server has none", "content": { "text/plain": {} } });
+    }
+    operation
 }
 
 fn problem_reference(status: u16) -> Value {

@@ -102,6 +102,8 @@ pub(super) const SUMMARIES: &[(&str, &str, &str, &str)] = &[
     ("GET", "/operators", "Operators", "List operators"),
     ("POST", "/operators/{name}/revoke", "Operators", "Revoke an operator"),
     ("GET", "/events", "Events", "List what was done, by whom, and why"),
+    ("GET", "/kills", "Kills", "List what was stopped, by whom, and why"),
+    ("GET", "/kills/{kill_id}", "Kills", "Show what has become of a kill"),
     ("GET", "/audit/records", "Audit trail", "List records of the audit trail"),
     ("GET", "/audit/records/{seq}", "Audit trail", "Show a record of the audit trail"),
     (
@@ -163,6 +165,7 @@ pub(super) const OTHERS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/openapi.json", "Documentation", "This document"),
     ("GET", "/docs", "Documentation", "This document, to be read in a browser"),
     ("GET", "/docs/style.css", "Documentation", "The style of that page"),
+    ("GET", "/audit/verify", "Documentation", "The page that verifies an export in the browser"),
 ];
 
 /// Tag and summary of an operation.

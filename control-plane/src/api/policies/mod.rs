@@ -179,8 +179,8 @@ pub(super) async fn revoke(
     }
     let cause = operator.because(why);
     let outcome = api.registry.revoke_policy(reference, in_flight, cause).await?;
-    let reach = api.registry.reach(target).await;
-    Ok(stopped(Json(PolicyChange::new(outcome)?.reaching(reach))))
+    let (made_so, reach) = (outcome.committed, api.registry.reach(target).await);
+    Ok(stopped(&api, Some(made_so), PolicyChange::new(outcome)?.reaching(reach)).await)
 }
 
 pub(super) async fn assign(

@@ -29,7 +29,7 @@ use records::{
     Capabilities, CapabilityChange, Fleet, FleetChange, Principal, PrincipalChange, Principals,
     SelectionChange,
 };
-pub(super) use records::{DryRun, Reach, Stopped, stopped};
+pub(super) use records::{DryRun, Reach, Stopped, kill_of, stopped};
 pub(super) use restoring::{restore_agent, restore_capability, restore_principal, resume};
 
 type Shared = State<Arc<Api>>;
@@ -132,8 +132,8 @@ async fn stop_principal(
         return dry_run(api, target, action).await;
     }
     let outcome = api.registry.decide_principal(key, action, cause).await?;
-    let reach = api.registry.reach(target).await;
-    Ok(stopped(Json(PrincipalChange::new(outcome, reach))))
+    let (made_so, reach) = (outcome.committed, api.registry.reach(target).await);
+    Ok(stopped(api, Some(made_so), PrincipalChange::new(outcome, reach)).await)
 }
 
 // ---- Capabilities -------------------------------------------------------------
@@ -177,7 +177,9 @@ async fn stop_capability(
         return dry_run(api, Target::Capability(id, name), action).await;
     }
     let outcome = api.registry.decide_capability(id, name, action, operator.because(why)).await?;
-    Ok(stopped(others(api, outcome).await?))
+    let made_so = outcome.committed;
+    let Json(change) = others(api, outcome).await?;
+    Ok(stopped(api, Some(made_so), change).await)
 }
 
 /// The change, with the other actions that the agent goes on with: those that its policy
@@ -210,8 +212,8 @@ pub(super) async fn halt(
     }
     let halt = FleetAction::Halt(in_flight);
     let outcome = api.registry.decide_fleet(halt, operator.because(why)).await?;
-    let reach = api.registry.reach(Target::Fleet).await;
-    Ok(stopped(Json(FleetChange::new(outcome, reach))))
+    let (made_so, reach) = (outcome.committed, api.registry.reach(Target::Fleet).await);
+    Ok(stopped(&api, Some(made_so), FleetChange::new(outcome, reach)).await)
 }
 
 // ---- Many agents --------------------------------------------------------------
@@ -247,7 +249,7 @@ async fn stop_agents(
     }
     let cause = operator.because(why);
     let many = api.registry.decide_agents(selector.clone(), action, cause).await?;
-    Ok(stopped(Json(SelectionChange::new(&selector, status, many))))
+    Ok(stopped(api, many.committed, SelectionChange::new(&selector, status, many)).await)
 }
 
 #[cfg(test)]

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use kya_core::policy::PolicyDenied;
-use kya_core::{ActionName, AgentId, PrincipalId, Status};
+use kya_core::{ActionName, AgentId, KillId, PrincipalId, Status};
 use serde::Serialize;
 
+use crate::api::Api;
 use crate::api::records::CommittedAt;
 use crate::labels::Selector;
 use crate::principals::PrincipalName;
 use crate::registry::Many;
-use crate::store::{self, Decided, Outcome, in_flight_name, status_name};
+use crate::store::{self, Committed, Decided, Outcome, in_flight_name, status_name};
 use crate::time::UnixMicros;
 
 /// What was done, or would be.
@@ -19,13 +20,40 @@ use crate::time::UnixMicros;
 #[serde(untagged)]
 #[schemars(rename = "Stopped_{T}")]
 pub(in crate::api) enum Stopped<T> {
-    Done(T),
+    Done(Killed<T>),
     Dry(DryRun),
 }
 
 /// What was done.
-pub(in crate::api) fn stopped<T>(Json(change): Json<T>) -> Json<Stopped<T>> {
-    Json(Stopped::Done(change))
+#[derive(Serialize, schemars::JsonSchema)]
+#[schemars(rename = "Killed_{T}")]
+pub(in crate::api) struct Killed<T> {
+    #[serde(flatten)]
+    change: T,
+    /// What became of it is under this id in `/v1/kills`: of this change, or of the one
+    /// that made it so before. Where it took several revisions each is a kill, and this is
+    /// the last. `None` if that is not known.
+    kill_id: Option<KillId>,
+}
+
+/// What was done, as of the revision that made it so.
+pub(in crate::api) async fn stopped<T>(
+    api: &Api,
+    made_so: Option<Committed>,
+    change: T,
+) -> Json<Stopped<T>> {
+    let kill_id = kill_of(api, made_so).await;
+    Json(Stopped::Done(Killed { change, kill_id }))
+}
+
+/// The kill of this revision. It is looked up after the change, which is not undone by a
+/// failure to find it.
+pub(in crate::api) async fn kill_of(api: &Api, made_so: Option<Committed>) -> Option<KillId> {
+    let found = api.store.kill_at(made_so?.position.revision).await;
+    found.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the id of a kill could not be looked up");
+        None
+    })
 }
 
 /// What a stop would do. Nothing was written.

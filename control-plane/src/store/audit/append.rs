@@ -9,6 +9,7 @@ use kya_core::audit::merkle::Tile;
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
+use super::kills;
 use super::{
     Additions, Author, EventCursor, Locked, NewLine, SourceKey, SourceRow, SourceState, TrailHead,
 };
@@ -68,7 +69,13 @@ pub(super) async fn append<T: Tables>(
         }
     }
     let ids: Vec<_> = sources.iter().map(|it| it.as_ref().map(|it| it.id)).collect();
-    let locked = Locked { head, sources, unended };
+    let mut kills = HashMap::new();
+    for id in author.kills() {
+        if let Some(row) = kills::row(db, &id).await? {
+            kills.insert(id, row);
+        }
+    }
+    let locked = Locked { head, sources, unended, kills };
     // Hashing thousands of records is nothing for a thread that answers others, too.
     let writing = tokio::task::spawn_blocking(move || author.write(locked));
     let failed = |error: tokio::task::JoinError| StoreError::Unavailable(error.into());
@@ -96,6 +103,7 @@ async fn write<T: Tables>(
         *id = Some(write_source(db, key, *id, row).await?);
     }
     let id = |place: usize| ids.get(place).copied().flatten();
+    kills::write(db, &id, &additions.kills).await?;
     for place in &additions.forgotten {
         let Some(source) = id(*place) else { continue };
         db.execute("DELETE FROM audit_unended WHERE source = $1", values![source]).await?;
@@ -153,8 +161,8 @@ async fn write_source(
     let (state, unended) = (row.state.name(), signed(row.unended));
     let Some(id) = id else {
         let insert = "INSERT INTO audit_sources
-                      (node_id, instance, slot, next, seen_us, state, unended)
-                      VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id";
+                      (node_id, instance, slot, next, seen_us, state, unended, first_seq)
+                      SELECT $1, $2, $3, $4, $5, $6, $7, size FROM audit_head RETURNING id";
         let values = values![&key.node, instance(key), slot, next, seen, state, unended];
         return Ok(db.one(insert, values).await?.int("id")?);
     };

@@ -11,6 +11,7 @@
 
 mod append;
 mod filter;
+mod kills;
 mod model;
 mod postgres;
 mod read;
@@ -27,6 +28,7 @@ use kya_core::audit::merkle::{Tile, TileId};
 use super::StoreError;
 use crate::time::UnixMicros;
 pub use filter::{Lines, Order, RecordFilter, SCANNED_A_PAGE};
+pub use kills::{Concern, KillApplied, KillMark, KillRow, KillWorker, WorkersOf};
 pub use model::{
     Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, Locked, NewLine, SourceKey,
     SourceRow, SourceState, StoredLine, TrailHead,
@@ -42,6 +44,11 @@ pub trait Author: Debug + Send + Sync + 'static {
     /// Requests that went on, as the place of their worker in [`Author::sources`] and the
     /// number of their decision, of which it must know whose they are.
     fn unended(&self) -> Vec<(usize, u64)>;
+
+    /// The kills of which it must know how far they are.
+    fn kills(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// What is appended. It may be called again where the transaction has failed, and
     /// then with what has changed meanwhile.
@@ -88,6 +95,16 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
     /// Up to `limit` workers that are taken to be there and were last seen before then,
     /// those first that were seen least lately.
     async fn silent(&self, before: UnixMicros, limit: u32) -> Result<Vec<SourceKey>, StoreError>;
+
+    /// The kill with this id, if it is in the trail.
+    async fn kill(&self, id: &str) -> Result<Option<KillRow>, StoreError>;
+
+    /// Up to `limit` kills after that record that are not completed, in order.
+    async fn open_kills(&self, after: u64, limit: u32) -> Result<Vec<KillRow>, StoreError>;
+
+    /// The workers that were there at a kill, what they have said of it, and the requests
+    /// in flight that it may concern.
+    async fn kill_workers(&self, kill: &KillRow) -> Result<WorkersOf, StoreError>;
 
     /// Removes up to `limit` records that are archived, the first first, and says how many.
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError>;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use kya_core::audit::ChainHash;
 use kya_core::audit::merkle::Tile;
 
+use super::{KillMark, KillRow};
 use crate::time::UnixMicros;
 
 /// Where the trail ends.
@@ -84,6 +85,8 @@ pub struct Locked {
     pub sources: Vec<Option<SourceRow>>,
     /// Of the requests that were asked for those that are known, with whose they are.
     pub unended: HashMap<(usize, u64), Option<String>>,
+    /// Of the kills that were asked for those that are in the trail, by their ids.
+    pub kills: HashMap<String, KillRow>,
 }
 
 /// A record to be kept.
@@ -182,6 +185,8 @@ pub struct Additions {
     pub key: Option<KeyRow>,
     /// What one of the records says to be archived.
     pub archived: Option<ArchivedRange>,
+    /// What the records say about kills.
+    pub kills: Vec<KillMark>,
 }
 
 impl SourceState {
@@ -214,6 +219,7 @@ impl Additions {
             checkpoint: None,
             key: None,
             archived: None,
+            kills: Vec::new(),
         }
     }
 }

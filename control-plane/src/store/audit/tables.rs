@@ -8,8 +8,8 @@ use kya_core::audit::merkle::{Tile, TileId};
 
 use super::append::{Tables, append, instance};
 use super::{
-    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, Lines, RecordFilter,
-    SourceKey, StoredLine, TrailHead, read,
+    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillRow, Lines, RecordFilter,
+    SourceKey, StoredLine, TrailHead, WorkersOf, kills, read,
 };
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};
@@ -72,8 +72,8 @@ impl<T: Tables> AuditStore for T {
             db.one(T::LOCK, values![]).await?;
             for (key, slot) in workers {
                 let seen = "INSERT INTO audit_sources
-                            (node_id, instance, slot, next, seen_us, state, unended)
-                            VALUES ($1, $2, $3, 1, $4, 'alive', 0)
+                            (node_id, instance, slot, next, seen_us, state, unended, first_seq)
+                            SELECT $1, $2, $3, 1, $4, 'alive', 0, size FROM audit_head WHERE one = 1
                             ON CONFLICT (node_id, instance) DO UPDATE SET seen_us = excluded.seen_us";
                 let values = values![&key.node, instance(key), i64::from(*slot), signed(now.0)];
                 db.execute(seen, values).await?;
@@ -85,6 +85,18 @@ impl<T: Tables> AuditStore for T {
 
     async fn silent(&self, before: UnixMicros, limit: u32) -> Result<Vec<SourceKey>, StoreError> {
         read!(self, |db| read::silent(db, before, limit))
+    }
+
+    async fn kill(&self, id: &str) -> Result<Option<KillRow>, StoreError> {
+        read!(self, |db| kills::row(db, id))
+    }
+
+    async fn open_kills(&self, after: u64, limit: u32) -> Result<Vec<KillRow>, StoreError> {
+        read!(self, |db| kills::open(db, after, limit))
+    }
+
+    async fn kill_workers(&self, kill: &KillRow) -> Result<WorkersOf, StoreError> {
+        read!(self, |db| kills::workers(db, kill))
     }
 
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError> {

@@ -107,6 +107,7 @@ pub(super) async fn approve(
         reason: approval.reason.clone().or(cause.reason),
         incident_id: approval.incident_id.clone().or(cause.incident_id),
         address: cause.address,
+        role: cause.role,
     };
     let (changed, committed) = match restore(write, approval.of.clone(), cause).await? {
         Restored::Agent(outcome) => (outcome.changed, outcome.committed),

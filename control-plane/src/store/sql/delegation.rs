@@ -119,7 +119,7 @@ pub(super) async fn replace(
         let revoked = agents::set_status(&mut write, before.clone(), next, &cause).await?;
         let subject = revoked.id.to_string();
         write.shows(shown::agent(&before), shown::agent(&revoked));
-        write.also("agent.revoked", subject, cause.clone()).await?;
+        write.also_stops("agent.revoked", subject, &cause, InFlight::Abort).await?;
         changes.push(revoked.to_wire());
     }
     let successor = NewAgent {

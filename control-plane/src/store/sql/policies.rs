@@ -108,6 +108,7 @@ pub(super) async fn change(
         signed(revision.0),
     ];
     write.db().execute(insert, values).await?;
+    write.ends(checked.in_flight());
     let subject = format!("{id}@{version}");
     write.shows(None, shown::policy(&policy));
     let committed = write.commit(vec![policy.to_wire()], step.event(), subject, cause).await?;

@@ -208,6 +208,7 @@ pub(super) fn cause(row: &impl Columns) -> Result<Cause, StoreError> {
         reason: owned(row.optional_text("reason")?),
         incident_id: owned(row.optional_text("incident_id")?),
         address: None,
+        role: None,
     })
 }
 

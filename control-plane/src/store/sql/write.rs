@@ -9,8 +9,8 @@ use sqlx::Transaction;
 use wire::change::Change;
 
 use super::rows::signed;
-use super::{Engine, Sql, read, values};
-use crate::store::{Cause, Committed, Decided, Outcome, StoreError};
+use super::{Engine, Sql, kills, read, values};
+use crate::store::{Cause, Committed, Decided, Outcome, StoreError, stops};
 use crate::throttle::Throttle;
 use crate::time::{Clock, UnixMicros};
 
@@ -29,6 +29,8 @@ pub(super) struct Write<E: Engine> {
     now: UnixMicros,
     /// What the subject of the next event was like before, and is like after it.
     shown: (Option<serde_json::Value>, Option<serde_json::Value>),
+    /// What becomes of requests in flight, where the changes do not say it.
+    ending: Option<InFlight>,
 }
 
 pub(in crate::store) fn warn_if_behind(now: UnixMicros, head: UnixMicros) {
@@ -65,7 +67,7 @@ impl<E: Engine> Write<E> {
             // A clock that was set back must not make a later change look earlier.
             at: now.max(head.at),
         };
-        Ok(Self { transaction, head: head.position, committed, now, shown: (None, None) })
+        Ok(Self { transaction, head: head.position, committed, now, shown: (None, None), ending: None })
     }
 
     pub(super) fn db(&mut self) -> &mut E::Connection {
@@ -97,11 +99,17 @@ impl<E: Engine> Write<E> {
     ) -> Result<Committed, StoreError> {
         let committed = self.committed;
         let (epoch, revision, at) = columns(committed);
+        let ending = self.ending.unwrap_or_else(|| kills::ending(&changes));
         let change = |change| wire::Change { change: Some(change) };
         let delta = wire::Delta { changes: changes.into_iter().map(change).collect() };
         self.db().execute("INSERT INTO updates (revision, epoch, committed_us, delta) VALUES ($1, $2, $3, $4)", values![revision, epoch, at, delta.encode_to_vec()])
         .await?;
-        self.event(committed, action, subject, cause).await?;
+        if stops(action) {
+            self.event(committed, action, subject.clone(), cause.clone()).await?;
+            kills::note(self.db(), committed, action, &subject, &cause, ending).await?;
+        } else {
+            self.event(committed, action, subject, cause).await?;
+        }
         self.db()
             .execute("UPDATE head SET revision = $1, committed_us = $2", values![revision, at])
             .await?;
@@ -180,6 +188,24 @@ impl<E: Engine> Write<E> {
         cause: Cause,
     ) -> Result<(), StoreError> {
         self.event(self.committed, action, subject, cause).await
+    }
+
+    /// Writes one more event of a change that stops somebody besides what it is for.
+    pub(super) async fn also_stops(
+        &mut self,
+        action: &str,
+        subject: String,
+        cause: &Cause,
+        ending: InFlight,
+    ) -> Result<(), StoreError> {
+        let committed = self.committed;
+        self.event(committed, action, subject.clone(), cause.clone()).await?;
+        kills::note(self.db(), committed, action, &subject, cause, ending).await
+    }
+
+    /// Says what becomes of requests in flight by this change.
+    pub(super) fn ends(&mut self, ending: InFlight) {
+        self.ending = Some(ending);
     }
 
     async fn event(

@@ -123,16 +123,17 @@ impl<'a> Reader<'a> {
         if self.take(b'}').is_some() {
             return Some(());
         }
-        let mut before: &[u8] = &[];
+        let mut before: (&[u8], bool) = (&[], true);
         loop {
             let start = self.at;
             self.string()?;
             let name = self.bytes.get(start..self.at)?;
-            if !before.is_empty() && write::by_name(before, name) != Ordering::Less {
+            let named = (name, write::plain(name));
+            if !before.0.is_empty() && write::by_name(before, named) != Ordering::Less {
                 self.at = start;
                 return None;
             }
-            before = name;
+            before = named;
             self.take(b':')?;
             let start = self.at;
             self.value(depth.saturating_add(1))?;
@@ -165,6 +166,9 @@ impl<'a> Reader<'a> {
     fn string(&mut self) -> Option<()> {
         self.take(b'"')?;
         loop {
+            let rest = self.bytes.get(self.at..)?;
+            let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+            self.at = self.at.saturating_add(rest.iter().position(special)?);
             match self.peek()? {
                 b'"' => {
                     self.step();
@@ -174,8 +178,7 @@ impl<'a> Reader<'a> {
                     self.step();
                     self.escape()?;
                 }
-                0..0x20 => return None,
-                _ => self.step(),
+                _ => return None,
             }
         }
     }

@@ -14,6 +14,8 @@ struct Member {
     whole: Range<usize>,
     /// Where its name ends, quotes included.
     name_end: usize,
+    /// Whether its name is [`plain`].
+    plain: bool,
 }
 
 /// What has been written so far. Members are written as they come and put into their
@@ -63,9 +65,11 @@ impl Written {
         let Some(members) = self.members.get_mut(begin..) else { return Ok(()) };
         let (Some(first), Some(last)) = (members.first(), members.last()) else { return Ok(()) };
         let all = first.whole.start..last.whole.end;
-        let name = |it: &Member| self.out.get(it.whole.start..it.name_end).unwrap_or_default();
-        if !members.is_sorted_by(|a, b| by_name(name(a), name(b)) == Ordering::Less) {
-            members.sort_unstable_by(|a, b| by_name(name(a), name(b)));
+        let out = &self.out;
+        let name = |it: &Member| out.get(it.whole.start..it.name_end).unwrap_or_default();
+        let order = |a: &Member, b: &Member| by_name((name(a), a.plain), (name(b), b.plain));
+        if !members.is_sorted_by(|a, b| order(a, b) == Ordering::Less) {
+            members.sort_unstable_by(order);
             let twice = |pair: &[Member]| matches!(pair, [a, b] if name(a) == name(b));
             if members.windows(2).any(twice) {
                 return Err(refused("two members of one name"));
@@ -89,15 +93,18 @@ impl Written {
     }
 }
 
+/// Whether every byte of a name, as it is written, is a character of it: no escapes, only
+/// ASCII.
+pub(super) fn plain(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii() && *byte != b'\\')
+}
+
 /// The order of RFC 8785 section 3.2.3, of names as they are written, with their quotes:
-/// by UTF-16 code units.
-pub(super) fn by_name(a: &[u8], b: &[u8]) -> Ordering {
-    // Where every byte is a character, and none is escaped, bytes are code units. The
-    // closing quote would count as one, so it goes.
-    let plain = |it: &[u8]| it.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
-    if plain(a) && plain(b) {
-        let end = |it: &[u8]| it.len().saturating_sub(1);
-        return a.get(..end(a)).cmp(&b.get(..end(b)));
+/// by UTF-16 code units. Beside each is said whether it is [`plain`].
+pub(super) fn by_name((a, a_plain): (&[u8], bool), (b, b_plain): (&[u8], bool)) -> Ordering {
+    // Then bytes are code units. The closing quote would count as one, so it goes.
+    if let (true, true, [a @ .., _], [b @ .., _]) = (a_plain, b_plain, a, b) {
+        return a.cmp(b);
     }
     // What is no name has been refused, or was never written.
     let name = |it: &[u8]| serde_json::from_slice::<String>(it).unwrap_or_default();
@@ -231,13 +238,14 @@ impl Formatter for Jcs<'_> {
     ) -> io::Result<()> {
         CompactFormatter.begin_object_key(&mut self.0.out, first)?;
         let at = self.0.out.len();
-        self.0.members.push(Member { whole: at..at, name_end: at });
+        self.0.members.push(Member { whole: at..at, name_end: at, plain: false });
         Ok(())
     }
 
     fn end_object_key<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
         if let Some(member) = self.0.members.last_mut() {
             member.name_end = self.0.out.len();
+            member.plain = plain(self.0.out.get(member.whole.start..).unwrap_or_default());
         }
         Ok(())
     }

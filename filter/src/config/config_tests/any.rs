@@ -24,7 +24,7 @@ fn anything() -> impl Strategy<Value = Value> {
     })
 }
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "control_plane_cluster",
     "pull_cluster",
     "transport",
@@ -39,6 +39,7 @@ const FIELDS: [&str; 17] = [
     "service",
     "actions",
     "fail_modes",
+    "audit",
     "max_staleness",
     "pull_interval",
     "max_introspections",

@@ -79,7 +79,7 @@ fn every_example_of_the_documentation_is_taken() {
         .skip(1)
         .map(|rest| serde_json::from_str(rest.split("```").next().unwrap()).unwrap())
         .collect();
-    assert_eq!(examples.len(), 8, "an example for each section");
+    assert_eq!(examples.len(), 9, "an example for each section");
     for example in examples {
         let mut document = with(example.clone());
         if example.get("node_credential_env").is_some() {

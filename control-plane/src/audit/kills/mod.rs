@@ -1,0 +1,165 @@
+//! The rows of kills after the first: what a kill reached, and how it ended.
+//!
+//! **Invariant.** Every kill whose first row is in the trail gets one second and one last
+//! row, within a bounded time, whatever servers there are and however often they start.
+//! What is known of a kill is in the stores alone; the servers that follow it may be one or
+//! many, and the store has each row written once.
+
+pub(in crate::audit) mod marks;
+mod progress;
+pub(in crate::audit) mod rows;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kya_core::audit::Entry;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::Trail;
+use super::group::Work;
+use super::outbox::Stuck;
+use crate::store::audit::KillRow;
+use crate::store::{Kill, KillReach, LISTED_AGENTS, StoreError};
+use crate::throttle::Throttle;
+pub(crate) use progress::{Progress, Stage, Standing, Whose};
+
+/// How long after a kill it is closed, whatever is still not known of it.
+pub(super) const BOUND: Duration = Duration::from_secs(60);
+/// Kills that are looked at together.
+const PAGE: u32 = 256;
+/// How long after one look the next one comes at the earliest, and at the latest.
+const EARLIEST: Duration = Duration::from_millis(20);
+const LATEST: Duration = Duration::from_millis(500);
+
+/// Whose requests open kills concern, by the ids of these.
+type Known = HashMap<String, Whose>;
+
+static WARNINGS: Throttle = Throttle::new(Duration::from_secs(10));
+
+/// Writes the rows of kills as they are known, for ever.
+pub(super) async fn follow(trail: Arc<Trail>, bound: Duration) {
+    let mut grown = trail.grown();
+    let mut known = Known::new();
+    loop {
+        grown.mark_unchanged();
+        let next = Instant::now() + EARLIEST;
+        if let Err(error) = trail.close_known(bound, &mut known).await {
+            if WARNINGS.passes() {
+                tracing::error!(%error, "cannot write what became of kills");
+            }
+            sleep(LATEST).await;
+        }
+        // A server that has nobody to write for any more is at its end.
+        if let Ok(Err(_)) = timeout(LATEST, grown.changed()).await {
+            return;
+        }
+        sleep_until(next).await;
+    }
+}
+
+impl Trail {
+    /// Writes of every open kill what can be written now.
+    ///
+    /// # Errors
+    /// When the store cannot be used, or too much waits.
+    pub async fn close_kills(&self, bound: Duration) -> Result<(), Stuck> {
+        self.close_known(bound, &mut Known::new()).await
+    }
+
+    async fn close_known(&self, bound: Duration, known: &mut Known) -> Result<(), Stuck> {
+        let (mut after, mut open) = (0, BTreeSet::new());
+        loop {
+            let page = self.store.open_kills(after, PAGE).await?;
+            after = page.last().map_or(after, |last| last.activated);
+            for row in &page {
+                self.close_kill(row, bound, known).await?;
+                open.insert(row.id.clone());
+            }
+            if u32::try_from(page.len()) != Ok(PAGE) {
+                known.retain(|id, _| open.contains(id));
+                return Ok(());
+            }
+        }
+    }
+
+    async fn close_kill(
+        &self,
+        row: &KillRow,
+        bound: Duration,
+        known: &mut Known,
+    ) -> Result<(), Stuck> {
+        let whose = match known.get(&row.id) {
+            Some(whose) if row.scope.is_some() => whose.clone(),
+            _ => {
+                let kill = self.kill_of(row).await?;
+                let reach = self.reach_of(kill.as_ref()).await?;
+                if row.scope.is_none() {
+                    let scope = Entry::KillScope(rows::scope(&row.id, &reach));
+                    self.queue.append(Work::KillRow(Arc::new(scope))).await?;
+                }
+                let whose = whose(kill.as_ref(), &reach);
+                known.insert(row.id.clone(), whose.clone());
+                whose
+            }
+        };
+        let progress = self.progress(row, &whose).await?;
+        let over = progress.is_over();
+        let late = self.clock.now().0.saturating_sub(row.at.0) >= micros(bound);
+        if over || late {
+            let completed = Entry::KillCompleted(progress.completed(row, !over));
+            self.queue.append(Work::KillRow(Arc::new(completed))).await?;
+        }
+        Ok(())
+    }
+
+    /// The kill, by the registry. One that was put back from a backup may not know it.
+    async fn kill_of(&self, row: &KillRow) -> Result<Option<Kill>, StoreError> {
+        let Ok(id) = row.id.parse() else { return Ok(None) };
+        self.registry.kill(id).await
+    }
+
+    async fn reach_of(&self, kill: Option<&Kill>) -> Result<KillReach, StoreError> {
+        match kill {
+            Some(kill) => self.registry.kill_reach(kill).await,
+            None => Ok(KillReach::default()),
+        }
+    }
+
+    async fn progress(&self, row: &KillRow, whose: &Whose) -> Result<Progress, StoreError> {
+        Ok(Progress::new(self.store.kill_workers(row).await?, whose))
+    }
+
+    /// How far a kill is in the trail, and what its workers have said of it; `None` if it
+    /// is not there yet.
+    pub(crate) async fn kill_progress(
+        &self,
+        kill: &Kill,
+    ) -> Result<Option<(KillRow, Progress)>, StoreError> {
+        let Some(row) = self.store.kill(&kill.id.to_string()).await? else { return Ok(None) };
+        let reach = self.reach_of(Some(kill)).await?;
+        let progress = self.progress(&row, &whose(Some(kill), &reach)).await?;
+        Ok(Some((row, progress)))
+    }
+}
+
+/// Whose requests a kill concerns: where not all of them are listed, everyone's.
+fn whose(kill: Option<&Kill>, reach: &KillReach) -> Whose {
+    let listed = |ids: &[kya_core::AgentId]| -> BTreeSet<String> {
+        ids.iter().map(ToString::to_string).collect()
+    };
+    let most = usize::try_from(LISTED_AGENTS).unwrap_or(usize::MAX);
+    match kill {
+        None => Whose::Anybody,
+        Some(kill) if kill.act == "fleet.halted" => Whose::Anybody,
+        Some(_) if reach.holders.len() >= most => Whose::Anybody,
+        Some(_) if !reach.holders.is_empty() => Whose::Agents(listed(&reach.holders)),
+        Some(_) if reach.agents > u64::from(LISTED_AGENTS) => Whose::Anybody,
+        Some(_) if reach.listed.is_empty() => Whose::Anybody,
+        Some(_) => Whose::Agents(listed(&reach.listed)),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

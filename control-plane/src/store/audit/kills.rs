@@ -1,0 +1,419 @@
+//! How far kills are: which rows of each are in the trail, what workers have applied, and
+//! which requests in flight that concerned.
+//!
+//! **Invariant.** Each row of a kill is in the trail once: that it is there is noted in the
+//! transaction that appends it. What is kept here besides is what the trail says, so that
+//! it is found without reading the trail.
+
+use kya_core::audit::Disposition;
+
+use super::append::{corrupt, micros, number};
+use super::{SourceKey, SourceState};
+use crate::store::StoreError;
+use crate::store::sql::{Columns, Sql, signed, values};
+use crate::time::UnixMicros;
+
+/// Most workers of one kill that are looked at.
+const MAX_WORKERS: u32 = 20_000;
+/// Most requests of one worker that are looked at.
+const MAX_CONCERNS: u32 = 65_536;
+
+/// A kill in the trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillRow {
+    /// Its id.
+    pub id: String,
+    /// Number of the record that says who did it.
+    pub activated: u64,
+    /// Epoch of the state from which on it counts.
+    pub epoch: u64,
+    /// Its revision.
+    pub revision: u64,
+    /// When that was committed.
+    pub at: UnixMicros,
+    /// Number of the record that says what it reached, if it is there.
+    pub scope: Option<u64>,
+    /// Number of the record that closes it, if it is there.
+    pub completed: Option<u64>,
+}
+
+/// Something about kills that a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KillMark {
+    /// Somebody stopped something.
+    Activated(KillRow),
+    /// What that reached.
+    Scoped {
+        /// Which kill.
+        id: String,
+        /// Number of the record.
+        seq: u64,
+    },
+    /// What was in flight then.
+    Completed {
+        /// Which kill.
+        id: String,
+        /// Number of the record.
+        seq: u64,
+    },
+    /// A worker has applied a state.
+    Applied {
+        /// Place of the worker in [`Author::sources`](super::Author::sources).
+        place: usize,
+        /// Number of the event.
+        number: u64,
+        /// Number of the record.
+        seq: u64,
+        /// Epoch and revision of the state.
+        position: (u64, u64),
+        /// When it was, by the proxy's clock, and when the record was appended.
+        at: (UnixMicros, UnixMicros),
+        /// Requests in flight that it concerns, and that are not kept track of.
+        in_flight: (u64, u64),
+    },
+    /// A request in flight that a state concerns.
+    Concerned {
+        /// Place of the worker.
+        place: usize,
+        /// Number of its decision.
+        decision: u64,
+        /// Epoch and revision of the state.
+        position: (u64, u64),
+        /// Whose it is, where that is known.
+        agent_id: Option<String>,
+        /// `abort` or `drain`.
+        ending: String,
+        /// Number of the record.
+        seq: u64,
+        /// How it ended, where that was reported before.
+        disposition: Option<Disposition>,
+    },
+    /// A request that had gone on has ended.
+    Ended {
+        /// Place of the worker.
+        place: usize,
+        /// Number of its decision.
+        decision: u64,
+        /// How.
+        disposition: Disposition,
+        /// Number of the record.
+        seq: u64,
+    },
+    /// A worker is gone: what it had in flight is escalated.
+    Gone {
+        /// Place of the worker.
+        place: usize,
+        /// Number of the record.
+        seq: u64,
+    },
+    /// A worker that was taken for gone is there.
+    Back {
+        /// Place of the worker.
+        place: usize,
+    },
+}
+
+/// A worker that was there at a kill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillWorker {
+    /// Which.
+    pub key: SourceKey,
+    /// Slot of the worker in its proxy.
+    pub slot: u32,
+    /// Whether more is expected from it.
+    pub state: SourceState,
+    /// The first of its reports that it has applied the kill.
+    pub applied: Option<KillApplied>,
+    /// Its requests in flight that the kill may concern.
+    pub concerns: Vec<Concern>,
+}
+
+/// That a worker has applied a kill, or a state after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KillApplied {
+    /// Number of the event.
+    pub number: u64,
+    /// Number of the record.
+    pub seq: u64,
+    /// When, by the proxy's clock.
+    pub at: UnixMicros,
+    /// When the record was appended.
+    pub recorded: UnixMicros,
+    /// Requests in flight that the state concerns.
+    pub in_flight: u64,
+    /// Requests in flight that are not kept track of.
+    pub untracked: u64,
+}
+
+/// A request in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concern {
+    /// Number of its decision.
+    pub decision: u64,
+    /// Whose it is, where that is known.
+    pub agent_id: Option<String>,
+    /// `abort` or `drain`; `lost` of one whose worker was lost.
+    pub ending: String,
+    /// Number of the record that says that it is concerned.
+    pub seq: u64,
+    /// How it ended, if it did.
+    pub disposition: Option<Disposition>,
+    /// Number of the record that says so.
+    pub ended: Option<u64>,
+}
+
+/// The workers that were there at a kill.
+pub type WorkersOf = Vec<KillWorker>;
+
+pub(super) async fn row(db: &mut impl Sql, id: &str) -> Result<Option<KillRow>, StoreError> {
+    let one = "SELECT * FROM audit_kills WHERE kill_id = $1";
+    db.first(one, values![id]).await?.as_ref().map(kill).transpose()
+}
+
+pub(super) async fn open(
+    db: &mut impl Sql,
+    after: u64,
+    limit: u32,
+) -> Result<Vec<KillRow>, StoreError> {
+    let open = "SELECT * FROM audit_kills
+                WHERE completed_seq IS NULL AND activated_seq > $1
+                ORDER BY activated_seq LIMIT $2";
+    db.all(open, values![signed(after), limit]).await?.iter().map(kill).collect()
+}
+
+/// Each with the first state that it applied that holds the kill.
+const WORKERS: &str = "SELECT known.id, known.node_id, known.instance, known.slot, known.state,
+           said.number, said.seq, said.at_us, said.recorded_us, said.in_flight, said.untracked,
+           said.epoch, said.revision
+    FROM audit_sources AS known
+    LEFT JOIN audit_applied AS said ON said.source = known.id AND said.number =
+         (SELECT number FROM audit_applied AS first
+          WHERE first.source = known.id AND (first.epoch, first.revision) >= ($2, $3)
+          ORDER BY first.epoch, first.revision, first.number LIMIT 1)
+    WHERE known.first_seq < $1 AND (known.ended_seq IS NULL OR known.ended_seq > $1)
+    ORDER BY known.node_id, known.slot, known.instance LIMIT $4";
+
+/// Of the state that a worker has applied; and those of a worker that was lost.
+const CONCERNS: &str = "SELECT * FROM audit_concerned
+    WHERE source = $1 AND (epoch = $2 AND revision = $3 OR ending = 'lost' AND seq > $4)
+    ORDER BY number, seq LIMIT $5";
+
+pub(super) async fn workers(db: &mut impl Sql, kill: &KillRow) -> Result<WorkersOf, StoreError> {
+    let (epoch, revision) = (signed(kill.epoch), signed(kill.revision));
+    let values = values![signed(kill.activated), epoch, revision, MAX_WORKERS];
+    let found = db.all(WORKERS, values).await?;
+    let mut workers = Vec::with_capacity(found.len());
+    for row in &found {
+        let applied = applied(row)?;
+        let state = row.text("state")?;
+        let state = SourceState::from_name(state).ok_or_else(|| corrupt("state"))?;
+        let any = applied.as_ref().is_some_and(|it| it.in_flight > 0);
+        let concerns = match any || state != SourceState::Alive {
+            true => concerns(db, row, kill).await?,
+            false => Vec::new(),
+        };
+        let node = row.text("node_id")?.to_owned();
+        workers.push(KillWorker {
+            key: SourceKey { node, instance: row.int("instance")?.cast_unsigned() },
+            slot: u32::try_from(row.int("slot")?).map_err(|_| corrupt("slot"))?,
+            state,
+            applied,
+            concerns,
+        });
+    }
+    Ok(workers)
+}
+
+fn applied(row: &impl Columns) -> Result<Option<KillApplied>, StoreError> {
+    if row.optional_int("number")?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(KillApplied {
+        number: number(row, "number")?,
+        seq: number(row, "seq")?,
+        at: micros(row, "at_us")?,
+        recorded: micros(row, "recorded_us")?,
+        in_flight: number(row, "in_flight")?,
+        untracked: number(row, "untracked")?,
+    }))
+}
+
+/// A request is there once, though its worker was lost after it had reported it.
+async fn concerns(
+    db: &mut impl Sql,
+    worker: &impl Columns,
+    kill: &KillRow,
+) -> Result<Vec<Concern>, StoreError> {
+    let values = values![
+        worker.int("id")?,
+        worker.optional_int("epoch")?.unwrap_or(-1),
+        worker.optional_int("revision")?.unwrap_or(-1),
+        signed(kill.activated),
+        MAX_CONCERNS,
+    ];
+    let mut found = Vec::<Concern>::new();
+    for row in &db.all(CONCERNS, values).await? {
+        let disposition = row.optional_text("disposition")?;
+        let ended = row.optional_int("ended_seq")?.map(i64::cast_unsigned);
+        let concern = Concern {
+            decision: number(row, "number")?,
+            agent_id: row.optional_text("agent_id")?.map(str::to_owned),
+            ending: row.text("ending")?.to_owned(),
+            seq: number(row, "seq")?,
+            disposition: disposition.map(disposition_from).transpose()?,
+            ended,
+        };
+        match found.last_mut() {
+            Some(last) if last.decision == concern.decision => {}
+            _ => found.push(concern),
+        }
+    }
+    Ok(found)
+}
+
+/// Writes what records say. `id` is the row of a worker by its place.
+pub(super) async fn write(
+    db: &mut impl Sql,
+    id: &(impl Fn(usize) -> Option<i64> + Sync),
+    marks: &[KillMark],
+) -> Result<(), StoreError> {
+    // Most of the time nobody was stopped, and the ends of requests concern nothing.
+    let ends = marks.iter().any(|mark| matches!(mark, KillMark::Ended { .. }));
+    let concerns = marks.iter().any(|mark| matches!(mark, KillMark::Concerned { .. }));
+    let open = "SELECT source FROM audit_concerned WHERE disposition IS NULL LIMIT 1";
+    let anything = concerns || ends && db.first(open, values![]).await?.is_some();
+    for mark in marks {
+        match mark {
+            KillMark::Activated(kill) => activated(db, kill).await?,
+            KillMark::Scoped { id, seq } => {
+                let scoped = "UPDATE audit_kills SET scope_seq = $1 WHERE kill_id = $2";
+                db.execute(scoped, values![signed(*seq), id]).await?;
+            }
+            KillMark::Completed { id, seq } => {
+                let completed = "UPDATE audit_kills SET completed_seq = $1 WHERE kill_id = $2";
+                db.execute(completed, values![signed(*seq), id]).await?;
+            }
+            KillMark::Ended { .. } if !anything => {}
+            KillMark::Applied { place, .. }
+            | KillMark::Concerned { place, .. }
+            | KillMark::Ended { place, .. }
+            | KillMark::Gone { place, .. }
+            | KillMark::Back { place } => {
+                if let Some(source) = id(*place) {
+                    of_worker(db, source, mark).await?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn activated(db: &mut impl Sql, kill: &KillRow) -> Result<(), StoreError> {
+    let insert = "INSERT INTO audit_kills (kill_id, activated_seq, epoch, revision, at_us)
+                  VALUES ($1, $2, $3, $4, $5)";
+    let values = values![
+        &kill.id,
+        signed(kill.activated),
+        signed(kill.epoch),
+        signed(kill.revision),
+        signed(kill.at.0),
+    ];
+    Ok(db.execute(insert, values).await?)
+}
+
+async fn of_worker(db: &mut impl Sql, source: i64, mark: &KillMark) -> Result<(), StoreError> {
+    match mark {
+        KillMark::Applied { number, seq, position, at, in_flight, .. } => {
+            let insert = "INSERT INTO audit_applied
+                 (source, number, seq, epoch, revision, at_us, recorded_us, in_flight, untracked)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            let values = values![
+                source,
+                signed(*number),
+                signed(*seq),
+                signed(position.0),
+                signed(position.1),
+                signed(at.0.0),
+                signed(at.1.0),
+                signed(in_flight.0),
+                signed(in_flight.1),
+            ];
+            db.execute(insert, values).await?;
+        }
+        KillMark::Concerned { decision, position, agent_id, ending, seq, disposition, .. } => {
+            let insert = "INSERT INTO audit_concerned
+                 (source, number, epoch, revision, ending, agent_id, seq, disposition, ended_seq)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
+            let values = values![
+                source,
+                signed(*decision),
+                signed(position.0),
+                signed(position.1),
+                ending,
+                agent_id,
+                signed(*seq),
+                disposition.map(disposition_name),
+                disposition.map(|_| signed(*seq)),
+            ];
+            db.execute(insert, values).await?;
+        }
+        KillMark::Ended { decision, disposition, seq, .. } => {
+            let ended = "UPDATE audit_concerned SET disposition = $1, ended_seq = $2
+                         WHERE source = $3 AND number = $4 AND disposition IS NULL";
+            let name = disposition_name(*disposition);
+            let values = values![name, signed(*seq), source, signed(*decision)];
+            db.execute(ended, values).await?;
+        }
+        KillMark::Gone { seq, .. } => {
+            let ended = "UPDATE audit_sources SET ended_seq = $1 WHERE id = $2";
+            db.execute(ended, values![signed(*seq), source]).await?;
+            let open = "UPDATE audit_concerned SET disposition = 'escalated', ended_seq = $1
+                        WHERE source = $2 AND disposition IS NULL";
+            db.execute(open, values![signed(*seq), source]).await?;
+            let lost = "INSERT INTO audit_concerned
+                 (source, number, epoch, revision, ending, agent_id, seq, disposition, ended_seq)
+                 SELECT source, number, 0, 0, 'lost', agent_id, $1, 'escalated', $1
+                 FROM audit_unended
+                 WHERE source = $2
+                   AND EXISTS (SELECT 1 FROM audit_kills WHERE completed_seq IS NULL)
+                 ON CONFLICT DO NOTHING";
+            db.execute(lost, values![signed(*seq), source]).await?;
+        }
+        KillMark::Back { .. } => {
+            let back = "UPDATE audit_sources SET ended_seq = NULL WHERE id = $1";
+            db.execute(back, values![source]).await?;
+        }
+        KillMark::Activated(_) | KillMark::Scoped { .. } | KillMark::Completed { .. } => {}
+    }
+    Ok(())
+}
+
+fn kill(row: &impl Columns) -> Result<KillRow, StoreError> {
+    let optional = |column| -> Result<_, StoreError> {
+        Ok(row.optional_int(column)?.map(i64::cast_unsigned))
+    };
+    Ok(KillRow {
+        id: row.text("kill_id")?.to_owned(),
+        activated: number(row, "activated_seq")?,
+        epoch: number(row, "epoch")?,
+        revision: number(row, "revision")?,
+        at: micros(row, "at_us")?,
+        scope: optional("scope_seq")?,
+        completed: optional("completed_seq")?,
+    })
+}
+
+fn disposition_name(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Committed => "committed",
+        Disposition::RolledBack => "rolled_back",
+        Disposition::Escalated => "escalated",
+    }
+}
+
+fn disposition_from(name: &str) -> Result<Disposition, StoreError> {
+    [Disposition::Committed, Disposition::RolledBack, Disposition::Escalated]
+        .into_iter()
+        .find(|it| disposition_name(*it) == name)
+        .ok_or_else(|| corrupt("disposition"))
+}
