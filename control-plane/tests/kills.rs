@@ -80,9 +80,8 @@ async fn a_kill_is_complete_when_every_worker_applies_it_and_nothing_is_in_fligh
     let number = |field: &str| found["kill"][field].as_u64().unwrap();
     let (epoch, revision) = (number("epoch"), number("revision"));
     let at = (epoch, revision);
-    let concerned = |decision, ending| {
-        Event::InFlight(AuditInFlight { epoch, revision, decision, ending })
-    };
+    let concerned =
+        |decision, ending| Event::InFlight(AuditInFlight { epoch, revision, decision, ending });
     let cut = AuditEnd {
         decision: 1,
         disposition: 3,
