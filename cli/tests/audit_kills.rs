@@ -97,6 +97,42 @@ fn what_the_trail_cannot_say_is_said() {
 }
 
 #[test]
+fn what_was_stopped_counts_though_the_trail_has_no_rows_of_a_kill() {
+    let act = |act: &str, subject: &str| {
+        json!({
+            "type": "admin", "event": 1, "epoch": 1, "revision": 42, "actor": "ada", "act": act,
+            "subject": subject,
+        })
+    };
+    let mut trail = Trail::new();
+    trail.add(&act("agent.revoked", AGENT));
+    trail.decision(1, "allow", 42, AGENT);
+    let ended = check(&trail.whole(), &[]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    assert!(ended.out.contains("past record 2: it was decided by a state"), "{ended:?}");
+    assert_eq!(check(&trail.whole(), &["--since", "2026-02-05T15:00:00Z"]).code, 0);
+
+    // An act that has its rows is counted once.
+    let mut trail = Trail::of_a_kill();
+    trail.add(&act("agent.revoked", AGENT));
+    let found = check(&trail.whole(), &["-o", "json"]).json();
+    assert_eq!(found["kills"].as_array().unwrap().len(), 1, "{found}");
+
+    // Of these nobody's requests were stopped.
+    let mut trail = Trail::new();
+    for (done, subject) in [
+        ("agent.registered", AGENT),
+        ("agent.restored", AGENT),
+        ("operator.revoked", "ada"),
+        ("node.revoked", "edge"),
+    ] {
+        trail.add(&act(done, subject));
+    }
+    let ended = check(&trail.whole(), &[]);
+    assert!(ended.out.contains("No kills to check"), "{ended:?}");
+}
+
+#[test]
 fn where_nothing_was_stopped_that_is_said() {
     let mut trail = Trail::new();
     trail.decision(1, "allow", 41, AGENT);

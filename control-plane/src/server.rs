@@ -192,9 +192,8 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
-        let audit_store = opening::audit_store(config.database_url.as_ref(), &data_dir).await?;
         let (trail, writer) = Trail::start(
-            audit_store,
+            opening::audit_store(config.database_url.as_ref(), &data_dir).await?,
             Arc::clone(&store),
             AuditKeys::new(data_dir.clone()),
             Arc::clone(&clock),
@@ -203,6 +202,9 @@ impl Server {
         .await
         .map_err(at_place)?;
         trail.follow(&push, patience, &stop);
+        if let Some(file) = config.audit_anchor_file {
+            trail.anchor(file, &stop);
+        }
         let noting = registry::expiry::note(Arc::clone(&store));
         tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
         let access =

@@ -8,6 +8,7 @@
 //! servers one order.
 
 mod acts;
+mod anchor;
 mod archive;
 mod columns;
 mod edge;
@@ -25,6 +26,7 @@ mod tree;
 mod writer;
 mod writing;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -143,6 +145,12 @@ impl Trail {
         tokio::spawn(stop.clone().run_until_cancelled_owned(archived));
         let keys = signing::follow(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
+    }
+
+    /// Appends each newest checkpoint to this file, until `stop`.
+    pub(crate) fn anchor(self: &Arc<Self>, file: PathBuf, stop: &CancellationToken) {
+        let following = anchor::follow(Arc::clone(self), file);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
     }
 
     /// Appends what a worker has reported, as far as it is not there yet, and returns the

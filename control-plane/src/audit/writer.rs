@@ -147,7 +147,7 @@ impl Writer {
                 let mut unsigned = false;
                 for job in jobs {
                     let written = self.write(vec![job.work.clone()]).await;
-                    let written = written.inspect_err(|error| failed(error));
+                    let written = written.inspect_err(failed);
                     unsigned |= written.as_ref().is_ok_and(|(_, unsigned)| *unsigned);
                     let done = written.ok().and_then(|(done, _)| done.into_iter().next());
                     let _ = job.reply.send(done);
@@ -167,7 +167,7 @@ impl Writer {
     /// Signs what is there, and says whether that went well.
     async fn checkpoint(&self) -> bool {
         let signed = self.write(vec![Work::Checkpoint]).await;
-        signed.inspect_err(|error| failed(error)).is_ok_and(|(_, unsigned)| !unsigned)
+        signed.inspect_err(failed).is_ok_and(|(_, unsigned)| !unsigned)
     }
 
     async fn write(&self, work: Vec<Work>) -> Result<(Vec<Done>, bool), StoreError> {

@@ -3,9 +3,11 @@
 mod read;
 mod said;
 
+use std::collections::BTreeSet;
+
 use kya_core::audit::check_kills::{Kills, NotKnown, Violation};
 use kya_core::audit::export::Line;
-use kya_core::audit::{Entry, Record, Timestamp, Verdict};
+use kya_core::audit::{Activated, Administered, Entry, Record, Timestamp, Verdict};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -41,6 +43,10 @@ pub(super) async fn run(
 struct Collected {
     kills: Kills,
     listed: Vec<Listed>,
+    /// Stops by the log of acts, each with its place in the order of changes.
+    acts: Vec<(Listed, Activated)>,
+    /// Changes of which the trail has the rows of a kill.
+    with_rows: BTreeSet<(u64, u64)>,
     decisions: u64,
     allowed: u64,
     unread: u64,
@@ -50,12 +56,26 @@ struct Collected {
 /// A kill that is checked.
 #[derive(Debug, Serialize)]
 struct Listed {
+    /// `kil_…`; where the trail has no rows of a kill, `record` and the number of the act.
     kill_id: String,
     seq: u64,
     time: Timestamp,
     act: String,
     subject: String,
     actor: String,
+}
+
+impl Listed {
+    fn of(record: &Record, kill: &Activated) -> Self {
+        Self {
+            kill_id: kill.kill_id.clone(),
+            seq: record.seq,
+            time: record.time,
+            act: kill.act.clone(),
+            subject: kill.subject.clone(),
+            actor: kill.actor.clone(),
+        }
+    }
 }
 
 /// A request that got past a kill, with its record.
@@ -100,16 +120,17 @@ impl Collected {
             self.unread += 1;
             return;
         };
+        let early = self.since.is_some_and(|it| record.time < it);
         match &record.entry {
-            Entry::KillActivated(_) if self.since.is_some_and(|it| record.time < it) => return,
-            Entry::KillActivated(it) => self.listed.push(Listed {
-                kill_id: it.kill_id.clone(),
-                seq: record.seq,
-                time: record.time,
-                act: it.act.clone(),
-                subject: it.subject.clone(),
-                actor: it.actor.clone(),
-            }),
+            Entry::KillActivated(_) if early => return,
+            Entry::KillActivated(it) => {
+                self.with_rows.insert((it.epoch, it.revision));
+                self.listed.push(Listed::of(&record, it));
+            }
+            Entry::Admin(it) if !early && is_stop(&it.act) => {
+                let kill = activated(record.seq, it);
+                self.acts.push((Listed::of(&record, &kill), kill));
+            }
             Entry::Decision(it) => {
                 self.decisions += 1;
                 self.allowed += u64::from(it.decision == Verdict::Allow);
@@ -117,6 +138,20 @@ impl Collected {
             _ => {}
         }
         self.kills.collect(&record);
+    }
+
+    /// The first reading is over: what was stopped and has no rows of a kill is a kill as
+    /// far as its act says.
+    fn close(&mut self) {
+        for (listed, kill) in std::mem::take(&mut self.acts) {
+            if !self.with_rows.contains(&(kill.epoch, kill.revision)) {
+                let (seq, time) = (listed.seq, listed.time);
+                let entry = Entry::KillActivated(kill);
+                self.kills.collect(&Record { seq, time, recorded: time, entry });
+                self.listed.push(listed);
+            }
+        }
+        self.listed.sort_by_key(|it| it.seq);
     }
 
     /// The violations in a line, in the second reading.
@@ -137,5 +172,31 @@ fn record(line: &[u8]) -> Option<&str> {
     match Line::parse(line.trim_end_matches(['\r', '\n'])) {
         Ok(Line::Record { record, .. }) => Some(record),
         _ => None,
+    }
+}
+
+/// Whether an act stops somebody who sends requests.
+fn is_stop(act: &str) -> bool {
+    let Some((whose, done)) = act.split_once('.') else { return false };
+    let stopped = matches!(done, "revoked" | "suspended" | "halted" | "tokens_revoked");
+    stopped && !matches!(whose, "operator" | "node" | "approval")
+}
+
+/// The kill that an act was. What became of requests in flight is not said there: it is
+/// what such an act does if it does not say otherwise.
+fn activated(seq: u64, it: &Administered) -> Activated {
+    let drains = it.act.ends_with(".suspended");
+    Activated {
+        kill_id: format!("record {seq}"),
+        epoch: it.epoch,
+        revision: it.revision,
+        act: it.act.clone(),
+        subject: it.subject.clone(),
+        actor: it.actor.clone(),
+        role: None,
+        address: it.address.clone(),
+        reason: it.reason.clone(),
+        incident_id: it.incident_id.clone(),
+        in_flight: if drains { "drain" } else { "abort" }.to_owned(),
     }
 }

@@ -151,7 +151,8 @@ fn last_line(file: &mut File) -> io::Result<Vec<u8>> {
 impl Trail {
     /// Reads it again, for what was allowed past a kill.
     pub(super) fn judge(self, bound: Option<u64>) -> Result<Found, Error> {
-        let Self { collected, parts, reports, trust } = self;
+        let Self { mut collected, parts, reports, trust } = self;
+        collected.close();
         let (mut violations, mut in_all) = (Vec::new(), 0);
         // Without a kill there is nothing to get past.
         let parts = if collected.kills.is_empty() { Vec::new() } else { parts };
