@@ -58,11 +58,15 @@ enum Command {
         data_dir: PathBuf,
         /// The file to make.
         file: PathBuf,
+        /// Copy the audit trail, too, to this new file.
+        #[arg(long, value_name = "FILE")]
+        audit: Option<PathBuf>,
     },
     /// Put a backup in the place of the SQLite database. No server may be running.
     ///
     /// What was committed since the backup is gone: revocations must be made again. The
-    /// database before is kept as `kya.db.replaced`.
+    /// database before is kept as `kya.db.replaced`. The audit trail stays as it is, and says
+    /// that the registry was put back.
     Restore {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
@@ -83,6 +87,9 @@ struct Serve {
     /// of the machine sees the flags of a process.
     #[arg(long, value_name = "URL")]
     database_url: Option<String>,
+    /// File that checkpoints of the audit trail are appended to, in a second place.
+    #[arg(long, value_name = "FILE")]
+    audit_anchor_file: Option<String>,
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE", env = "KYA_CONFIG")]
     config: Option<PathBuf>,
@@ -191,9 +198,14 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             public_key(&data_dir, database_url.as_ref(), create, all)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Backup { data_dir, file } => {
-            let database = DataDir::open_existing(&data_dir)?.path().join(server::DATABASE_FILE);
+        Command::Backup { data_dir, file, audit } => {
+            let data_dir = DataDir::open_existing(&data_dir)?;
+            let database = data_dir.path().join(server::DATABASE_FILE);
             runtime()?.block_on(back_up(&database, &file))?;
+            if let Some(file) = audit {
+                let trail = data_dir.path().join(server::AUDIT_DATABASE_FILE);
+                runtime()?.block_on(back_up(&trail, &file))?;
+            }
             return Ok(ExitCode::SUCCESS);
         }
         Command::Restore { data_dir, file } => {
@@ -295,6 +307,7 @@ impl Serve {
         [
             ("data_dir", &self.data_dir),
             ("database_url", &self.database_url),
+            ("audit_anchor_file", &self.audit_anchor_file),
             ("http_listen", &self.http_listen),
             ("grpc_listen", &self.grpc_listen),
             ("http_tls_cert", &self.http_tls_cert),

@@ -201,7 +201,7 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
-        trail.follow(&push, patience, &stop);
+        trail.follow(&push, patience, config.audit_anchor_file, &stop);
         let noting = registry::expiry::note(Arc::clone(&store));
         tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
         let access =

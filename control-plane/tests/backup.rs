@@ -39,6 +39,18 @@ async fn a_backup_of_a_running_server_is_put_back_in_a_later_epoch() {
     let agent = plane.api.register("payer").await;
     let token = plane.api.issue(&agent).await["token"].text();
     succeed("backup", plane.dir.path(), &file);
+    let trail = other.path().join("audit.backup");
+    let done = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"))
+        .args(["backup", "--data-dir"])
+        .arg(plane.dir.path())
+        .arg(other.path().join("again"))
+        .arg("--audit")
+        .arg(&trail)
+        .env_clear()
+        .output();
+    assert!(done.unwrap().status.success() && trail.is_file());
+    std::fs::remove_file(trail).unwrap();
+    std::fs::remove_file(other.path().join("again")).unwrap();
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1, "nothing else is left");
     plane.api.revoke(&agent).await;
@@ -57,6 +69,17 @@ async fn a_backup_of_a_running_server_is_put_back_in_a_later_epoch() {
     let fresh = plane.proxy("fresh").await;
     assert!(fresh.position().epoch > before.epoch);
     assert_eq!(fresh.state.denial(&token), None);
+    // The trail has what the registry has forgotten, and says so.
+    plane.server.trail().finish().await;
+    let trail = async |query: &str| {
+        let path = format!("/v1/audit/records?{query}");
+        plane.api.get(&path).await.expect(200)["records"].as_array().unwrap().clone()
+    };
+    assert_eq!(trail("act=agent.revoked").await.len(), 1);
+    let restored = trail("type=restored").await;
+    let (event, known) = (&restored[0]["record"]["event"], &restored[0]["record"]["known"]);
+    assert_eq!(restored.len(), 1);
+    assert!(event.as_u64() > known.as_u64(), "{restored:?}");
     // Who knew better goes on knowing it.
     let channel = channel(plane.server.grpc_addr).await;
     let mut proxy = proxy.reconnect(channel, hello("sidecar")).await;

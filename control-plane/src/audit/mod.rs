@@ -8,6 +8,7 @@
 //! servers one order.
 
 mod acts;
+mod anchor;
 mod archive;
 mod columns;
 mod edge;
@@ -25,6 +26,7 @@ mod tree;
 mod writer;
 mod writing;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -124,13 +126,19 @@ impl Trail {
         Ok((Arc::new(trail), writer))
     }
 
-    /// Follows the registry and the proxies, until `stop`.
+    /// Follows the registry and the proxies, and appends checkpoints to the file if there
+    /// is to be one, until `stop`.
     pub(crate) fn follow(
         self: &Arc<Self>,
         push: &Arc<Push>,
         patience: Patience,
+        anchor_file: Option<PathBuf>,
         stop: &CancellationToken,
     ) {
+        if let Some(file) = anchor_file {
+            let anchors = anchor::follow(Arc::clone(self), file);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(anchors));
+        }
         let _ = self.push.set(Arc::clone(push));
         let kills = kills::follow(Arc::clone(self), patience.kill);
         tokio::spawn(stop.clone().run_until_cancelled_owned(kills));

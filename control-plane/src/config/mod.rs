@@ -18,8 +18,8 @@ use crate::tls::TlsFiles;
 pub use issuer::IssuerConfig;
 pub use oidc::OidcConfig;
 use settings::{
-    ALLOW_PLAINTEXT, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN,
-    GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
+    ALLOW_PLAINTEXT, AUDIT_ANCHOR_FILE, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT,
+    GRPC_LISTEN, GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
     HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, ISSUER, LOG, LOG_FORMAT, SECOND_OPERATOR_TO_RESUME,
 };
 pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
@@ -34,6 +34,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database of PostgreSQL that is used; SQLite in the data directory without.
     pub database_url: Option<DatabaseUrl>,
+    /// File that checkpoints of the audit trail are appended to, if any.
+    pub audit_anchor_file: Option<PathBuf>,
     /// Address of the HTTP API. Port 0 takes any free port.
     pub http_listen: SocketAddr,
     /// Address of the enforcement protocol. Port 0 takes any free port.
@@ -92,6 +94,7 @@ impl Config {
         Self {
             data_dir: data_dir.into(),
             database_url: None,
+            audit_anchor_file: None,
             http_listen: anywhere,
             grpc_listen: anywhere,
             http_tls: None,
@@ -146,7 +149,11 @@ pub fn resolve(
 ) -> Result<Effective, Vec<ConfigError>> {
     let mut reader = Reader { flags, environment, file, errors: vec![], origins: vec![] };
     let config = (
-        (reader.read(DATA_DIR, path), reader.read_database(), reader.read_oidc()),
+        (
+            (reader.read(DATA_DIR, path), reader.read_anchor()),
+            reader.read_database(),
+            reader.read_oidc(),
+        ),
         reader.read(HTTP_LISTEN, address),
         reader.read(GRPC_LISTEN, address),
         reader.read_tls([HTTP_TLS_CERT, HTTP_TLS_KEY, HTTP_TLS_CLIENT_CA]),
@@ -172,7 +179,7 @@ pub fn resolve(
     }
     match config {
         (
-            (Some(data_dir), database_url, oidc),
+            ((Some(data_dir), audit_anchor_file), database_url, oidc),
             Some(http_listen),
             Some(grpc_listen),
             http_tls,
@@ -185,6 +192,7 @@ pub fn resolve(
             let config = Config {
                 data_dir,
                 database_url,
+                audit_anchor_file,
                 http_listen,
                 grpc_listen,
                 http_tls,
@@ -234,6 +242,11 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn read_anchor(&mut self) -> Option<PathBuf> {
+        self.find(AUDIT_ANCHOR_FILE)?;
+        self.read(AUDIT_ANCHOR_FILE, path)
     }
 
     /// What is kept of it for people has no password in it, and neither has an error.

@@ -35,6 +35,7 @@ impl Setting {
 settings! {
     DATA_DIR = "data_dir", "KYA_DATA_DIR", None;
     DATABASE_URL = "database_url", "KYA_DATABASE_URL", None;
+    AUDIT_ANCHOR_FILE = "audit_anchor_file", "KYA_AUDIT_ANCHOR_FILE", None;
     HTTP_LISTEN = "http_listen", "KYA_HTTP_LISTEN", Some("127.0.0.1:7080");
     GRPC_LISTEN = "grpc_listen", "KYA_GRPC_LISTEN", Some("127.0.0.1:7081");
     HTTP_TLS_CERT = "http_tls_cert", "KYA_HTTP_TLS_CERT", None;
