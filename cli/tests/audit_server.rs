@@ -28,14 +28,18 @@ impl Real {
     }
 
     /// `kya`, while the control plane goes on.
-    fn kya(&self, args: &[&str]) -> Ended {
-        let mut command = command(&self.url, args);
-        command.env("KYA_TOKEN", self.key.trim());
-        tokio::task::block_in_place(|| end(command.spawn().unwrap()))
+    async fn kya(&self, args: &[&str]) -> Ended {
+        self.kya_as(&self.key, args).await
     }
 
-    fn json(&self, args: &[&str]) -> Value {
-        let ended = self.kya(&[&["-o", "json"], args].concat());
+    async fn kya_as(&self, key: &str, args: &[&str]) -> Ended {
+        let mut command = command(&self.url, args);
+        let child = command.env("KYA_TOKEN", key.trim()).spawn().unwrap();
+        tokio::task::spawn_blocking(|| end(child)).await.unwrap()
+    }
+
+    async fn json(&self, args: &[&str]) -> Value {
+        let ended = self.kya(&[&["-o", "json"], args].concat()).await;
         assert_eq!(ended.code, 0, "{ended:?}");
         ended.json()
     }
@@ -60,7 +64,7 @@ impl Real {
     /// Waits until the newest checkpoint is of everything that is there.
     async fn signed(&self, size: u64) {
         for _ in 0..400 {
-            let ended = self.kya(&["-o", "json", "audit", "checkpoint"]);
+            let ended = self.kya(&["-o", "json", "audit", "checkpoint"]).await;
             if ended.code == 0 && ended.json()["size"].as_u64() >= Some(size) {
                 return;
             }
@@ -69,9 +73,9 @@ impl Real {
         panic!("never: a checkpoint of {size} records");
     }
 
-    fn newest(&self) -> u64 {
-        let ended = self.kya(&["-o", "json", "audit", "tail", "-n", "1"]);
-        ended.json()["record"]["seq"].as_u64().unwrap()
+    async fn newest(&self) -> u64 {
+        let newest = self.json(&["audit", "tail", "-n", "1"]).await;
+        newest["record"]["seq"].as_u64().unwrap()
     }
 }
 
@@ -101,21 +105,21 @@ fn outcome(export: &str, key: &str) -> Outcome {
     verifier.finish().outcome
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn a_kill_is_read_proved_and_judged_from_the_trail_of_a_server() {
     let real = Real::start().await;
-    let agent = real.json(&["agent", "register", "--name", "bot"]);
+    let agent = real.json(&["agent", "register", "--name", "bot"]).await;
     let agent = agent["agent_id"].as_str().unwrap();
-    let pinned = real.json(&["audit", "keys"])["keys"][0]["verifier_key"].clone();
+    let pinned = real.json(&["audit", "keys"]).await["keys"][0]["verifier_key"].clone();
     let pinned = pinned.as_str().unwrap();
-    let log = real.json(&["audit", "tail", "-n", "1", "--act", "agent.registered"]);
+    let log = real.json(&["audit", "tail", "-n", "1", "--act", "agent.registered"]).await;
     let place =
         |record: &Value| (record["epoch"].as_u64().unwrap(), record["revision"].as_u64().unwrap());
     let before = place(&log["record"]);
     real.report(1, vec![decision(wire::Verdict::Allow, agent, before)]).await;
 
     let revoked = ["agent", "revoke", agent, "--reason", "loop", "--wait", "0s"];
-    assert_eq!(real.kya(&revoked).code, 0);
+    assert_eq!(real.kya(&revoked).await.code, 0);
     let killed = (before.0, before.1 + 1);
     let (epoch, revision) = killed;
     let applied = wire::AuditApplied { epoch, revision, ..Default::default() };
@@ -127,12 +131,11 @@ async fn a_kill_is_read_proved_and_judged_from_the_trail_of_a_server() {
         ],
     )
     .await;
-    let size = real.newest();
-    real.signed(size).await;
+    real.signed(real.newest().await).await;
 
     // The command of the reference.
     let args = ["audit", "export", "--agent", agent, "--since", "2026-02-05T14:00:00Z"];
-    let ended = real.kya(&[&args[..], &["--verify-chain", "--key", pinned]].concat());
+    let ended = real.kya(&[&args[..], &["--verify-chain", "--key", pinned]].concat()).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     assert!(ended.err.contains("are whole"), "{ended:?}");
     for part in ["\"decision\":\"allow\"", "\"decision\":\"deny\"", "agent.revoked"] {
@@ -140,52 +143,51 @@ async fn a_kill_is_read_proved_and_judged_from_the_trail_of_a_server() {
     }
     assert_eq!(outcome(&ended.out, pinned), Outcome::Partial);
     // What the server picks verifies, too.
-    let picked = real.kya(&args);
+    let picked = real.kya(&args).await;
     assert_eq!((picked.code, outcome(&picked.out, pinned)), (0, Outcome::Partial), "{picked:?}");
-    let whole = real.kya(&["audit", "export"]);
+    let whole = real.kya(&["audit", "export"]).await;
     assert_eq!((whole.code, outcome(&whole.out, pinned)), (0, Outcome::Whole), "{whole:?}");
 
     for format in ["csv", "cloudevents"] {
         // The one of the server and the one of `kya` are the same.
         let of = ["audit", "export", "--decision", "deny", "--format", format];
-        let (server, proved) = (real.kya(&of), real.kya(&[&of[..], &["--verify-chain"]].concat()));
+        let server = real.kya(&of).await;
+        let proved = real.kya(&[&of[..], &["--verify-chain"]].concat()).await;
         assert_eq!((server.code, proved.code), (0, 0), "{server:?} {proved:?}");
         assert_eq!(server.out, proved.out);
         assert!(server.out.contains("agent_revoked"), "{server:?}");
     }
 
-    let proof = real.kya(&["audit", "proof", "1", "--key", pinned]);
+    let proof = real.kya(&["audit", "proof", "1", "--key", pinned]).await;
     assert_eq!(proof.code, 0, "{proof:?}");
-    let shown = real.kya(&["audit", "tail", "--agent", agent, "--decision", "allow"]);
+    let shown = real.kya(&["audit", "tail", "--agent", agent, "--decision", "allow"]).await;
     assert_eq!((shown.code, shown.out.lines().count()), (0, 1), "{shown:?}");
     assert!(shown.out.contains("ALLOW") && shown.out.contains("edge/0"), "{shown:?}");
 
-    let good = real.kya(&["audit", "check-kills", "--key", pinned]);
+    let good = real.kya(&["audit", "check-kills", "--key", pinned]).await;
     assert_eq!(good.code, 0, "{good:?}");
     assert!(good.out.contains("Nothing was allowed past"), "{good:?}");
     real.report(4, vec![decision(wire::Verdict::Allow, agent, before)]).await;
-    real.signed(real.newest()).await;
-    let bad = real.kya(&["audit", "check-kills", "--key", pinned]);
+    real.signed(real.newest().await).await;
+    let bad = real.kya(&["audit", "check-kills", "--key", pinned]).await;
     assert_eq!(bad.code, 1, "{bad:?}");
     assert!(bad.out.contains("its worker had said before that it had applied"), "{bad:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_said() {
     let real = Real::start().await;
-    let missing = real.kya(&["audit", "show", "999"]);
+    let missing = real.kya(&["audit", "show", "999"]).await;
     assert_eq!(missing.code, 1, "{missing:?}");
     assert!(missing.err.contains("there is no record 999"), "{missing:?}");
-    let added = real.json(&["operator", "add", "eve", "--role", "viewer"]);
+    let added = real.json(&["operator", "add", "eve", "--role", "viewer"]).await;
     for args in [
         &["audit", "tail"][..],
         &["audit", "export", "--verify-chain"],
         &["audit", "check-kills"],
         &["audit", "keys"],
     ] {
-        let mut command = command(&real.url, args);
-        command.env("KYA_TOKEN", added["key"].as_str().unwrap());
-        let ended = tokio::task::block_in_place(|| end(command.spawn().unwrap()));
+        let ended = real.kya_as(added["key"].as_str().unwrap(), args).await;
         assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
         assert!(ended.err.contains("audit.read"), "{ended:?}");
     }

@@ -40,7 +40,8 @@ fn kills_are_listed_with_what_is_asked_for() {
     assert_eq!(rows[1], row);
     assert_eq!(ended.err, format!("There are more: --before {KILL}\n"));
     fake.on("GET /v1/kills", 200, &json!({ "kills": [], "next": null }));
-    let asked = ["kill", "list", "--act", "agent.revoked", "--incident-id", "INC-1", "--limit", "5"];
+    let asked =
+        ["kill", "list", "--act", "agent.revoked", "--incident-id", "INC-1", "--limit", "5"];
     assert_eq!(kya(&fake.url, &asked).out, "No kills.\n");
     let seen: Vec<_> = fake.seen().into_iter().map(|seen| seen.line).collect();
     let asked_for = "GET /v1/kills?act=agent.revoked&incident_id=INC-1&limit=5";

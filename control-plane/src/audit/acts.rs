@@ -2,9 +2,9 @@
 
 use kya_core::audit::{Administered, Timestamp};
 
-pub(super) use crate::store::stops;
 use crate::store::Event;
 use crate::store::audit::EventCursor;
+pub(super) use crate::store::stops;
 
 /// Where the log goes on after this event.
 pub(super) fn cursor(event: &Event) -> EventCursor {

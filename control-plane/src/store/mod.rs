@@ -61,8 +61,8 @@ pub use issuer::{
     TokenKey, UsedAssertion,
 };
 pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
-pub use kills::{Kill, KillFilter, KillReach, KillStore, LISTED_AGENTS};
 pub(crate) use kills::stops;
+pub use kills::{Kill, KillFilter, KillReach, KillStore, LISTED_AGENTS};
 pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
@@ -94,14 +94,7 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// writes take place one after the other.
 #[async_trait]
 pub trait Store:
-    ApprovalStore
-    + CapabilityTokenStore
-    + IdempotencyStore
-    + KillStore
-    + Debug
-    + Send
-    + Sync
-    + 'static
+    ApprovalStore + CapabilityTokenStore + IdempotencyStore + KillStore + Debug + Send + Sync + 'static
 {
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,

@@ -127,8 +127,10 @@ pub async fn a_kill_reaches_what_counted_at_its_instant(fixture: impl Fixture) {
     let store = fixture.open(clock.clone()).await;
     let store = &*store;
     add(store, "alice", 1).await;
-    let (one, two) =
-        (register_for(store, "alice", 1).await.unwrap(), register_for(store, "alice", 2).await.unwrap());
+    let (one, two) = (
+        register_for(store, "alice", 1).await.unwrap(),
+        register_for(store, "alice", 2).await.unwrap(),
+    );
     let below = NewAgent { parent: Some(one), ..NewAgent::named(agent_id(3), "below") };
     store.register_agent(below, Cause::default()).await.unwrap();
     let gone = register_for(store, "alice", 4).await.unwrap();

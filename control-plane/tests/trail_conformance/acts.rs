@@ -75,7 +75,7 @@ pub async fn a_stop_is_followed_by_a_checkpoint<F: Fixture>() {
     it.trail.finish().await;
     let row = it.trail.store().checkpoint(None).await.unwrap().unwrap();
     assert_eq!(SignedCheckpoint::parse(&row.note).unwrap().unverified().size, row.size);
-    assert_eq!(row.size, size + 1);
+    assert_eq!(row.size, size + 2, "the act, and that it is a kill");
     it.records().await;
 }
 
@@ -111,7 +111,7 @@ pub async fn records_are_found_by_what_they_say_page_by_page<F: Fixture>() {
     assert_eq!(count(RecordFilter { decision: text("allow"), ..none.clone() }).await, 15);
     assert_eq!(count(RecordFilter { decision: text("deny"), ..none.clone() }).await, 0);
     assert_eq!(count(RecordFilter { action: text("payments.charge"), ..none.clone() }).await, 15);
-    assert_eq!(count(RecordFilter { act: text("agent.revoked"), ..none.clone() }).await, 1);
+    assert_eq!(count(RecordFilter { act: text("agent.revoked"), ..none.clone() }).await, 2);
     let at = |micros: u64| Some(kya_control_plane::time::UnixMicros(1_000_000_000 + micros));
     let (since, until) = (at(3), at(6));
     let window = RecordFilter { since, until, kind: text("decision"), ..none.clone() };

@@ -190,11 +190,8 @@ pub async fn a_kill_is_closed_in_time_whatever_is_not_known<F: Fixture>() {
     it.report(batch("api", 6, 1, vec![goes_on(1)])).await;
     let at = stop(&it, 1, StatusAction::Suspend(InFlight::Drain)).await;
     // One drains, one says of only one of two what it was, one says nothing.
-    let events = vec![
-        applied(at, 2),
-        concerned(at, 1, InFlight::Drain),
-        concerned(at, 2, InFlight::Abort),
-    ];
+    let events =
+        vec![applied(at, 2), concerned(at, 1, InFlight::Drain), concerned(at, 2, InFlight::Abort)];
     it.report(batch("web", 9, 3, events)).await;
     it.report(batch("api", 7, 2, vec![applied(at, 1)])).await;
     it.clock.set(1_059);

@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 
 use super::event::{End, Event, Happened};
 
+/// Events for which there is room from the beginning: those of two batches.
+const USUAL: usize = 1024;
+
 /// The events of one worker that are not known to be in the trail.
 #[derive(Debug)]
 pub(super) struct Recorder {
@@ -42,7 +45,9 @@ impl Recorder {
     /// One whose buffer takes so many decisions.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            events: VecDeque::new(),
+            // More wait only while the control plane takes nothing; then it grows, and a
+            // request pays for the copy each time that it doubles.
+            events: VecDeque::with_capacity(capacity.min(USUAL)),
             first: 1,
             sent: 1,
             capacity,

@@ -106,7 +106,8 @@ pub(super) async fn show(
 async fn report(api: &Api, id: KillId, wait: Duration) -> Result<KillReport, Problem> {
     let deadline = Instant::now() + wait;
     let kill = api.store.kill(id).await?;
-    let kill = kill.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no kill {id}")))?;
+    let kill =
+        kill.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no kill {id}")))?;
     let mut grown = api.trail.grown();
     loop {
         grown.mark_unchanged();

@@ -184,7 +184,12 @@ impl KillReport {
             acknowledged: completed.applied,
             laggards: progress.laggards().map(Standing::name).collect(),
             in_flight,
-            unknown: progress.workers.iter().filter(|it| it.is_unknown()).map(Standing::name).collect(),
+            unknown: progress
+                .workers
+                .iter()
+                .filter(|it| it.is_unknown())
+                .map(Standing::name)
+                .collect(),
             workers: progress.workers.into_iter().map(Worker::from).collect(),
             rows,
         }

@@ -127,9 +127,8 @@ impl Progress {
 
     /// Those that have not, though they may still serve.
     pub(crate) fn laggards(&self) -> impl Iterator<Item = &Standing> {
-        let lags = |it: &&Standing| {
-            it.worker.applied.is_none() && it.worker.state != SourceState::Closed
-        };
+        let lags =
+            |it: &&Standing| it.worker.applied.is_none() && it.worker.state != SourceState::Closed;
         self.workers.iter().filter(lags)
     }
 

@@ -8,8 +8,8 @@ use kya_core::audit::merkle::{Tile, TileId};
 
 use super::append::{Tables, append, instance};
 use super::{
-    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillRow, Lines, RecordFilter,
-    SourceKey, StoredLine, TrailHead, WorkersOf, kills, read,
+    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillRow, Lines,
+    RecordFilter, SourceKey, StoredLine, TrailHead, WorkersOf, kills, read,
 };
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};

@@ -91,8 +91,10 @@ pub(super) async fn of(db: &mut impl Sql, kill: &Kill) -> Result<KillReach, Stor
         }
         "principal.revoked" | "principal.suspended" => {
             let id = parsed::<PrincipalId>(subject)?.to_bytes();
-            let (all, listed) =
-                (counts!(" AND agents.principal_id = $4 AND $3 > 0"), ids!(" AND principal_id = $4"));
+            let (all, listed) = (
+                counts!(" AND agents.principal_id = $4 AND $3 > 0"),
+                ids!(" AND principal_id = $4"),
+            );
             under(db, (all, listed), id.to_vec(), at).await
         }
         "policy.revoked" => {

@@ -125,7 +125,6 @@ fn kill(row: &impl Columns) -> Result<Kill, StoreError> {
             address: rows::owned(row.optional_text("address")?),
             ..rows::cause(row)?
         },
-        in_flight: in_flight_from_name(in_flight)
-            .ok_or_else(|| corrupt("in_flight", in_flight))?,
+        in_flight: in_flight_from_name(in_flight).ok_or_else(|| corrupt("in_flight", in_flight))?,
     })
 }

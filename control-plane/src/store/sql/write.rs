@@ -67,7 +67,14 @@ impl<E: Engine> Write<E> {
             // A clock that was set back must not make a later change look earlier.
             at: now.max(head.at),
         };
-        Ok(Self { transaction, head: head.position, committed, now, shown: (None, None), ending: None })
+        Ok(Self {
+            transaction,
+            head: head.position,
+            committed,
+            now,
+            shown: (None, None),
+            ending: None,
+        })
     }
 
     pub(super) fn db(&mut self) -> &mut E::Connection {
