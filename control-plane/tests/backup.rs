@@ -75,7 +75,7 @@ async fn a_backup_of_a_running_server_is_put_back_in_a_later_epoch() {
         let path = format!("/v1/audit/records?{query}");
         plane.api.get(&path).await.expect(200)["records"].as_array().unwrap().clone()
     };
-    assert_eq!(trail("act=agent.revoked").await.len(), 1);
+    assert_eq!(trail("act=agent.revoked&type=admin").await.len(), 1);
     let restored = trail("type=restored").await;
     let (event, known) = (&restored[0]["record"]["event"], &restored[0]["record"]["known"]);
     assert_eq!(restored.len(), 1);
