@@ -55,10 +55,10 @@ fn the_table_of_paths_has_every_operation_and_no_other() {
     let rows = section.lines().filter(|line| line.starts_with("| `"));
     let mut written: BTreeSet<_> = rows.flat_map(|row| named(row, &operations)).collect();
     // Those for proxies are in a sentence.
-    for path in ["/v1/enforcement/pull", "/introspect"] {
+    for path in ["/v1/enforcement/pull", "/introspect", "/audit"] {
         assert!(section.contains(&format!("{path}`")), "{path}");
     }
-    written.extend(["pull", "introspect"].map(|it| format!("POST /v1/enforcement/{it}")));
+    written.extend(["pull", "introspect", "audit"].map(|it| format!("POST /v1/enforcement/{it}")));
     let missing: Vec<_> = operations.difference(&written).collect();
     let invented: Vec<_> = written.difference(&operations).collect();
     assert!(

@@ -1,7 +1,7 @@
 //! The commands of "How to Revoke an AI Agent in Production", as they are written there, by
 //! the real `kya` against a real control plane and real Envoys. What differs are ids, times
 //! and the date of the expiry, which has to come; and after the lines that are written there,
-//! `kya` says who has acknowledged. `kya audit export` is not among them.
+//! `kya` says who has acknowledged.
 
 use std::fs;
 
@@ -43,6 +43,11 @@ All verify calls will now return DENY
 Revocation logged at: 2026-02-05T14:47:23.891Z
 ",
 );
+
+const EXPORT: &str = r#"kya audit export \
+--agent agt_01JXMK9P2Q3R4S5T6U7V \
+--since "2026-02-05T14:00:00Z" \
+--verify-chain # confirms hash chain integrity"#;
 
 /// A policy with the actions that the text speaks of.
 const POLICY: &str = r#"{ "name": "pay", "allow": ["create_charge", "issue_refund"] }"#;
@@ -94,6 +99,10 @@ async fn the_commands_of_the_playbook_run_as_they_are_written() -> Result<()> {
     let out = typed(&fleet, &kya, SUSPEND, &agent).await?;
     ensure!(out.starts_with(&format!("Suspended: {agent}\n")), "{out}");
     denied_everywhere(&fleet.sidecars, &token, 403, "agent_suspended").await?;
+
+    let ended = kya.shell(&EXPORT.replace(AGENT, &agent), fleet.dir()).await?;
+    ensure!(ended.code == Some(0) && ended.err.contains("Verified: "), "{ended:?}");
+    ensure!(ended.out.contains("agent.suspended") && ended.out.contains(&agent), "{ended:?}");
 
     let out = typed(&fleet, &kya, REVOKE.0, &agent).await?;
     printed(&out, REVOKE.1, &agent)?;

@@ -11,9 +11,9 @@ use crate::values::{PlainName, parse_node_ttl, parse_operator_name};
 const ROLES: &str = "\
 Roles, and what each may do:
   viewer     look at agents, tokens, proxies and keys, and have proxies prove that they are armed
-  auditor    the same, and read the log of events and the list of operators
-  operator   the same as a viewer, and stop: revoke and suspend agents, actions and principals,
-             halt everyone, revoke tokens and nodes. It restores, registers and issues nothing:
+  auditor    the same, and read the log of events, the audit trail, kills and the list of operators
+  operator   the same as a viewer, read the audit trail and kills, and stop: revoke and suspend
+             agents, actions and principals, halt everyone, revoke tokens and nodes. It restores, registers and issues nothing:
              for those on call, and for automatic response
   admin      everything, other operators included
 ";

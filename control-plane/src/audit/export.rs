@@ -83,6 +83,8 @@ pub(crate) struct Export {
     head: TrailHead,
     checkpoint: CheckpointRow,
     keys: Vec<VerifierKey>,
+    /// The records that name these keys.
+    named: Vec<u64>,
     previous: ChainHash,
 }
 
@@ -137,14 +139,15 @@ impl Export {
                 before.ok_or(ExportFailed::Archived(first - 1))?.hash
             }
         };
-        let mut keys = Vec::new();
+        let (mut keys, mut seqs) = (Vec::new(), Vec::new());
         // Those that came later say nothing about it.
         let named = store.keys().await?.into_iter().filter(|key| key.seq <= checkpoint.size);
         for key in named {
             let wrong = |_| StoreError::Corrupt("a key of the audit trail".to_owned());
             keys.push(key.verifier_key.parse().map_err(wrong)?);
+            seqs.push(key.seq);
         }
-        Ok(Self { trail, wanted, head, checkpoint, keys, previous })
+        Ok(Self { trail, wanted, head, checkpoint, keys, named: seqs, previous })
     }
 
     /// Size of the checkpoint at its end.
@@ -168,6 +171,7 @@ impl Export {
         };
         if let Some(writer) = &mut verifiable {
             let first = self.wanted.filter.first;
+            self.show_keys_before(first, writer, &mut out).await?;
             if !self.skip_to(writer, first - 1, &mut out).await? {
                 return Err(ExportFailed::Archived(first - 1));
             }
@@ -225,6 +229,23 @@ impl Export {
             Format::Jsonl | Format::CloudEvents => {
                 out.push_str(&cloud_event(&line.record, &self.head.origin)?);
                 out.push('\n');
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows the records before `first` that name keys, as far as they are not archived:
+    /// whoever has pinned an old one is led to the one that signs.
+    async fn show_keys_before(
+        &self,
+        first: u64,
+        writer: &mut ExportWriter,
+        out: &mut String,
+    ) -> Result<(), ExportFailed> {
+        for seq in self.named.iter().copied().take_while(|seq| *seq < first) {
+            let Some(line) = self.trail.store().line(seq).await? else { continue };
+            if self.skip_to(writer, seq - 1, out).await? {
+                writer.show(seq, line.hash, &line.record, out)?;
             }
         }
         Ok(())

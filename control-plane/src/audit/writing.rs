@@ -32,6 +32,8 @@ pub(super) struct Writing {
     to: Additions,
     edge: Edge,
     sources: Vec<Option<SourceRow>>,
+    /// The key that signs, by the newest record that names one.
+    key: Option<String>,
     /// Requests that went on before, and those that began here.
     unended: HashMap<(usize, u64), Option<String>>,
     began: HashMap<(usize, u64), Option<String>>,
@@ -43,7 +45,7 @@ pub(super) struct Writing {
 
 impl Writing {
     pub(super) fn new(locked: Locked, now: UnixMicros) -> Result<Self, StoreError> {
-        let Locked { mut head, sources, unended, kills } = locked;
+        let Locked { mut head, key, sources, unended, kills } = locked;
         let edge = Edge::from_bytes(head.size, &head.edge);
         let wrong = || StoreError::Corrupt("the head of the audit trail".to_owned());
         let edge = edge.ok_or_else(wrong)?;
@@ -52,7 +54,8 @@ impl Writing {
         let now = head.recorded;
         let to = Additions::none(head, sources.len());
         let began = HashMap::new();
-        Ok(Self { to, edge, sources, unended, began, kills, wants_checkpoint: false, now })
+        let wants_checkpoint = false;
+        Ok(Self { to, edge, sources, key, unended, began, kills, wants_checkpoint, now })
     }
 
     /// Number of the last record.
@@ -272,13 +275,13 @@ impl Writing {
         Ok(Done::At(seq))
     }
 
-    /// The first key is the first record; each other one follows the one before.
+    /// The first key is the first record; each other one follows the one that signs now.
     pub(super) fn key(&mut self, named: &KeyNamed) -> Result<Done, StoreError> {
-        let is_first = self.to.head.size == 0;
-        if is_first != named.previous.is_none() || self.to.key.is_some() {
+        if named.previous != self.key || self.to.key.is_some() {
             return Ok(Done::Refused);
         }
         let seq = self.add(Timestamp(self.now.0), Entry::Key(named.clone()))?;
+        self.key = Some(named.key.clone());
         self.to.key = Some(KeyRow { seq, verifier_key: named.key.clone() });
         Ok(Done::At(seq))
     }
@@ -293,8 +296,12 @@ impl Writing {
         Ok(Done::At(seq))
     }
 
-    /// A checkpoint, if there is anything new and it is time, or somebody was stopped.
+    /// A checkpoint, if there is anything new and it is time, or somebody was stopped. None
+    /// by a key that another has followed: whoever verifies takes only the newest.
     pub(super) fn sign(&mut self, signing: &Signing) -> Result<(), StoreError> {
+        if self.key.as_deref() != Some(signing.key.to_string().as_str()) {
+            return Ok(());
+        }
         let head = &self.to.head;
         let (size, at) = head.checkpoint;
         let is_time = self.now.0.saturating_sub(at.0) >= CHECKPOINT_EVERY;

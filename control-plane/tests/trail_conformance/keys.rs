@@ -77,6 +77,26 @@ pub async fn a_key_is_followed_by_the_next_and_both_verify<F: Fixture>() {
     assert_eq!((&changes[0].previous, &changes[0].key), (&first, &new));
 }
 
+pub async fn nothing_is_signed_by_a_key_that_another_has_followed<F: Fixture>() {
+    let fixture = F::new().await;
+    let it = open(&fixture).await;
+    it.trail.finish().await;
+    // Another server, which does not know yet that the key is replaced.
+    let late = open_at(&fixture, fixture.dir(), 60_000).await;
+    let new = it.trail.rotate_key().await.unwrap();
+    late.report(batch("web-1", 9, 1, vec![ended(1)])).await;
+    let keys = it.trail.store().keys().await.unwrap();
+    let row = it.trail.store().checkpoint(None).await.unwrap().unwrap();
+    let signed = SignedCheckpoint::parse(&row.note).unwrap();
+    assert!(
+        row.size < keys[1].seq || signed.verified_by(&new).is_some(),
+        "a checkpoint of {} records by the key before",
+        row.size
+    );
+    // Nor does one follow a key that does not sign any more.
+    assert_eq!(late.records().await.len(), it.records().await.len());
+}
+
 pub async fn a_server_without_the_key_appends_and_does_not_sign<F: Fixture>() {
     let fixture = F::new().await;
     let it = open(&fixture).await;

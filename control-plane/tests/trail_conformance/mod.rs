@@ -58,6 +58,7 @@ macro_rules! conformance {
             a_reopened_trail_goes_on,
             every_proof_proves_it,
             a_key_is_followed_by_the_next_and_both_verify,
+            nothing_is_signed_by_a_key_that_another_has_followed,
             a_server_without_the_key_appends_and_does_not_sign,
             records_are_found_by_what_they_say_page_by_page,
             a_kill_has_three_rows_each_of_them_once,

@@ -194,7 +194,9 @@ impl Kills {
         let killed = (kill.activated.epoch, kill.activated.revision);
         let by = (decided.epoch?, decided.revision?);
         let restored = self.restored.get(&kill.activated.subject);
-        let put_back = restored.and_then(|places| places.range(killed..).next());
+        let put_back = restored
+            .filter(|_| can_be_put_back(&kill.activated.act))
+            .and_then(|places| places.range(killed..).next());
         if put_back.is_some_and(|restored| by >= *restored) {
             return None;
         }
@@ -273,6 +275,11 @@ fn missing(history: &History, killed: Place, time: Timestamp) -> Vec<(Option<u64
 
 fn worker(source: &Source) -> Worker {
     (source.proxy.clone(), source.instance.clone())
+}
+
+/// Whether a restoration undoes this. It brings back no token and nobody who was revoked.
+fn can_be_put_back(act: &str) -> bool {
+    act.ends_with(".suspended") || act == "fleet.halted"
 }
 
 fn is_restoration(act: &str) -> bool {

@@ -155,6 +155,19 @@ fn what_was_put_back_may_be_allowed_again_from_there_on() {
 }
 
 #[test]
+fn a_restoration_brings_back_no_token_that_was_revoked() {
+    let subject = agent(1);
+    let token = CapabilityId::from_bytes([0; 16]).to_string();
+    let by = Decided { token_id: Some(token), ..decided("a", 11, 25) };
+    let kills = collected(&[
+        kill("agent.tokens_revoked", &subject, 20, SECOND),
+        admin("agent.suspended", &subject, 21),
+        admin("agent.restored", &subject, 22),
+    ]);
+    assert_eq!(judged(&kills, by, 9 * SECOND), [Why::DecidedByTheKill]);
+}
+
+#[test]
 fn each_kind_of_kill_stops_its_own() {
     let cap = CapabilityId::from_bytes([3; 16]).to_string();
     let action = |name: &str| Decided { action: Some(name.to_owned()), ..decided("a", 1, 20) };

@@ -306,7 +306,8 @@ pub struct Administered {
     pub epoch: u64,
     /// Revision of that commit.
     pub revision: u64,
-    /// Who: `operator:<name>`, `oidc:<subject>`, `agent:<id>`, or `system`.
+    /// Who: the name of an operator, `oidc:` and a name, the id of an agent, or the control
+    /// plane itself.
     pub actor: String,
     /// Address that it came from.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@
 
 mod act;
 mod cast;
+mod evidence;
 mod operator;
 mod report;
 mod stage;
@@ -22,7 +23,7 @@ use stage::Stage;
 pub type Say<'a> = &'a dyn Fn(&str);
 
 /// Every step, in the order in which they are taken.
-pub const STEPS: [&str; 14] = [
+pub const STEPS: [&str; 15] = [
     "start",
     "register",
     "detect",
@@ -36,6 +37,7 @@ pub const STEPS: [&str; 14] = [
     "suspend_again",
     "revoke",
     "replace",
+    "evidence",
     "trail",
 ];
 
@@ -62,5 +64,6 @@ async fn steps(report: &mut Report, artifacts: &Artifacts, say: Say<'_>) -> Resu
     let in_flight = report.step("suspend_again", act::suspend(&mut stage)).await?;
     report.step("revoke", act::revoke(&mut stage, in_flight)).await?;
     let replacement = report.step("replace", act::replace(&mut stage)).await?;
+    report.step("evidence", evidence::evidence(&stage)).await?;
     report.step("trail", act::trail(stage, replacement)).await
 }

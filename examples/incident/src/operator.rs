@@ -57,10 +57,24 @@ impl<'a> Operator<'a> {
         Ok(ended.out)
     }
 
+    /// Looks at a trail that was changed: the exit code says that it does not verify.
+    pub(crate) async fn finds_tampering(&self, args: &[&str]) -> Result<()> {
+        self.types(args);
+        let ended = self.kya.end(args).await?;
+        (self.say)(&format!("  {}", ended.err.trim_end()));
+        ensure!(ended.code == Some(7), "it verifies: {ended:?}");
+        Ok(())
+    }
+
     /// Looks something up.
     pub(crate) async fn reads(&self, args: &[&str]) -> Result<Value> {
         self.types(args);
         self.kya.json(args).await
+    }
+
+    /// Looks something up again and again, which is not shown.
+    pub(crate) async fn sees(&self, args: &[&str]) -> Result<String> {
+        self.kya.text(args).await
     }
 
     /// Gets a secret or an id: what is printed is not shown.

@@ -32,9 +32,9 @@ pub enum AuditMode {
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
     /// It is answered with an error.
-    #[default]
     Deny,
     /// It goes on; how many were not recorded is recorded.
+    #[default]
     Drop,
 }
 
@@ -82,7 +82,7 @@ impl Default for AuditDocument {
         Self {
             mode: AuditMode::On,
             buffer: None,
-            on_full: OnFull::Deny,
+            on_full: OnFull::Drop,
             critical: Vec::new(),
             hash_body: true,
             filter_state: true,

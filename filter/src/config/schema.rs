@@ -98,7 +98,7 @@ pub(super) fn document(schema: &mut Schema) {
                 ]],
             },
             "fail_modes": {"default": {}, "examples": [{"unknown_token": "introspect"}]},
-            "audit": {"default": {}, "examples": [{"on_full": "drop", "critical": ["issue_refund"]}]},
+            "audit": {"default": {}, "examples": [{"critical": ["issue_refund"]}]},
             "max_staleness": span("60s", Some("60s")),
             "pull_interval": span("60s", None),
             "max_introspections":
@@ -166,7 +166,7 @@ pub(super) fn audit(schema: &mut Schema) {
         json!({
             "mode": {"default": "on", "examples": ["off"]},
             "buffer": {"minimum": 64, "maximum": 131_072, "default": 16_384, "examples": [65_536]},
-            "on_full": {"default": "deny", "examples": ["drop"]},
+            "on_full": {"default": "drop", "examples": ["deny"]},
             "critical": {
                 "maxItems": 64,
                 "default": [],

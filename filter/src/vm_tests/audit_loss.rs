@@ -173,7 +173,7 @@ fn a_receipt_for_a_part_leaves_the_rest() {
 
 #[test]
 fn a_full_buffer_denies_what_would_be_allowed() {
-    let config = recording(json!({ "buffer": 64 }));
+    let config = recording(json!({ "buffer": 64, "on_full": "deny" }));
     let mut world = World::synced_as(1, config);
     world.pass(1);
     world.calls = Link::Down;

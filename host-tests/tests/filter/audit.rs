@@ -199,7 +199,7 @@ fn nothing_is_lost_while_nobody_answers_and_nothing_is_there_twice() {
 #[test]
 fn an_older_control_plane_is_named_in_the_log_and_a_full_buffer_denies() {
     let (mut control, known) = ControlPlane::with_an_agent();
-    let mut sidecar = recording(&mut control, json!({ "buffer": 64 }));
+    let mut sidecar = recording(&mut control, json!({ "buffer": 64, "on_full": "deny" }));
     sidecar.serves_calls = false;
     for _ in 0..64 {
         sidecar.ask(0, &known);

@@ -19,6 +19,8 @@ use crate::audit::NotAppended;
 
 /// Batches that are read at the same time; each has at most [`MAX_BATCH_BYTES`].
 const READ_AT_ONCE: usize = 64;
+/// How long the body of one may take. No longer: its worker waits for the answer.
+const BODY: Duration = Duration::from_secs(5);
 /// How long one waits for its turn.
 const TURN: Duration = Duration::from_secs(2);
 /// When a worker may come again.
@@ -38,9 +40,11 @@ pub(in crate::api) async fn report(
         let needed = format!("the body needs the header `content-type: {MEDIA_TYPE}`");
         return Err(Problem::invalid(needed).with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
+    // Whoever sends a body slowly takes nobody's turn.
+    let slow = |_| Problem::invalid(format!("the body did not come within {BODY:?}"));
+    let bytes = timeout(BODY, body_bytes(request, &(), MAX_BATCH_BYTES)).await.map_err(slow)??;
     let turn = timeout(TURN, READING.acquire()).await;
     let _turn = turn.map_err(|_| NotAppended::Busy).inspect_err(|_| count(&api, "busy"))?;
-    let bytes = body_bytes(request, &(), MAX_BATCH_BYTES).await?;
     let batch = Batch::read(&bytes).map_err(Problem::from);
     let batch = batch.inspect_err(|_| count(&api, "malformed"))?;
     identity.admits(&batch.node)?;

@@ -108,11 +108,12 @@ async fn report(api: &Api, id: KillId, wait: Duration) -> Result<KillReport, Pro
     let kill = api.store.kill(id).await?;
     let kill =
         kill.ok_or_else(|| Problem::new(Code::NotFound, format!("there is no kill {id}")))?;
+    let whose = api.trail.kill_whose(&kill).await?;
     let mut grown = api.trail.grown();
     loop {
         grown.mark_unchanged();
         let looked = Instant::now();
-        let known = api.trail.kill_progress(&kill).await?;
+        let known = api.trail.kill_progress(&kill, &whose).await?;
         let over = looked >= deadline || api.draining.is_cancelled();
         if over || known.as_ref().is_some_and(|(row, progress)| is_complete(row, progress)) {
             let rows = rows(api, &kill).await?;

@@ -68,17 +68,21 @@ impl Trail {
     }
 
     async fn close_known(&self, bound: Duration, known: &mut Known) -> Result<(), Stuck> {
-        let (mut after, mut open) = (0, BTreeSet::new());
+        let (mut after, mut open, mut stuck) = (0, BTreeSet::new(), None);
         loop {
             let page = self.store.open_kills(after, PAGE).await?;
             after = page.last().map_or(after, |last| last.activated);
             for row in &page {
-                self.close_kill(row, bound, known).await?;
+                // One that cannot be followed now holds up no other.
+                if let Err(error) = self.close_kill(row, bound, known).await {
+                    tracing::warn!(kill = row.id, %error, "cannot write what became of a kill");
+                    stuck.get_or_insert(error);
+                }
                 open.insert(row.id.clone());
             }
             if u32::try_from(page.len()) != Ok(PAGE) {
                 known.retain(|id, _| open.contains(id));
-                return Ok(());
+                return stuck.map_or(Ok(()), Err);
             }
         }
     }
@@ -130,15 +134,20 @@ impl Trail {
         Ok(Progress::new(self.store.kill_workers(row).await?, whose))
     }
 
+    /// Whose requests a kill concerns. This looks at everything that it reached.
+    pub(crate) async fn kill_whose(&self, kill: &Kill) -> Result<Whose, StoreError> {
+        Ok(whose(Some(kill), &self.reach_of(Some(kill)).await?))
+    }
+
     /// How far a kill is in the trail, and what its workers have said of it; `None` if it
     /// is not there yet.
     pub(crate) async fn kill_progress(
         &self,
         kill: &Kill,
+        whose: &Whose,
     ) -> Result<Option<(KillRow, Progress)>, StoreError> {
         let Some(row) = self.store.kill(&kill.id.to_string()).await? else { return Ok(None) };
-        let reach = self.reach_of(Some(kill)).await?;
-        let progress = self.progress(&row, &whose(Some(kill), &reach)).await?;
+        let progress = self.progress(&row, whose).await?;
         Ok(Some((row, progress)))
     }
 }

@@ -45,6 +45,8 @@ pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
 
 const SOURCE: &str = "SELECT * FROM audit_sources WHERE node_id = $1 AND instance = $2";
 
+const NEWEST_KEY: &str = "SELECT verifier_key FROM audit_keys ORDER BY seq DESC LIMIT 1";
+
 pub(super) async fn append<T: Tables>(
     tables: &T,
     author: Arc<dyn Author>,
@@ -75,7 +77,9 @@ pub(super) async fn append<T: Tables>(
             kills.insert(id, row);
         }
     }
-    let locked = Locked { head, sources, unended, kills };
+    let newest = db.first(NEWEST_KEY, values![]).await?;
+    let key = newest.map(|row| row.text("verifier_key").map(str::to_owned)).transpose()?;
+    let locked = Locked { head, key, sources, unended, kills };
     // Hashing thousands of records is nothing for a thread that answers others, too.
     let writing = tokio::task::spawn_blocking(move || author.write(locked));
     let failed = |error: tokio::task::JoinError| StoreError::Unavailable(error.into());

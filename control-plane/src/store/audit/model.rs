@@ -81,6 +81,9 @@ pub struct SourceRow {
 pub struct Locked {
     /// Where the trail ends.
     pub head: TrailHead,
+    /// The key that signs checkpoints, by the newest record that names one, as a verifier
+    /// key of a signed note.
+    pub key: Option<String>,
     /// The workers that were asked for, in that order; `None` of those that are new.
     pub sources: Vec<Option<SourceRow>>,
     /// Of the requests that were asked for those that are known, with whose they are.

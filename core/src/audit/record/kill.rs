@@ -47,7 +47,7 @@ pub struct Scope {
     /// The actions that it stops; empty if all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<String>,
-    /// The first of the agents, at most 100.
+    /// The first of the agents, at most 1000.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agent_ids: Vec<String>,
 }

@@ -33,7 +33,7 @@ fn the_canonical_form_is_stable() {
     let text = String::from_utf8(config(json!({})).canonical()).unwrap();
     assert_eq!(
         text,
-        r#"{"actions":[],"audit":{"buffer":16384,"critical":[],"filter_state":true,"hash_body":true,"mode":"on","on_full":"deny"},"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","service":null,"token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
+        r#"{"actions":[],"audit":{"buffer":16384,"critical":[],"filter_state":true,"hash_body":true,"mode":"on","on_full":"drop"},"control_plane_authority":"cp","control_plane_cluster":"cp","exempt_paths":[],"fail_modes":{"internal":"deny","stale":"deny","unknown_token":"deny","unsynced":"deny"},"max_introspections":64,"max_staleness":60,"pull_authority":"cp_pull","pull_cluster":"cp_pull","pull_interval":60,"realm":"kya","service":null,"token_sources":["authorization: bearer "],"update_keys":["ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="]}"#
     );
     let hash: [u8; 32] = Sha256::digest(format!("kya-config-v2\0{text}")).into();
     assert_eq!(config(json!({})).fingerprint(), hash);
@@ -48,7 +48,7 @@ fn what_enforces_the_same_has_one_fingerprint() {
     same(json!({}), json!({"realm": "kya", "max_staleness": "1m", "pull_interval": "60s"}));
     same(json!({}), json!({"fail_modes": {}, "exempt_paths": [], "transport": "grpc"}));
     same(json!({}), json!({"token_sources": [{"header": "AUTHORIZATION", "scheme": "bearer"}]}));
-    same(json!({}), json!({"audit": {"mode": "on", "buffer": 16_384, "on_full": "deny"}}));
+    same(json!({}), json!({"audit": {"mode": "on", "buffer": 16_384, "on_full": "drop"}}));
     same(
         json!({"audit": {"critical": ["a", "b"]}}),
         json!({"audit": {"critical": ["b", "a", "b"]}}),
@@ -104,7 +104,7 @@ fn whatever_enforces_something_else_has_another_fingerprint() {
         json!({"fail_modes": {"unknown_token": "introspect"}}),
         json!({"audit": {"mode": "off"}}),
         json!({"audit": {"buffer": 64}}),
-        json!({"audit": {"on_full": "drop"}}),
+        json!({"audit": {"on_full": "deny"}}),
         json!({"audit": {"critical": ["a"]}}),
         json!({"audit": {"critical": ["a*"]}}),
         json!({"audit": {"hash_body": false}}),
