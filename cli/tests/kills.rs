@@ -19,9 +19,12 @@ fn a_stop_says_under_which_id_it_is_found() {
     let lines: Vec<_> = ended.out.lines().collect();
     assert_eq!((ended.code, lines.len()), (0, 5), "{}", ended.out);
     assert_eq!(lines.last(), Some(&&*format!("Kill: {KILL}")));
+    fake.on(&format!("POST /v1/agents/{AGENT}/revoke"), 200, &stopped);
+    fake.on(ACKS, 200, &acknowledgements(&[]));
     let ended = kya(&fake.url, &["-o", "json", "agent", "revoke", AGENT, "--reason", "leak"]);
     assert_eq!(ended.json()["change"]["kill_id"], KILL);
     // It is told though nobody can say who has acknowledged it.
+    fake.on(&format!("POST /v1/agents/{AGENT}/revoke"), 200, &stopped);
     fake.on(ACKS, 500, &problem(500, "internal", "broken"));
     let ended = kya(&fake.url, &revoke);
     assert_ne!(ended.code, 0);
@@ -72,6 +75,7 @@ fn a_kill_shows_its_rows_its_workers_and_what_was_in_flight() {
     has(&["web-1", "0", "0000000000000009", "waiting", "-", "-", "-"]);
     has(&["web-1", "0", "4", AGENT, "abort", "escalated", "102"]);
     has(&["web-1", "0", "5", "-", "drain", "goes", "on", "-"]);
+    fake.on(SHOW, 200, &kill_report(false, &workers));
     let ended = kya(&fake.url, &["-o", "json", "kill", "show", KILL]);
     assert_eq!(ended.json(), kill_report(false, &workers));
 }
@@ -94,6 +98,7 @@ fn waiting_for_a_kill_fails_and_names_who_lags() {
     // Nobody was there: that is nobody's acknowledgement.
     fake.on(SHOW, 200, &kill_report(true, &[]));
     assert_eq!(kya(&fake.url, &asked).code, 1);
+    fake.on(SHOW, 200, &kill_report(true, &[]));
     let ended = kya(&fake.url, &["-o", "json", "kill", "wait", KILL, "--timeout", "5s"]);
     assert_eq!((ended.code, ended.problem()["code"].clone()), (1, json!("kill_incomplete")));
     // Another kill is not the one that was asked about.

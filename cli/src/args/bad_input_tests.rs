@@ -197,7 +197,8 @@ fn audit_key() -> String {
 /// A file with a checkpoint, for as long as the tests run.
 fn checkpoint() -> String {
     static FILE: std::sync::LazyLock<tempfile::NamedTempFile> = std::sync::LazyLock::new(|| {
-        let file = tempfile::NamedTempFile::new().unwrap();
+        // A name of which something else can be made that looks like it.
+        let file = tempfile::Builder::new().prefix("checkpoint-").tempfile().unwrap();
         let zeros = "0".repeat(64);
         let root = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         let time = "2026-02-05T14:00:00.000000Z";
