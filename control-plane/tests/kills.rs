@@ -2,6 +2,8 @@
 
 mod support;
 
+use kya_control_plane::time::UnixMicros;
+use kya_core::audit::{Receipt, ReceiptProxy, SignedReceipt, VerifierKey};
 use kya_core::wire::{
     AuditApplied, AuditBatch, AuditDecision, AuditEnd, AuditEvent, AuditInFlight, SignedUpdate,
     audit_event::Event,
@@ -110,6 +112,83 @@ async fn a_kill_is_complete_when_every_worker_applies_it_and_nothing_is_in_fligh
     let ended: Vec<_> = requests.iter().map(|it| it["disposition"].as_str().unwrap()).collect();
     assert_eq!(ended, ["escalated", "committed"]);
     assert!(requests.iter().all(|it| it["agent_id"] == agent));
+}
+
+#[tokio::test]
+async fn a_receipt_names_who_has_not_acknowledged_and_whoever_comes_back_completes_it() {
+    let plane = ControlPlane::start().await;
+    let key = plane.api.get("/v1/audit/keys").await.expect(200);
+    let key: VerifierKey = key["keys"][0]["verifier_key"].as_str().unwrap().parse().unwrap();
+    let receipt = async |kill: &str, wait: &str| {
+        let shown = plane.api.get(&format!("/v1/kills/{kill}/receipt?wait={wait}")).await;
+        let shown = shown.expect(200).to_string();
+        SignedReceipt::verify(shown.as_bytes(), &key).unwrap()
+    };
+    plane.api.register_node(json!({ "name": "spare", "match": "spare-*" })).await;
+    let gone = plane.api.register_node(json!({ "name": "gone", "match": "gone" })).await;
+    assert!(!gone.is_empty());
+    plane.api.revoke_node("gone").await;
+    let agent = plane.api.register("payer").await;
+    let of = |node: &str, instance, first, events| AuditBatch {
+        instance,
+        ..batch(node, first, events)
+    };
+    report(&plane, of("a", 1, 1, vec![goes_on(&agent)])).await;
+    report(&plane, of("b", 2, 1, vec![goes_on(&agent)])).await;
+    let change = plane.api.revoke(&agent).await;
+    let kill = change["kill_id"].as_str().unwrap();
+    eventually("it is in the trail", async || show(&plane, kill, "0s").await["state"] == "open")
+        .await;
+    let shown = show(&plane, kill, "0s").await;
+    let number = |field: &str| shown["kill"][field].as_u64().unwrap();
+    let at = (number("epoch"), number("revision"));
+
+    report(&plane, of("a", 1, 2, vec![applied(at, 0)])).await;
+    let found = receipt(kill, "0s").await;
+    assert_eq!((found.complete, found.workers_there, found.acknowledged), (false, 2, 1));
+    let states = |found: &Receipt| -> Vec<_> {
+        let state = |it: &ReceiptProxy| (it.proxy.clone(), it.acknowledged, it.workers.len());
+        found.proxies.iter().map(state).collect()
+    };
+    assert_eq!(states(&found), [("a".to_owned(), true, 1), ("b".to_owned(), false, 1)]);
+    // The proxies of these tests come by a registration that fits every name.
+    assert_eq!(found.not_connected, ["spare"]);
+    assert_eq!((found.kill_id.as_str(), found.subject.as_str()), (kill, agent.as_str()));
+    let first = &found.proxies[0].workers[0];
+    assert!(first.acknowledged_after_us.is_some() && first.record.is_some(), "{first:?}");
+    assert_eq!(found.last_acknowledged_after_us, first.acknowledged_after_us);
+    assert_eq!(found.proxies[1].workers[0].acknowledged_after_us, None);
+
+    // The other proxy dies, and its request with it.
+    plane.server.trail().lose_silent(UnixMicros(u64::MAX / 4)).await.unwrap();
+    report(&plane, of("a", 1, 3, vec![applied(at, 0)])).await;
+    eventually("it is closed", async || show(&plane, kill, "0s").await["state"] == "closed").await;
+    let found = receipt(kill, "0s").await;
+    assert_eq!((found.complete, found.acknowledged), (false, 1), "it may serve somewhere");
+    assert_eq!(found.proxies[1].workers[0].state, "lost");
+    // It starts again, with other workers in other memory.
+    let back = report(&plane, of("b", 3, 1, vec![applied(at, 0)]));
+    let (found, ()) = tokio::join!(receipt(kill, "20s"), back);
+    assert_eq!((found.complete, found.acknowledged), (true, 2));
+    assert_eq!(found.in_flight.requests, found.in_flight.escalated);
+    assert_eq!(found.records.len(), 3);
+    let shown = show(&plane, kill, "0s").await;
+    assert_eq!((&shown["complete"], &shown["laggards"]), (&json!(true), &json!([])));
+}
+
+#[tokio::test]
+async fn a_kill_that_nobody_was_there_for_is_never_complete_in_its_receipt() {
+    let plane = ControlPlane::start().await;
+    let agent = plane.api.register("payer").await;
+    let change = plane.api.revoke(&agent).await;
+    let kill = change["kill_id"].as_str().unwrap();
+    let found = show(&plane, kill, "20s").await;
+    assert_eq!(found["state"], "closed");
+    let shown = plane.api.get(&format!("/v1/kills/{kill}/receipt")).await.expect(200);
+    assert_eq!(shown["receipt"]["complete"], false);
+    assert_eq!(shown["receipt"]["proxies"], json!([]));
+    let stranger = "/v1/kills/kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z/receipt";
+    plane.api.get(stranger).await.problem(404, "not_found");
 }
 
 #[tokio::test]

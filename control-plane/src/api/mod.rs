@@ -91,6 +91,7 @@ fn for_operators() -> Routes {
             handlers::acknowledgements,
         )
         .get("/kills/{kill_id}", Permission::ReadAudit, kills::show)
+        .get("/kills/{kill_id}/receipt", Permission::ReadAudit, kills::receipt)
         .post("/challenges", Permission::ChallengeNodes, challenges::challenge)
         .post("/agents/revoke", Permission::StopAgents, stops::revoke_agents)
         .post("/agents/suspend", Permission::StopAgents, stops::suspend_agents)

@@ -89,6 +89,7 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/events", AUDIT, 200),
     ("GET", "/kills", READ, 200),
     ("GET", "/kills/{kill_id}", READ, 404),
+    ("GET", "/kills/{kill_id}/receipt", READ, 404),
     ("GET", "/audit/records", READ, 200),
     ("GET", "/audit/records/{seq}", READ, 404),
     ("GET", "/audit/export", READ, 200),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kya_control_plane::store::audit::KillWorker;
 use kya_control_plane::store::{Cause, NewAgent, NewToken, StatusAction, TokenLimits};
 use kya_control_plane::time::UnixMicros;
 use kya_core::audit::event::{Applied, End, Happened};
@@ -179,6 +180,38 @@ pub async fn what_a_lost_worker_had_in_flight_is_escalated<F: Fixture>() {
     assert_eq!((row.workers, row.applied), (1, 1), "the other one came later");
     assert_eq!((row.in_flight, row.escalated, row.open), (2, 2, 0), "two are of the agent");
     assert!(!row.timed_out, "{row:?}");
+}
+
+pub async fn whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it<F: Fixture>() {
+    let fixture = F::new().await;
+    let it = open(&fixture).await;
+    register(&it, 1, None).await;
+    let at_slot = |slot, batch| kya_core::audit::event::Batch { slot, ..batch };
+    it.report(batch("web", 9, 1, vec![goes_on(1)])).await;
+    it.report(at_slot(1, batch("web", 8, 1, vec![goes_on(1)]))).await;
+    let at = revoke(&it, 1).await;
+    let before = Position { revision: kya_core::Revision(at.revision.0 - 1), ..at };
+    it.trail.lose_silent(UnixMicros(u64::MAX / 4)).await.unwrap();
+    let id = rows(&it).await.0[0].kill_id.clone();
+    let followed = async || {
+        let store = it.trail.store();
+        let kill = store.kill(&id).await.unwrap().unwrap();
+        let workers = store.kill_workers(&kill).await.unwrap();
+        let of = |worker: &KillWorker| (worker.key.instance, worker.followed.is_some());
+        workers.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(followed().await, [(9, false), (8, false)]);
+    // Another proxy, and one that decides without the kill, stand for nobody.
+    it.report(batch("api", 7, 1, vec![applied(at, 0)])).await;
+    it.report(batch("web", 6, 1, vec![applied(before, 0)])).await;
+    assert_eq!(followed().await, [(9, false), (8, false)]);
+    it.report(batch("web", 6, 2, vec![applied(at, 0)])).await;
+    assert_eq!(followed().await, [(9, true), (8, false)], "each for its own slot");
+    it.report(at_slot(1, batch("web", 5, 1, vec![applied(at, 0)]))).await;
+    assert_eq!(followed().await, [(9, true), (8, true)]);
+    // One that was only away speaks for itself.
+    it.report(batch("web", 9, 2, vec![applied(at, 0)])).await;
+    assert_eq!(followed().await, [(9, false), (8, true)]);
 }
 
 pub async fn a_kill_is_closed_in_time_whatever_is_not_known<F: Fixture>() {

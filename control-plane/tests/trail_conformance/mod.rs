@@ -65,6 +65,7 @@ macro_rules! conformance {
             a_kill_is_closed_by_whichever_server_comes_after,
             of_a_kill_that_nobody_was_there_for_nothing_is_claimed,
             what_a_lost_worker_had_in_flight_is_escalated,
+            whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it,
             a_kill_is_closed_in_time_whatever_is_not_known,
             each_kill_has_the_requests_of_its_own_agents,
         );

@@ -20,6 +20,7 @@ mod hex;
 mod key_change;
 pub mod merkle;
 mod note;
+mod receipt;
 mod record;
 mod timestamp;
 pub mod verify;
@@ -31,6 +32,10 @@ pub use filter::{Filter, RECORD_TYPES};
 pub use key_change::{BadKeyChange, KeyChange};
 pub use note::{
     BadNote, BadVerifierKey, MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteKeyId, VerifierKey,
+};
+pub use receipt::{
+    BadReceipt, MAX_RECEIPT_BYTES, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, SignedReceipt,
+    Unsigned,
 };
 pub use record::{
     Activated, Administered, Applied, Archived, BodyHash, Closed, Completed, Concerned, Decided,

@@ -1,5 +1,6 @@
 //! Kills: every stop by its id, and what has become of it.
 
+mod receipt;
 mod records;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use kya_core::KillId;
+use kya_core::audit::SignedReceipt;
 use serde::{Deserialize, Deserializer, de};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -16,9 +18,11 @@ use super::extract::{Params, Segment};
 use super::handlers::page;
 use super::problem::{Code, Problem};
 use super::requests::Limit;
+use crate::audit::NoReceipt;
 use crate::audit::kills::Progress;
 use crate::store::audit::{KillRow, RecordFilter};
 use crate::store::{Kill, KillFilter};
+use receipt::NotThere;
 use records::{KillReport, Kills, Listed, Row};
 
 type Shared = State<Arc<Api>>;
@@ -99,11 +103,34 @@ pub(super) async fn show(
     Segment(id): Segment<KillId>,
     Params(ShowKill { wait: Wait(wait) }): Params<ShowKill>,
 ) -> Result<Json<KillReport>, Problem> {
-    Ok(Json(report(&api, id, wait).await?))
+    let Looked { kill, known, rows } = look(&api, id, wait).await?;
+    Ok(Json(KillReport::new(kill, known, rows)))
+}
+
+/// Who has acknowledged it, and who was not there, signed.
+pub(super) async fn receipt(
+    State(api): Shared,
+    Segment(id): Segment<KillId>,
+    Params(ShowKill { wait: Wait(wait) }): Params<ShowKill>,
+) -> Result<Json<SignedReceipt>, Problem> {
+    let looked = look(&api, id, wait).await?;
+    let not_there = NotThere::find(&api, &looked).await?;
+    let now = api.clock.now();
+    let signed = api.trail.sign_receipt(|origin| looked.receipt(not_there, origin, now));
+    Ok(Json(signed.await?))
+}
+
+/// A kill, and what has become of it.
+struct Looked {
+    kill: Kill,
+    /// How far it is; `None` if it is not in the trail yet.
+    known: Option<(KillRow, Progress)>,
+    /// Its rows in the trail.
+    rows: Vec<Row>,
 }
 
 /// What has become of a kill, when it is complete or the time is over.
-async fn report(api: &Api, id: KillId, wait: Duration) -> Result<KillReport, Problem> {
+async fn look(api: &Api, id: KillId, wait: Duration) -> Result<Looked, Problem> {
     let deadline = Instant::now() + wait;
     let kill = api.store.kill(id).await?;
     let kill =
@@ -117,7 +144,7 @@ async fn report(api: &Api, id: KillId, wait: Duration) -> Result<KillReport, Pro
         let over = looked >= deadline || api.draining.is_cancelled();
         if over || known.as_ref().is_some_and(|(row, progress)| is_complete(row, progress)) {
             let rows = rows(api, &kill).await?;
-            return Ok(KillReport::new(kill, known, rows));
+            return Ok(Looked { kill, known, rows });
         }
         let next = deadline.min(looked + LATEST);
         tokio::select! {
@@ -141,6 +168,19 @@ async fn rows(api: &Api, kill: &Kill) -> Result<Vec<Row>, Problem> {
         RecordFilter { kill_id: Some(kill.id.to_string()), ..RecordFilter::all(1, u64::MAX) };
     let found = api.trail.store().lines(&filter, ROWS).await?;
     found.lines.iter().map(Row::read).collect::<Result<_, _>>().map_err(Problem::from)
+}
+
+impl From<NoReceipt> for Problem {
+    fn from(error: NoReceipt) -> Self {
+        match error {
+            NoReceipt::Store(error) => error.into(),
+            NoReceipt::NotHere => Self::new(Code::Conflict, error.to_string()),
+            NoReceipt::Unsigned(_) => {
+                tracing::error!(%error, "a receipt of a kill");
+                Self::new(Code::Internal, "the receipt cannot be signed; see the server's log")
+            }
+        }
+    }
 }
 
 #[cfg(test)]

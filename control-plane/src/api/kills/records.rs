@@ -1,11 +1,12 @@
 //! Kills as JSON.
 
 use kya_core::KillId;
-use kya_core::audit::Disposition;
+use kya_core::audit::{Disposition, ReceiptFlights};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::is_complete;
+use super::receipt::flights;
 use crate::audit::kills::{Progress, Stage, Standing};
 use crate::store::audit::{Concern, KillRow, StoredLine};
 use crate::store::{Kill, StoreError, in_flight_name};
@@ -59,7 +60,8 @@ pub(in crate::api) struct KillReport {
     acknowledged: u64,
     /// `proxy/instance` of those that have not, though they may serve.
     laggards: Vec<String>,
-    in_flight: Flights,
+    /// Requests that were in flight, by what became of them.
+    in_flight: ReceiptFlights,
     workers: Vec<Worker>,
     /// `proxy/instance` of those of which is not known what was in flight.
     unknown: Vec<String>,
@@ -67,22 +69,11 @@ pub(in crate::api) struct KillReport {
     rows: Vec<Row>,
 }
 
-/// Requests that were in flight, by what became of them.
-#[derive(Serialize, schemars::JsonSchema, Default)]
-struct Flights {
-    requests: u64,
-    committed: u64,
-    rolled_back: u64,
-    escalated: u64,
-    /// They go on, or nobody has said how they ended.
-    open: u64,
-}
-
 /// A row of a kill.
 #[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct Row {
     /// Number of the record.
-    seq: u64,
+    pub(super) seq: u64,
     /// The record, as it is in the trail.
     record: Value,
 }
@@ -166,7 +157,7 @@ impl KillReport {
                 workers_there: 0,
                 acknowledged: 0,
                 laggards: Vec::new(),
-                in_flight: Flights::default(),
+                in_flight: ReceiptFlights::default(),
                 workers: Vec::new(),
                 unknown: Vec::new(),
                 rows,
@@ -174,14 +165,14 @@ impl KillReport {
         };
         let completed = progress.completed(&row, false);
         let complete = is_complete(&row, &progress);
-        let in_flight = Flights::of(&progress);
+        let in_flight = flights(&progress);
         Self {
             kill,
             state: if row.completed.is_some() { "closed" } else { "open" },
             complete,
             summary: summary(&progress, complete, &in_flight),
             workers_there: completed.workers,
-            acknowledged: completed.applied,
+            acknowledged: progress.acknowledged(),
             laggards: progress.laggards().map(Standing::name).collect(),
             in_flight,
             unknown: progress
@@ -196,7 +187,7 @@ impl KillReport {
     }
 }
 
-fn summary(progress: &Progress, complete: bool, flights: &Flights) -> String {
+fn summary(progress: &Progress, complete: bool, flights: &ReceiptFlights) -> String {
     let there = progress.workers.len();
     if there == 0 {
         return "No worker of any proxy was connected when it was done: nobody was there to \
@@ -208,7 +199,7 @@ fn summary(progress: &Progress, complete: bool, flights: &Flights) -> String {
         true => format!("All of the {there} workers that were there apply it"),
         false => format!("{} of the {there} workers that were there apply it", progress.applied()),
     };
-    let Flights { requests, escalated, open, .. } = flights;
+    let ReceiptFlights { requests, escalated, open, .. } = flights;
     said.push_str(&match requests {
         0 => "; nothing was in flight that it concerns".to_owned(),
         requests => format!("; {requests} requests were in flight"),
@@ -226,22 +217,6 @@ fn summary(progress: &Progress, complete: bool, flights: &Flights) -> String {
     said
 }
 
-impl Flights {
-    fn of(progress: &Progress) -> Self {
-        let mut sum = Self::default();
-        for concern in progress.workers.iter().flat_map(|it| &it.worker.concerns) {
-            sum.requests += 1;
-            *match concern.disposition {
-                Some(Disposition::Committed) => &mut sum.committed,
-                Some(Disposition::RolledBack) => &mut sum.rolled_back,
-                Some(Disposition::Escalated) => &mut sum.escalated,
-                None => &mut sum.open,
-            } += 1;
-        }
-        sum
-    }
-}
-
 impl From<Standing> for Worker {
     fn from(standing: Standing) -> Self {
         let (stage, instance, missing) = (standing.stage(), standing.instance(), standing.missing);
@@ -252,13 +227,7 @@ impl From<Standing> for Worker {
             proxy: worker.key.node,
             worker: worker.slot,
             instance,
-            state: match stage {
-                Stage::Waiting => "waiting",
-                Stage::Applied => "applied",
-                Stage::Done => "done",
-                Stage::Closed => "closed",
-                Stage::Lost => "lost",
-            },
+            state: stage.as_str(),
             acknowledged_at: applied.map(|it| it.recorded.to_rfc3339()),
             applied_at: applied.map(|it| it.at.to_rfc3339()),
             applied_number: applied.map(|it| it.number),

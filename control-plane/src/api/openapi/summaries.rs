@@ -104,6 +104,7 @@ pub(super) const SUMMARIES: &[(&str, &str, &str, &str)] = &[
     ("GET", "/events", "Events", "List what was done, by whom, and why"),
     ("GET", "/kills", "Kills", "List what was stopped, by whom, and why"),
     ("GET", "/kills/{kill_id}", "Kills", "Show what has become of a kill"),
+    ("GET", "/kills/{kill_id}/receipt", "Kills", "Get the signed receipt of a kill"),
     ("GET", "/audit/records", "Audit trail", "List records of the audit trail"),
     ("GET", "/audit/records/{seq}", "Audit trail", "Show a record of the audit trail"),
     (

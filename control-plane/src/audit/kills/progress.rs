@@ -20,7 +20,7 @@ pub(crate) enum Whose {
 }
 
 /// How far a kill is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Progress {
     /// The workers that were there.
     pub(crate) workers: Vec<Standing>,
@@ -48,6 +48,19 @@ pub(crate) enum Stage {
     Closed,
     /// It was lost.
     Lost,
+}
+
+impl Stage {
+    /// In lower case.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Applied => "applied",
+            Self::Done => "done",
+            Self::Closed => "closed",
+            Self::Lost => "lost",
+        }
+    }
 }
 
 impl Whose {
@@ -92,6 +105,16 @@ impl Standing {
         }
     }
 
+    /// Whether nothing decides in its place without the kill: it has said that it applies
+    /// it, or had ended, or was lost and the worker that took its place applies it.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        match self.stage() {
+            Stage::Closed => true,
+            Stage::Lost => self.worker.applied.is_some() || self.worker.followed.is_some(),
+            Stage::Waiting | Stage::Applied | Stage::Done => self.worker.applied.is_some(),
+        }
+    }
+
     /// `proxy/instance`
     pub(crate) fn name(&self) -> String {
         format!("{}/{}", self.worker.key.node, self.instance())
@@ -118,18 +141,19 @@ impl Progress {
         count(self.workers.iter().filter(|it| it.worker.applied.is_some()))
     }
 
-    /// Whether every worker that was there has said that it applies it, or had ended.
+    /// Whether every worker that was there has acknowledged it.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        let acknowledged =
-            |it: &Standing| it.worker.applied.is_some() || it.stage() == Stage::Closed;
-        self.workers.iter().all(acknowledged)
+        self.workers.iter().all(Standing::is_acknowledged)
+    }
+
+    /// How many have.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        count(self.workers.iter().filter(|it| it.is_acknowledged()))
     }
 
     /// Those that have not, though they may still serve.
     pub(crate) fn laggards(&self) -> impl Iterator<Item = &Standing> {
-        let lags =
-            |it: &&Standing| it.worker.applied.is_none() && it.worker.state != SourceState::Closed;
-        self.workers.iter().filter(lags)
+        self.workers.iter().filter(|it| !it.is_acknowledged())
     }
 
     fn concerns(&self) -> impl Iterator<Item = &Concern> {

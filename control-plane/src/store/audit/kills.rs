@@ -37,10 +37,16 @@ pub(super) async fn open(
     db.all(open, values![signed(after), limit]).await?.iter().map(kill).collect()
 }
 
-/// Each with the first state that it applied that holds the kill.
+/// Each with the first state that it applied that holds the kill. A worker that was lost is
+/// followed by one that began later in the same slot of the same proxy.
 const WORKERS: &str = "SELECT known.id, known.node_id, known.instance, known.slot, known.state,
            said.number, said.seq, said.at_us, said.recorded_us, said.in_flight, said.untracked,
-           said.epoch, said.revision
+           said.epoch, said.revision, CASE WHEN known.state = 'lost' THEN
+             (SELECT min(again.seq) FROM audit_sources AS later
+              JOIN audit_applied AS again ON again.source = later.id
+              WHERE later.node_id = known.node_id AND later.slot = known.slot
+                AND later.id > known.id AND (again.epoch, again.revision) >= ($2, $3))
+           END AS followed_seq
     FROM audit_sources AS known
     LEFT JOIN audit_applied AS said ON said.source = known.id AND said.number =
          (SELECT number FROM audit_applied AS first
@@ -74,6 +80,7 @@ pub(super) async fn workers(db: &mut impl Sql, kill: &KillRow) -> Result<Workers
             slot: u32::try_from(row.int("slot")?).map_err(|_| corrupt("slot"))?,
             state,
             applied,
+            followed: row.optional_int("followed_seq")?.map(i64::cast_unsigned),
             concerns,
         });
     }

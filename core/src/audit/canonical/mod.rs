@@ -38,11 +38,16 @@ impl Canonical {
     /// The canonical form of `value`, which is a [`Record`](super::Record) wherever it
     /// enters the trail.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, CanonicalError> {
-        let text = write::to_text(value).map_err(CanonicalError::Unwritable)?;
+        let text = Self::text_of(value)?;
         if text.len() > MAX_RECORD_BYTES {
             return Err(CanonicalError::TooLong(text.len()));
         }
         Ok(Self(text))
+    }
+
+    /// The canonical form of a document that is no record, of any length.
+    pub(super) fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, CanonicalError> {
+        write::to_text(value).map_err(CanonicalError::Unwritable)
     }
 
     /// The text, if it is canonical, and what it says of itself.

@@ -111,6 +111,9 @@ pub struct KillWorker {
     pub state: SourceState,
     /// The first of its reports that it has applied the kill.
     pub applied: Option<KillApplied>,
+    /// If it was lost: number of the record in which a worker that began later in its slot
+    /// says that it applies the kill.
+    pub followed: Option<u64>,
     /// Its requests in flight that the kill may concern.
     pub concerns: Vec<Concern>,
 }
