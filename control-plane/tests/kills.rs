@@ -129,10 +129,8 @@ async fn a_receipt_names_who_has_not_acknowledged_and_whoever_comes_back_complet
     assert!(!gone.is_empty());
     plane.api.revoke_node("gone").await;
     let agent = plane.api.register("payer").await;
-    let of = |node: &str, instance, first, events| AuditBatch {
-        instance,
-        ..batch(node, first, events)
-    };
+    let of =
+        |node: &str, instance, first, events| AuditBatch { instance, ..batch(node, first, events) };
     report(&plane, of("a", 1, 1, vec![goes_on(&agent)])).await;
     report(&plane, of("b", 2, 1, vec![goes_on(&agent)])).await;
     let change = plane.api.revoke(&agent).await;

@@ -74,7 +74,10 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("approval list" | "approval approve" | "approval reject", "id" | "after") => {
             Kind::Id("apr")
         }
-        ("kill list" | "kill show" | "kill wait", "id" | "before") => Kind::Id("kil"),
+        ("kill list" | "kill show" | "kill wait" | "kill receipt", "id" | "before") => {
+            Kind::Id("kil")
+        }
+        ("kill receipt" | "kill verify", "key") => Kind::AuditKey,
         ("kill list", "act" | "subject") => Kind::Text,
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),

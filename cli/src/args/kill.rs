@@ -1,9 +1,14 @@
 //! `kya kill`: every stop by its id, and what has become of it.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use kya_core::KillId;
+use kya_core::audit::VerifierKey;
 
-use crate::values::parse_text;
+use super::Pinned;
+use crate::values::{parse_audit_key, parse_text, parse_wait};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KillCommand {
@@ -39,6 +44,43 @@ Example:
         /// Its id, `kil_…`
         id: KillId,
     },
+    /// Get the signed receipt of a kill: who has acknowledged it, when, and who was not there
+    #[command(after_help = "\
+A receipt says how it is at the moment at which it is signed, complete or not. `kya kill verify`
+verifies it later, without any server. With --key the signature is verified before it is given out.
+
+Examples:
+  kya kill receipt KILL_ID
+  kya -o json kill receipt KILL_ID --wait 5s --key audit.pub > receipt.json")]
+    Receipt(KillReceipt),
+    /// Verify a receipt offline, by a key that you have pinned
+    #[command(after_help = "\
+No server is asked. The exit code is 0 if the receipt is as it was signed, complete or not, and the
+text says which; 7 if not; 2 if the file cannot be read.
+
+Example:
+  kya kill verify receipt.json --key kya.example/audit+5b1d5c4d+AQJ8…")]
+    Verify(VerifyReceipt),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KillReceipt {
+    /// Its id, `kil_…`
+    pub(crate) id: KillId,
+    /// How long to wait for the kill to be complete, up to 30s
+    #[arg(long, default_value = "0s", value_name = "TIME", value_parser = parse_wait)]
+    pub(crate) wait: Duration,
+    #[command(flatten)]
+    pub(crate) pinned: Pinned,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyReceipt {
+    /// What `kya -o json kill receipt` has written; `-` for standard input
+    pub(crate) file: PathBuf,
+    /// The key that must have signed it: NAME+ID+BASE64, or a file with it
+    #[arg(long, env = "KYA_AUDIT_KEY", value_name = "KEY|FILE", value_parser = parse_audit_key)]
+    pub(crate) key: VerifierKey,
 }
 
 #[derive(Debug, Args)]

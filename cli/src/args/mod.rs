@@ -29,7 +29,7 @@ pub(crate) use self::audit::{
     AuditCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
 };
 pub(crate) use self::key::KeyCommand;
-pub(crate) use self::kill::{KillCommand, ListKills};
+pub(crate) use self::kill::{KillCommand, KillReceipt, ListKills, VerifyReceipt};
 pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;

@@ -1,12 +1,14 @@
 //! `kya kill …`
 
+mod receipt;
+
 use std::time::Duration;
 
 use kya_core::KillId;
 use serde_json::Value;
 
 use crate::api::{Kill, KillReport, KillRequest, KillWorker, Kills};
-use crate::args::{KillCommand, ListKills};
+use crate::args::{Global, KillCommand, ListKills};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, record, table};
@@ -18,19 +20,22 @@ const MAX_LISTED: usize = 50;
 
 pub(super) async fn run(
     command: KillCommand,
-    client: &Client,
+    global: &Global,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
+    let client = || Client::new(global);
     match command {
-        KillCommand::List(wanted) => list(client, output, wanted).await,
+        KillCommand::List(wanted) => list(&client()?, output, wanted).await,
         KillCommand::Show { id } => {
-            let Answer { value, json } = asked(client, id, Duration::ZERO).await?;
+            let Answer { value, json } = asked(&client()?, id, Duration::ZERO).await?;
             match output.is_json() {
                 true => output.document(&json),
                 false => show(output, value),
             }
         }
-        KillCommand::Wait { id } => wait(client, output, id).await,
+        KillCommand::Wait { id } => wait(&client()?, output, id).await,
+        KillCommand::Receipt(asked) => receipt::get(asked, &client()?, output).await,
+        KillCommand::Verify(asked) => receipt::verify(&asked, output),
     }
 }
 

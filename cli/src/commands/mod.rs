@@ -31,7 +31,7 @@ use crate::output::{Output, table};
 
 /// Carries out one command.
 pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> {
-    // Not every command of `kya audit` needs a server.
+    // Not every command of `kya audit` and `kya kill` needs a server.
     let client = || Client::new(&cli.global);
     let done = match cli.command {
         Command::Agent(command) => agent::run(command, &client()?, output).await,
@@ -40,7 +40,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Capability(command) => capability::run(command, &client()?, output).await,
         Command::Halt(command) => halt::halt(command, &client()?, output).await,
         Command::Resume(command) => halt::resume(command, &client()?, output).await,
-        Command::Kill(command) => kill::run(command, &client()?, output).await,
+        Command::Kill(command) => kill::run(command, &cli.global, output).await,
         Command::Token(command) => token::run(command, &client()?, output).await,
         Command::TokenKey(command) => token_key::run(command, &client()?, output).await,
         Command::Node(command) => node::run(command, &client()?, output).await,

@@ -34,8 +34,8 @@ pub use note::{
     BadNote, BadVerifierKey, MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteKeyId, VerifierKey,
 };
 pub use receipt::{
-    BadReceipt, MAX_RECEIPT_BYTES, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, SignedReceipt,
-    Unsigned,
+    BadReceipt, MAX_RECEIPT_BYTES, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker,
+    SignedReceipt, Unsigned,
 };
 pub use record::{
     Activated, Administered, Applied, Archived, BodyHash, Closed, Completed, Concerned, Decided,

@@ -224,8 +224,8 @@ impl SignedReceipt {
             return Err(BadReceipt::Key(key.clone()));
         }
         // It is about the trail of the key, and the lines say what the document says.
-        let same = receipt.origin == key.name()
-            && note.text() == receipt.statement(&digest(&canonical));
+        let same =
+            receipt.origin == key.name() && note.text() == receipt.statement(&digest(&canonical));
         same.then_some(receipt).ok_or(BadReceipt::Changed)
     }
 }

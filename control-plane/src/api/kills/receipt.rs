@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use kya_core::audit::{Disposition, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, Timestamp};
+use kya_core::audit::{
+    Disposition, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, Timestamp,
+};
 
 use super::{Looked, is_complete};
 use crate::api::Api;
