@@ -41,6 +41,8 @@ pub(super) struct Flight {
     /// The last of the response has come from the upstream.
     complete: bool,
     cut: Option<Position>,
+    /// It was told that a state concerns it.
+    told: bool,
 }
 
 impl Flight {
@@ -54,11 +56,17 @@ impl Flight {
             response: Response::None,
             complete: false,
             cut: None,
+            told: false,
         }
     }
 
     pub(super) fn number(&self) -> Option<u64> {
         self.number
+    }
+
+    /// Whether it was told that a state concerns it.
+    pub(super) fn is_told(&self) -> bool {
+        self.told
     }
 
     /// What became of it, at this instant of the monotonic clock.
@@ -108,6 +116,13 @@ impl Flights {
     /// Number of the decision of a request.
     pub(super) fn number(&self, context: ContextId) -> Option<u64> {
         self.flights.get(&context)?.number
+    }
+
+    /// It is told that a state concerns a request. False if that was told before, of any
+    /// state.
+    pub(super) fn tell(&mut self, context: ContextId) -> bool {
+        let flight = self.flights.get_mut(&context);
+        flight.is_some_and(|flight| !std::mem::replace(&mut flight.told, true))
     }
 
     pub(super) fn untracked(&self) -> u64 {

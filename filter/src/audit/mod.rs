@@ -17,6 +17,7 @@ mod outbox;
 mod recorder;
 mod short;
 mod state;
+mod stops;
 mod trace;
 
 use kya_core::{Position, Verifier};
@@ -35,6 +36,7 @@ pub use recorder::Counts;
 use recorder::Recorder;
 pub use short::{REQUEST_ID, Short};
 pub use state::{FILTER_STATE, describe};
+use stops::{Stop, Stops};
 pub use trace::Trace;
 
 /// The part of the trail that one worker holds.
@@ -43,6 +45,7 @@ pub struct Audit {
     on: bool,
     recorder: Recorder,
     flights: Flights,
+    stops: Stops,
     outbox: Outbox,
     said_full: bool,
 }
@@ -61,15 +64,6 @@ impl Room {
     pub const UNRECORDED: Self = Self { next: None, full: false };
 }
 
-/// A request that a state concerns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Concerned {
-    /// Which.
-    pub context: ContextId,
-    /// Whether it is ended or may end by itself.
-    pub ending: InFlight,
-}
-
 impl Audit {
     /// One that has recorded nothing.
     pub fn new<H: Host>(plugin: &Plugin<H>) -> Self {
@@ -78,6 +72,7 @@ impl Audit {
             on: config.mode == AuditMode::On,
             recorder: Recorder::new(config.buffer),
             flights: Flights::new(config.hash_body),
+            stops: Stops::default(),
             outbox: Outbox::default(),
             said_full: false,
         }
@@ -93,7 +88,7 @@ impl Audit {
         if !self.on {
             return Room::UNRECORDED;
         }
-        self.recorder.say_dropped(|| plugin.host.now_nanos());
+        self.say_untold(plugin);
         let full = self.recorder.is_full();
         if full && !self.said_full {
             let what = match plugin.config.audit.on_full {
@@ -170,12 +165,19 @@ impl Audit {
         let Some(flight) = self.flights.end(context, held) else { return };
         // One that had no room has no number, and is counted.
         let Some(number) = flight.number() else { return };
+        // That a state concerns it has a number of its own, and is read before or after its
+        // decision: only an event that comes later ends it for both.
+        let told = flight.is_told();
         let now = clock::monotonic_nanos(&plugin.host);
         let end = flight.end(&plugin.host, now);
-        if let Err(end) = self.recorder.fold(number, end) {
+        let end = if told { Err(end) } else { self.recorder.fold(number, end) };
+        if let Err(end) = end {
             let happened = Happened::End { decision: number, end };
-            let unix_nanos = plugin.host.now_nanos();
-            self.recorder.follow(Event { unix_nanos, happened });
+            let event = Event { unix_nanos: plugin.host.now_nanos(), happened };
+            match told {
+                true => self.recorder.keep_promise(event),
+                false => self.recorder.follow(event),
+            };
         }
     }
 
@@ -185,27 +187,25 @@ impl Audit {
         &mut self,
         plugin: &Plugin<H>,
         position: Position,
-        concerned: &[Concerned],
+        concerned: &[(ContextId, InFlight)],
         unseen: u64,
     ) {
         if !self.on {
             return;
         }
         let unix_nanos = plugin.host.now_nanos();
-        let known: Vec<_> = concerned
-            .iter()
-            .filter_map(|it| Some((self.flights.number(it.context)?, it.ending)))
-            .collect();
-        let unnumbered = u64::try_from(concerned.len().saturating_sub(known.len())).unwrap_or(0);
-        let untracked = self.flights.untracked().saturating_add(unseen).saturating_add(unnumbered);
-        let in_flight = u32::try_from(known.len()).unwrap_or(u32::MAX);
-        let happened = Happened::Applied { position, in_flight, untracked };
-        self.recorder.follow(Event { unix_nanos, happened });
-        for (decision, ending) in known {
-            let happened = Happened::InFlight { position, decision, ending };
-            self.recorder.follow(Event { unix_nanos, happened });
-        }
+        let unseen = self.flights.untracked().saturating_add(unseen);
+        let stop = Stop { unix_nanos, position, concerned, unseen };
+        self.stops.applied(stop, &mut self.flights, &mut self.recorder);
         self.outbox.hurry();
+    }
+
+    /// Says what had no room, as far as there is room now.
+    fn say_untold<H: Host>(&mut self, plugin: &Plugin<H>) {
+        if self.stops.tell(&mut self.recorder) {
+            self.outbox.hurry();
+        }
+        self.recorder.say_dropped(|| plugin.host.now_nanos());
     }
 
     /// Sends what waits, if it is time to: at a tick, or because much waits, or
@@ -236,7 +236,7 @@ impl Audit {
         response: Option<&HttpResponse>,
     ) {
         self.outbox.answered(plugin, verifier, &mut self.recorder, sender, call, response);
-        self.recorder.say_dropped(|| plugin.host.now_nanos());
+        self.say_untold(plugin);
         self.send_due(plugin, sender, false);
     }
 
@@ -246,6 +246,7 @@ impl Audit {
         if !self.on {
             return true;
         }
+        self.stops.tell_anyway(&mut self.recorder);
         self.recorder.say_all_dropped(|| plugin.host.now_nanos());
         self.outbox.close(plugin, &mut self.recorder, sender)
     }

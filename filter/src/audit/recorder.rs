@@ -3,7 +3,8 @@
 //! An event that has a number is never thrown away before the control plane has it.
 //! So there must be an end to what gets one: of decisions the buffer takes so many, and
 //! of what becomes of requests as many again. What has no room is counted, and the
-//! count is an event as soon as there is room.
+//! count is an event as soon as there is room. The end of a request that a state concerns
+//! always has room, which is set aside when that is told: a kill waits for it.
 
 use std::collections::VecDeque;
 
@@ -21,6 +22,8 @@ pub(super) struct Recorder {
     /// Everything below this number was sent at least once, and does not change.
     sent: u64,
     capacity: usize,
+    /// Events that will come, and for which room is set aside.
+    promised: usize,
     /// Events that had no room, and of which no event says so.
     dropped: u64,
     counts: Counts,
@@ -51,6 +54,7 @@ impl Recorder {
             first: 1,
             sent: 1,
             capacity,
+            promised: 0,
             dropped: 0,
             counts: Counts::default(),
         }
@@ -106,10 +110,39 @@ impl Recorder {
 
     /// Records what follows from decisions, or from a state.
     pub(super) fn follow(&mut self, event: Event) -> Option<u64> {
-        if self.events.len() >= self.capacity.saturating_mul(2) {
+        if self.free() == 0 {
             return self.drop_one();
         }
         Some(self.push(event))
+    }
+
+    /// Whether there is room for a state that is applied, and then for how many requests
+    /// that it concerns, each with its end.
+    pub(super) fn room_for_a_stop(&self) -> Option<usize> {
+        let left = self.free().checked_sub(1)?;
+        Some((left / 2).min(self.capacity.saturating_sub(self.promised)))
+    }
+
+    /// Sets room aside for an event.
+    pub(super) fn promise(&mut self) {
+        self.promised = self.promised.saturating_add(1);
+    }
+
+    /// Records an event for which room was set aside.
+    pub(super) fn keep_promise(&mut self, event: Event) -> Option<u64> {
+        self.promised = self.promised.saturating_sub(1);
+        Some(self.push(event))
+    }
+
+    /// Records an event, whether there is room or not.
+    pub(super) fn insist(&mut self, event: Event) {
+        self.push(event);
+    }
+
+    /// For how many events that are no decisions there is room.
+    fn free(&self) -> usize {
+        let taken = self.events.len().saturating_add(self.promised);
+        self.capacity.saturating_mul(2).saturating_sub(taken)
     }
 
     /// Says with a decision how its request ended; gives the end back where the

@@ -1,7 +1,7 @@
 //! What a VM reports for the audit trail.
 
 use super::Vm;
-use crate::audit::{Concerned, MAX_LOOKED_AT, Room, Sender};
+use crate::audit::{MAX_LOOKED_AT, Room, Sender};
 use crate::config::Transport;
 use crate::host::{CallId, ContextId, Host, HttpResponse};
 use crate::lead::roster::WAKE;
@@ -100,10 +100,7 @@ impl<H: Host> Vm<H> {
         let concerned: Vec<_> = touched
             .into_iter()
             .take(MAX_LOOKED_AT)
-            .filter_map(|context| {
-                let ending = cut::ending(plugin, worker, live, context)?;
-                Some(Concerned { context, ending })
-            })
+            .filter_map(|context| Some((context, cut::ending(plugin, worker, live, context)?)))
             .collect();
         let unseen = u64::try_from(unseen).unwrap_or(u64::MAX);
         self.audit.applied(plugin, position, &concerned, unseen);

@@ -47,6 +47,108 @@ fn concerned(world: &World) -> Vec<(u64, InFlight, Position)> {
     events(world).iter().filter_map(of).collect()
 }
 
+/// Every request that a state concerns has one end, which comes after that was told: by
+/// that end the control plane knows that it waits for it no longer.
+#[track_caller]
+fn assert_told_ends(world: &World) {
+    for event in world.plane.trail.events() {
+        let Happened::InFlight { decision: of, .. } = event.happened else { continue };
+        let ends = world.plane.trail.events().filter_map(|it| match it.happened {
+            Happened::End { decision, .. } if decision == of => Some(it.number),
+            _ => None,
+        });
+        let ends: Vec<_> = ends.collect();
+        assert!(matches!(ends[..], [end] if end > event.number), "{event:?}: {ends:?}");
+    }
+}
+
+#[test]
+fn the_end_of_what_a_kill_concerns_comes_after_it_however_batches_are_cut() {
+    let mut world = world();
+    world.calls = Link::Held;
+    world.vms[1].status_of(2);
+    world.tick();
+    // A batch is under way, so that nothing of this is sent: the decisions of those that
+    // are killed, more than one batch holds, and how all of it ended.
+    for _ in 0..3 {
+        began(&mut world.vms[1], 1);
+    }
+    for _ in 0..kya_core::audit::event::MAX_EVENTS {
+        world.vms[1].status_of(2);
+    }
+    world.commit(revoked(1));
+    world.calls = Link::Up;
+    for (index, call) in std::mem::take(&mut world.called) {
+        world.respond(index, &call);
+    }
+    world.pass(3);
+    assert_eq!(concerned(&world).len(), 3);
+    assert_told_ends(&world);
+}
+
+/// Takes all of the room for decisions, by requests that go on.
+fn fill(vm: &mut TestVm) {
+    while vm.vm.audit.room(&vm.vm.plugin).next.is_some() {
+        began(vm, 1);
+    }
+}
+
+#[test]
+fn a_worker_whose_buffer_is_full_tells_of_a_kill_as_soon_as_it_can() {
+    let config = super::audit::recording(serde_json::json!({ "buffer": 64, "on_full": "drop" }));
+    let mut world = World::synced_as(1, config);
+    world.pass(1);
+    let draining: Vec<_> = (0..64).map(|_| began(&mut world.vms[1], 2)).collect();
+    world.pass(1);
+    world.calls = Link::Down;
+    let before = applied(&world).len();
+    // Decisions take the first half of the buffer, the ends of others the second.
+    fill(&mut world.vms[1]);
+    for context in draining {
+        world.vms[1].end(context);
+    }
+    let hit = began(&mut world.vms[1], 1);
+    let suspended = wire::Standing { status: Status::Suspended.into(), ..Default::default() };
+    world.commit([standing(1, suspended)]);
+    world.commit(revoked(1));
+    world.pass(1);
+    assert_eq!(applied(&world).len(), before);
+    world.calls = Link::Up;
+    world.pass(4);
+    // Both kills are in the newest state. Who was in flight could not be told.
+    let told = applied(&world)[before..].to_vec();
+    let position = world.plane.position;
+    assert_eq!(told, [Applied { position, in_flight: 0, untracked: 65 }]);
+    assert_told_ends(&world);
+    // From now on all is told again.
+    let next = began(&mut world.vms[1], 2);
+    world.commit(revoked(2));
+    world.pass(1);
+    assert_eq!((applied(&world).last().unwrap().in_flight, concerned(&world).len()), (1, 1));
+    assert_told_ends(&world);
+    let _ = (hit, next);
+}
+
+#[test]
+fn a_kill_that_had_no_room_is_told_when_the_plugin_goes_away() {
+    let config = super::audit::recording(serde_json::json!({ "buffer": 64, "on_full": "drop" }));
+    let mut world = World::synced_as(1, config);
+    world.pass(1);
+    let draining: Vec<_> = (0..64).map(|_| began(&mut world.vms[1], 2)).collect();
+    world.pass(1);
+    world.calls = Link::Down;
+    fill(&mut world.vms[1]);
+    for context in draining {
+        world.vms[1].end(context);
+    }
+    world.commit(revoked(1));
+    world.calls = Link::Up;
+    assert!(!world.vms[1].vm.stop());
+    world.pass(4);
+    assert_eq!(applied(&world).last().unwrap().position, world.plane.position);
+    assert!(world.plane.trail.workers().next().unwrap().1.closed);
+}
+
 #[test]
 fn a_kill_is_told_with_what_was_in_flight_and_how_that_ended() {
     let mut world = world();
@@ -290,7 +392,11 @@ fn requests_that_are_not_kept_track_of_are_counted() {
     world.calls = Link::Up;
     world.pass(3);
     let last = *applied(&world).last().unwrap();
-    assert_eq!((last.in_flight, last.untracked), (64, 6), "six had no room, and no number");
+    // Of 70 six had no room, and no number. As much room again is for the state, and for
+    // requests that it concerns, each with its end.
+    assert_eq!((last.in_flight, last.untracked), (31, 39));
+    assert_eq!(concerned(&world).len(), 31);
+    assert_told_ends(&world);
     assert_eq!(contexts.len(), 70);
     whole(&mut world.vms[1], &[("authorization", &bearer(&token(2)))], "200");
 }

@@ -143,6 +143,81 @@ fn a_kill_is_told_with_how_each_request_in_flight_ended() {
     assert_complete(&sidecar, &control);
 }
 
+/// How often the control plane is told of a request that a state concerns and, after that,
+/// how it ended.
+#[track_caller]
+fn assert_told_ends(control: &ControlPlane, requests: usize) {
+    let mut told = 0;
+    for event in control.trail.events() {
+        let Happened::InFlight { decision: of, .. } = event.happened else { continue };
+        told += 1;
+        let ends = control.trail.events().filter(|it| {
+            it.number > event.number
+                && matches!(it.happened, Happened::End { decision, .. } if decision == of)
+        });
+        assert_eq!(ends.count(), 1, "{event:?}");
+    }
+    assert_eq!(told, requests);
+}
+
+#[test]
+fn the_end_of_what_a_kill_concerns_is_told_after_it_however_batches_are_cut() {
+    let (mut control, killed) = ControlPlane::with_an_agent();
+    let mut sidecar = recording(&mut control, json!({}));
+    // Nothing of this was sent when the kill comes, and it is more than a batch.
+    let waiting: Vec<_> = (0..3).map(|_| begin(&mut sidecar, &killed)).collect();
+    for _ in 0..kya_core::audit::event::MAX_EVENTS {
+        sidecar.ask(0, &token(7));
+    }
+    control.revoke(1);
+    sidecar.run(&mut control, 4 * SECOND);
+    for request in waiting {
+        assert_denied(&sidecar.proxy.finish(request), 403, "agent_revoked");
+    }
+    sidecar.run(&mut control, SECOND);
+    assert_told_ends(&control, 3);
+    assert_complete(&sidecar, &control);
+}
+
+#[test]
+fn a_kill_reaches_the_trail_though_the_buffer_is_full_and_what_it_cannot_say_is_counted() {
+    let (mut control, killed) = ControlPlane::with_an_agent();
+    let mut sidecar = recording(&mut control, json!({ "buffer": 64, "on_full": "drop" }));
+    let early: Vec<_> = (0..64).map(|_| begin(&mut sidecar, &killed)).collect();
+    sidecar.run(&mut control, SECOND);
+    sidecar.serves_calls = false;
+    for _ in 0..64 {
+        sidecar.ask(0, &token(7));
+    }
+    // Their ends take what room is left.
+    for request in early {
+        let _ = sidecar.proxy.finish(request);
+    }
+    let hit = begin(&mut sidecar, &killed);
+    control.revoke(1);
+    sidecar.run(&mut control, SECOND);
+    assert_denied(&sidecar.proxy.finish(hit), 403, "agent_revoked");
+    let position = control.revision();
+    let applied = |control: &ControlPlane| {
+        let of = |happened: &Happened| match happened {
+            Happened::Applied(it) if it.position.revision.0 == position => Some(*it),
+            _ => None,
+        };
+        control.trail.events().filter_map(|event| of(&event.happened)).collect::<Vec<_>>()
+    };
+    assert_eq!(applied(&control), []);
+    for call in sidecar.proxy.http_calls() {
+        if call.headers.get(":path") == Some(PATH) {
+            sidecar.proxy.time_call_out(call.key);
+        }
+    }
+    sidecar.serves_calls = true;
+    sidecar.run(&mut control, 8 * SECOND);
+    let [told] = applied(&control)[..] else { panic!("{:?}", applied(&control)) };
+    assert_eq!((told.in_flight, told.untracked), (0, 1));
+    assert_complete(&sidecar, &control);
+}
+
 #[test]
 fn dispositions_are_by_what_was_seen() {
     let (mut control, known) = ControlPlane::with_an_agent();
