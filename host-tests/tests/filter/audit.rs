@@ -160,17 +160,32 @@ fn assert_told_ends(control: &ControlPlane, requests: usize) {
     assert_eq!(told, requests);
 }
 
+fn time_out_batches(sidecar: &mut Sidecar) {
+    for call in sidecar.proxy.http_calls() {
+        if call.headers.get(":path") == Some(PATH) {
+            sidecar.proxy.time_call_out(call.key);
+        }
+    }
+}
+
 #[test]
 fn the_end_of_what_a_kill_concerns_is_told_after_it_however_batches_are_cut() {
     let (mut control, killed) = ControlPlane::with_an_agent();
     let mut sidecar = recording(&mut control, json!({}));
-    // Nothing of this was sent when the kill comes, and it is more than a batch.
+    sidecar.serves_calls = false;
+    sidecar.ask(0, &token(7));
+    sidecar.run(&mut control, SECOND);
+    // A batch is under way, so nothing of this is sent when the kill comes, and it is more
+    // than a batch.
     let waiting: Vec<_> = (0..3).map(|_| begin(&mut sidecar, &killed)).collect();
     for _ in 0..kya_core::audit::event::MAX_EVENTS {
         sidecar.ask(0, &token(7));
     }
     control.revoke(1);
-    sidecar.run(&mut control, 4 * SECOND);
+    sidecar.run(&mut control, SECOND);
+    time_out_batches(&mut sidecar);
+    sidecar.serves_calls = true;
+    sidecar.run(&mut control, 8 * SECOND);
     for request in waiting {
         assert_denied(&sidecar.proxy.finish(request), 403, "agent_revoked");
     }
@@ -206,11 +221,7 @@ fn a_kill_reaches_the_trail_though_the_buffer_is_full_and_what_it_cannot_say_is_
         control.trail.events().filter_map(|event| of(&event.happened)).collect::<Vec<_>>()
     };
     assert_eq!(applied(&control), []);
-    for call in sidecar.proxy.http_calls() {
-        if call.headers.get(":path") == Some(PATH) {
-            sidecar.proxy.time_call_out(call.key);
-        }
-    }
+    time_out_batches(&mut sidecar);
     sidecar.serves_calls = true;
     sidecar.run(&mut control, 8 * SECOND);
     let [told] = applied(&control)[..] else { panic!("{:?}", applied(&control)) };
