@@ -38,6 +38,8 @@ pub struct Downed {
     grpc: SocketAddr,
     /// Whether it issues capability tokens.
     issues: bool,
+    /// Its database of PostgreSQL, if it has one.
+    database_url: Option<String>,
     /// By which every proxy of the run authenticates, once there is one.
     credential: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Downed {
             http: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             issues: false,
+            database_url: None,
             credential: None,
         })
     }
@@ -68,6 +71,11 @@ impl Downed {
     /// The same that issues capability tokens: its issuer is the address of its HTTP API.
     pub fn issuing(self) -> Self {
         Self { issues: true, ..self }
+    }
+
+    /// The same on a database of PostgreSQL.
+    pub fn on_database(self, url: &str) -> Self {
+        Self { database_url: Some(url.to_owned()), ..self }
     }
 
     /// Where it will listen for proxies, at every start.
@@ -108,6 +116,9 @@ impl Downed {
         if self.issues {
             command.args(["--issuer", &access::http_base(self.http)]);
         }
+        if let Some(url) = &self.database_url {
+            command.args(["--database-url", url]);
+        }
         // A stale announcement of a killed server would be believed.
         if announcement.exists() {
             fs::remove_file(&announcement)?;
@@ -141,6 +152,37 @@ impl ControlPlane {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Another server with the same keys and the same database, which is one of
+    /// PostgreSQL. It keeps the rest in `dir/data`.
+    pub fn replica(&self, dir: &Path) -> Result<Downed> {
+        let settled = &self.settled;
+        let replica = Downed {
+            binary: settled.binary.clone(),
+            data_dir: dir.join("data"),
+            log: dir.join("control-plane.log"),
+            http: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
+            grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
+            issues: settled.issues,
+            database_url: settled.database_url.clone(),
+            credential: settled.credential.clone(),
+        };
+        fs::create_dir_all(&replica.data_dir)?;
+        fs::set_permissions(&replica.data_dir, fs::metadata(&settled.data_dir)?.permissions())?;
+        for entry in fs::read_dir(&settled.data_dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "key") {
+                let name = path.file_name().context("a file has a name")?;
+                fs::copy(&path, replica.data_dir.join(name))?;
+            }
+        }
+        Ok(replica)
+    }
+
+    /// The key that signs its audit trail, to be pinned.
+    pub fn audit_key(&self) -> PathBuf {
+        self.settled.data_dir.join("audit.pub")
     }
 
     /// Where it keeps its data.
