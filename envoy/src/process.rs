@@ -21,12 +21,17 @@ pub struct Process {
 impl Process {
     /// Starts `command`; both its outputs are appended to `log`.
     pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(log)
-            .with_context(|| format!("cannot write the log {}", log.display()))?;
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        Self::spawn_with(name, command, log, log)
+    }
+
+    /// The same with a file of its own for the standard output: two that write one file
+    /// by parts of lines spoil each other's.
+    pub fn spawn_with(name: &str, command: &mut Command, out: &Path, log: &Path) -> Result<Self> {
+        let append = |path: &Path| {
+            let file = File::options().create(true).append(true).open(path);
+            file.with_context(|| format!("cannot write the log {}", path.display()))
+        };
+        command.stdin(Stdio::null()).stdout(append(out)?).stderr(append(log)?);
         die_with_parent(command);
         let child = command
             .spawn()

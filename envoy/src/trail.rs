@@ -12,9 +12,7 @@ use crate::wait::until;
 
 /// Proxies ask a control plane that was away ever more rarely.
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
-/// What stands in a line of Envoy's access log, and in no other of its log...
-const ACCESS: &str = " ms request=";
-/// ... and in such a line before what the filter decided.
+/// What stands in a line of Envoy's access log before what the filter decided.
 const MARK: &str = " kya: ";
 
 /// The audit trail of a run: exported by `kya`, and verified offline by a key that was not
@@ -183,10 +181,10 @@ impl Logged {
     fn read(sidecars: &[Sidecar]) -> Result<Self> {
         let mut found = Self::default();
         for sidecar in sidecars {
-            let log = sidecar.log()?;
+            let log = sidecar.access_log()?;
             // A line that is being written has no end yet.
             let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
-            for line in whole.lines().filter(|line| line.contains(ACCESS)) {
+            for line in whole.lines() {
                 let (_, said) = line.split_once(MARK).with_context(|| line.to_owned())?;
                 found.requests += 1;
                 let verdict = said.split(' ').next().unwrap_or_default();

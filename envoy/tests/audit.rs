@@ -1,25 +1,15 @@
 //! What the filter reports for the audit trail, in real Envoy.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use kya_core::audit::event::{Batch, Body, Decision, End, Event, Happened};
 use kya_core::audit::{Disposition, Verdict};
 use kya_envoy::traffic::Caller;
-use kya_envoy::{Artifacts, Fleet, FleetOptions, Sidecar, Tap, reserve_port, until};
+use kya_envoy::{Artifacts, Fleet, FleetOptions, Sidecar, SlowService, Tap, reserve_port, until};
 use sha2::{Digest, Sha256};
-use tokio::net::TcpListener;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const PATH: &str = "/v1/enforcement/audit";
@@ -89,60 +79,6 @@ impl Tapped {
     }
 }
 
-/// A body that begins, and then waits for ever.
-struct Unending(bool);
-
-impl hyper::body::Body for Unending {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Task<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if std::mem::replace(&mut self.0, true) {
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"data: 1\n\n")))))
-    }
-}
-
-/// A service: `/hold` is never answered, `/stream` is begun and goes on, and everything
-/// else is answered when its body has come.
-async fn service() -> Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
-            tokio::spawn(serving);
-        }
-    });
-    Ok(address)
-}
-
-async fn answer(
-    request: Request<Incoming>,
-) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
-    let path = request.uri().path().to_owned();
-    if path == "/hold" {
-        std::future::pending::<()>().await;
-    }
-    if path == "/stream" {
-        return Ok(Response::new(BoxBody::new(Unending(false))));
-    }
-    request.into_body().collect().await?;
-    let mut response = Response::new(BoxBody::new(Empty::new()));
-    if path == "/undone" {
-        *response.status_mut() = hyper::StatusCode::CONFLICT;
-        response
-            .headers_mut()
-            .insert("x-kya-disposition", hyper::header::HeaderValue::from_static("rolled_back"));
-    }
-    Ok(response)
-}
-
 /// A client of one agent, and the agent's id.
 async fn agent(tapped: &Tapped, name: &str) -> Result<(reqwest::Client, String, String)> {
     let agent = tapped.fleet.api().register_agent(name).await?;
@@ -180,7 +116,7 @@ async fn the_access_log_of_envoy_says_what_was_decided() -> Result<()> {
     // ... is what the log says.
     let request_id = allowed.request_id.clone().unwrap_or_default();
     until("Envoy to have written its access log", LIMIT, async || {
-        let log = tapped.sidecar().log()?;
+        let log = tapped.sidecar().access_log()?;
         let says = |part: &str| log.lines().any(|line| line.contains(part));
         let allowed = format!(
             "request={request_id} kya: allow agent={agent_id} event={instance:016x}/{first}"
@@ -194,7 +130,8 @@ async fn the_access_log_of_envoy_says_what_was_decided() -> Result<()> {
 
 #[tokio::test]
 async fn a_body_is_hashed_as_it_streams_by() -> Result<()> {
-    let tapped = Tapped::start(Some(service().await?)).await?;
+    let service = SlowService::start().await?;
+    let tapped = Tapped::start(Some(service.address())).await?;
     let (http, _, token) = agent(&tapped, "upload-bot").await?;
     let sent: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[1] ^ 0x5a).collect();
     let url = tapped.sidecar().url("/upload");
@@ -212,7 +149,8 @@ async fn a_body_is_hashed_as_it_streams_by() -> Result<()> {
 
 #[tokio::test]
 async fn what_a_kill_cuts_is_escalated_and_what_was_undone_is_rolled_back() -> Result<()> {
-    let tapped = Tapped::start(Some(service().await?)).await?;
+    let service = SlowService::start().await?;
+    let tapped = Tapped::start(Some(service.address())).await?;
     let (http, agent_id, token) = agent(&tapped, "slow-bot").await?;
     let url = |path: &str| tapped.sidecar().url(path);
     assert_eq!(http.post(url("/undone")).bearer_auth(&token).send().await?.status(), 409);

@@ -42,6 +42,7 @@ pub struct Sidecar {
     workers: u32,
     admin: SocketAddr,
     listener: SocketAddr,
+    access_log: PathBuf,
     listener_file: Option<ListenerFile>,
     http: Client,
 }
@@ -94,7 +95,9 @@ impl Sidecar {
             .arg(&config)
             // The bootstrap hands it to the filter; it is in no file.
             .env("KYA_NODE_CREDENTIAL", &options.node_credential);
-        let mut process = Process::spawn(&options.node_id, &mut command, &file("log"))?;
+        let (access_log, log) = (file("access.log"), file("log"));
+        let mut process =
+            Process::spawn_with(&options.node_id, &mut command, &access_log, &log)?;
 
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let (admin, listener) = process
@@ -104,7 +107,7 @@ impl Sidecar {
             })
             .await?;
         let (node_id, workers) = (options.node_id.clone(), options.workers);
-        Ok(Self { process, node_id, workers, admin, listener, listener_file, http })
+        Ok(Self { process, node_id, workers, admin, listener, access_log, listener_file, http })
     }
 
     /// Envoy's `node.id`.
@@ -181,6 +184,12 @@ impl Sidecar {
     /// What Envoy and the filter have logged.
     pub fn log(&self) -> Result<String> {
         self.process.log()
+    }
+
+    /// What Envoy has written of requests so far: a line each.
+    pub fn access_log(&self) -> Result<String> {
+        let path = &self.access_log;
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     /// Fails unless Envoy runs, no filter VM was ever lost and nothing in the
