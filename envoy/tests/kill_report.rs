@@ -100,7 +100,7 @@ fn requests(report: &Value) -> Vec<[String; 2]> {
 }
 
 fn kill_id(change: &Value) -> Result<String> {
-    Ok(change["kill_id"].as_str().context("the change names no kill")?.to_owned())
+    Ok(change["change"]["kill_id"].as_str().with_context(|| format!("no kill: {change}"))?.to_owned())
 }
 
 #[tokio::test]

@@ -196,7 +196,8 @@ pub struct Applied {
     pub position: Position,
     /// How many requests in flight it concerns; each follows.
     pub in_flight: u32,
-    /// How many requests in flight the worker does not keep track of.
+    /// How many requests it may concern besides, at most: the worker does not keep track
+    /// of them, or had no room to say it.
     pub untracked: u64,
 }
 

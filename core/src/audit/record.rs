@@ -236,7 +236,8 @@ pub struct Applied {
     pub revision: u64,
     /// How many requests in flight it concerns; each follows as `in_flight`.
     pub in_flight: u32,
-    /// Requests in flight that the worker does not keep track of.
+    /// Requests, at most so many, that it may concern besides: the worker does not keep
+    /// track of them, or had no room to say it.
     pub untracked: u64,
 }
 

@@ -57,8 +57,9 @@ pub(super) fn disposition(host: &impl Host, response: Response, complete: bool) 
 
 /// Whether the proxy shows that nothing of the request reached an upstream.
 ///
-/// Envoy names an upstream (`upstream.address`) when it has a connection for the request,
-/// or has failed to make one. A second attempt hides what became of the first.
+/// Envoy names the upstream that it has chosen (`upstream.address`) before it has a
+/// connection for the request, and its own end of that (`upstream.local_address`; empty for
+/// one without a name) only once it has. A second attempt hides what became of the first.
 fn was_not_sent(host: &impl Host) -> bool {
     let number = |path: &[&str]| {
         let bytes = host.property(path)?;
@@ -70,10 +71,9 @@ fn was_not_sent(host: &impl Host) -> bool {
     if attempts > 1 {
         return false;
     }
-    match host.property(&["upstream", "address"]).filter(|address| !address.is_empty()) {
-        None => true,
-        Some(_) => flags != 0 && flags & !UNSENT == 0,
-    }
+    let is_chosen = host.property(&["upstream", "address"]).is_some_and(|it| !it.is_empty());
+    let is_connected = host.property(&["upstream", "local_address"]).is_some();
+    !(is_chosen && is_connected) || flags != 0 && flags & !UNSENT == 0
 }
 
 /// Whether the response that begins is the upstream's, by the proxy's word for it.

@@ -36,7 +36,8 @@ pub enum Happened {
         position: Position,
         /// Requests that it concerns; each follows.
         in_flight: u32,
-        /// Requests that are not kept track of.
+        /// Requests that it may concern besides, at most: they are not kept track of, or
+        /// there is no room to say it.
         untracked: u64,
     },
     /// A request that it concerns.

@@ -51,6 +51,7 @@ impl TestVm {
     /// A request is on a connection to its upstream.
     pub(crate) fn reaches_upstream(&self, context: ContextId) {
         self.show(context, "upstream.address", b"10.0.0.1:80");
+        self.show(context, "upstream.local_address", b"10.0.0.9:40000");
         self.show(context, "upstream.request_attempt_count", &1u64.to_le_bytes());
     }
 
@@ -58,8 +59,14 @@ impl TestVm {
     pub(crate) fn misses_upstream(&self, context: ContextId) {
         self.host.change(context, |it| {
             it.properties.remove("upstream.address");
+            it.properties.remove("upstream.local_address");
             it.properties.remove("upstream.request_attempt_count");
         });
+    }
+
+    /// A request waits for a connection to its upstream.
+    pub(crate) fn waits_for_upstream(&self, context: ContextId) {
+        self.host.change(context, |it| drop(it.properties.remove("upstream.local_address")));
     }
 
     /// The proxy shows something of a request from now on.

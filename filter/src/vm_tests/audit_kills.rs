@@ -272,6 +272,9 @@ fn what_never_reached_the_upstream_is_rolled_back() {
     // Cut before there was a connection for it.
     let cut = began(vm, 1);
     vm.misses_upstream(cut);
+    // Cut while the connection that is to carry it was being made.
+    let waiting = began(vm, 1);
+    vm.waits_for_upstream(waiting);
     // Nobody to connect to; a connection that failed; a route that is not there.
     for (bits, connects) in [(0x2, false), (0x20, true), (0x100, false)] {
         let context = began(vm, 2);
@@ -289,7 +292,7 @@ fn what_never_reached_the_upstream_is_rolled_back() {
     vm.end(context);
     world.commit(revoked(1));
     world.pass(1);
-    assert_eq!(dispositions(&world), [Disposition::RolledBack; 5]);
+    assert_eq!(dispositions(&world), [Disposition::RolledBack; 6]);
     assert!(ends(&world).iter().all(|(_, end)| end.status.is_none()));
 }
 
@@ -342,12 +345,16 @@ fn what_is_not_known_is_escalated() {
     vm.show(retried, "upstream.request_attempt_count", &2u64.to_le_bytes());
     vm.answers(retried, &[(":status", "503")], true);
     vm.end(retried);
+    // Its connection has no name, as that to a socket of this machine.
+    let nameless = began(vm, 1);
+    vm.show(nameless, "upstream.local_address", b"");
+    vm.end(nameless);
     // A connection failed, and something else is the matter, too.
     let both = began(vm, 1);
     vm.show(both, "response.flags", &0x60u64.to_le_bytes());
     vm.end(both);
     world.tick();
-    assert_eq!(dispositions(&world), [Disposition::Escalated; 5]);
+    assert_eq!(dispositions(&world), [Disposition::Escalated; 6]);
     // A proxy that shows nothing of a response, or nothing at all.
     let mut world = self::world();
     let vm = &mut world.vms[1];

@@ -82,6 +82,7 @@ impl HttpStream {
                 Some(details.into())
             }
             b"upstream\0address" if connected => Some(b"127.0.0.1:3000".into()),
+            b"upstream\0local_address" if connected => Some(b"127.0.0.1:40000".into()),
             b"upstream\0request_attempt_count" if self.request.started() => {
                 Some(1u64.to_le_bytes().into())
             }
