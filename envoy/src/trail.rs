@@ -22,6 +22,9 @@ pub struct Trail {
     records: Vec<Value>,
 }
 
+/// Types of records that are events of workers, each with a number.
+const EVENTS: [&str; 5] = ["decision", "ended", "applied", "in_flight", "dropped"];
+
 /// Which event of which worker: its instance and the number.
 type Place = (String, u64);
 
@@ -54,7 +57,8 @@ impl Trail {
         let path = |path: &Path| path.to_str().map(str::to_owned).context("not UTF-8");
         let (out, key) = (path(&file)?, fs::read_to_string(key)?);
         let key = key.trim();
-        let _ = kya.text(&["audit", "export", "--verify-chain", "--key", key, "--out", &out]).await?;
+        let _ =
+            kya.text(&["audit", "export", "--verify-chain", "--key", key, "--out", &out]).await?;
         let _ = kya.text(&["audit", "verify", &out, "--key", key]).await?;
         let text = fs::read_to_string(&file)?;
         let mut records = Vec::new();
@@ -70,6 +74,12 @@ impl Trail {
     /// Its records of this type.
     pub fn of<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
         self.records.iter().filter(move |record| record["type"] == kind)
+    }
+
+    /// How many events of this worker it has.
+    pub fn events_of(&self, instance: &str) -> u64 {
+        let of = |record: &&Value| is_event(record) && record["instance"] == instance;
+        self.records.iter().filter(of).count() as u64
     }
 
     /// Decisions, and decisions that had no room.
@@ -146,8 +156,7 @@ impl Trail {
     fn check_numbers(&self) -> Result<()> {
         let mut next = BTreeMap::<String, u64>::new();
         for record in &self.records {
-            let kind = record["type"].as_str().unwrap_or_default();
-            if !["decision", "ended", "applied", "in_flight", "dropped"].contains(&kind) {
+            if !is_event(record) {
                 continue;
             }
             let (instance, number) = place(record)?;
@@ -200,6 +209,10 @@ impl Logged {
         }
         Ok(found)
     }
+}
+
+fn is_event(record: &Value) -> bool {
+    record["type"].as_str().is_some_and(|kind| EVENTS.contains(&kind))
 }
 
 fn place(record: &Value) -> Result<Place> {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use kya_envoy::{
-    Artifacts, Cli, Fleet, FleetOptions, Sidecar, SlowService, Unreachable, until,
-};
+use kya_envoy::{Artifacts, Cli, Fleet, FleetOptions, Sidecar, SlowService, Unreachable, until};
 use reqwest::Client;
 use serde_json::Value;
 
@@ -100,7 +98,10 @@ fn requests(report: &Value) -> Vec<[String; 2]> {
 }
 
 fn kill_id(change: &Value) -> Result<String> {
-    Ok(change["change"]["kill_id"].as_str().with_context(|| format!("no kill: {change}"))?.to_owned())
+    Ok(change["change"]["kill_id"]
+        .as_str()
+        .with_context(|| format!("no kill: {change}"))?
+        .to_owned())
 }
 
 #[tokio::test]

@@ -96,8 +96,7 @@ impl Sidecar {
             // The bootstrap hands it to the filter; it is in no file.
             .env("KYA_NODE_CREDENTIAL", &options.node_credential);
         let (access_log, log) = (file("access.log"), file("log"));
-        let mut process =
-            Process::spawn_with(&options.node_id, &mut command, &access_log, &log)?;
+        let mut process = Process::spawn_with(&options.node_id, &mut command, &access_log, &log)?;
 
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let (admin, listener) = process
