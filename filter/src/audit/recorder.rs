@@ -297,6 +297,32 @@ mod tests {
         assert_eq!(recorder.take_counts(), Counts::default());
     }
 
+    #[test]
+    fn what_was_promised_room_has_it_whatever_comes_in_between() {
+        let mut recorder = Recorder::new(4);
+        assert_eq!(recorder.room_for_a_stop(), Some(3), "8 places: the stop, and two each");
+        for _ in 0..3 {
+            recorder.follow(decision());
+            recorder.promise();
+        }
+        assert_eq!(recorder.room_for_a_stop(), Some(0), "two places are left, for one more");
+        while recorder.follow(decision()).is_some() {}
+        assert_eq!((recorder.len(), recorder.room_for_a_stop()), (5, None));
+        for number in 6..=8 {
+            assert_eq!(recorder.keep_promise(decision()), Some(number));
+        }
+        assert_eq!(recorder.follow(decision()), None, "8 places are taken");
+        recorder.sent_below(9);
+        assert!(recorder.acknowledge(9));
+        // However much is promised, there is room for decisions.
+        while recorder.room_for_a_stop().is_some_and(|requests| requests > 0) {
+            recorder.promise();
+        }
+        let decided = std::iter::from_fn(|| recorder.decision(decision())).count();
+        assert_eq!(decided, 4);
+        assert!(recorder.len() + recorder.promised <= 8);
+    }
+
     proptest! {
         /// Whatever happens, in whatever order: every event is in the trail, in the
         /// buffer, or counted.
