@@ -114,7 +114,8 @@ impl Note {
         if note.len() > MAX_NOTE_BYTES {
             return Err(BadNote::TooLong);
         }
-        let control = |it: char| it.is_ascii_control() && it != '\n';
+        // C2SP refuses those of ASCII; the others can steer a terminal as well.
+        let control = |it: char| it.is_control() && it != '\n';
         // The last blank line: the text may have others.
         let blank = note.rfind("\n\n").ok_or(BadNote::Form)?;
         let (text, signatures) =

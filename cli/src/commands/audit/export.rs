@@ -13,7 +13,7 @@ use super::verdict;
 use crate::args::{Export, ExportFormat};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, json_printable};
 
 pub(super) async fn run(
     asked: Export,
@@ -45,7 +45,7 @@ async fn as_it_comes(
     while let Some(bytes) = stream.bytes().await? {
         match &mut draft {
             Some(draft) => draft.write(&bytes)?,
-            None if output.part(&bytes)? => {}
+            None if output.foreign(&bytes)? => {}
             None => return Ok(()),
         }
     }
@@ -96,7 +96,7 @@ async fn proved(
     if output.is_json() {
         let mut document = verdict::document(&report, trust);
         document["matching"] = picker.picked.into();
-        output.note(format_args!("{document:#}"));
+        output.note(json_printable(&format!("{document:#}")));
         return Ok(());
     }
     for line in verdict::lines(&report, trust) {

@@ -43,7 +43,7 @@ pub(super) async fn checkpoint(
         return output.document(&json);
     }
     // As it is: its line breaks are signed, too.
-    output.part(value.note.as_bytes())?;
+    output.foreign(value.note.as_bytes())?;
     let it = signed.unverified();
     output.note(format_args!("{} records, signed at {} by {}", it.size, it.time, key.id()));
     output.note(trust.says());
@@ -59,7 +59,7 @@ pub(super) async fn keys(client: &Client, output: &mut Output<'_>) -> Result<(),
         return output.lines("No keys.");
     }
     for key in keys {
-        output.lines(key.verifier_key)?;
+        output.lines(printable(&key.verifier_key.to_string()))?;
     }
     Ok(())
 }

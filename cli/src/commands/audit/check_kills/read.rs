@@ -167,10 +167,11 @@ impl Trail {
                 }
             }
         }
+        let not_known = collected.kills.not_known();
         let shown = reports.last().map(|it| verdict::lines(it, trust)).unwrap_or_default();
         Ok(Found {
             verification: reports.iter().map(|it| verdict::document(it, trust)).collect(),
-            not_known: collected.kills.not_known(),
+            not_known,
             kills: collected.listed,
             decisions: collected.decisions,
             allowed: collected.allowed,
