@@ -66,6 +66,10 @@
     for (const it of report.followed) {
       put(result, "p", `Record ${it.record} names the key ${it.key}, signed by the one before.`);
     }
+    for (const it of report.recovered ?? []) {
+      const what = `WARNING: the key ${it.key} is not followed from the key before it`;
+      put(result, "p", `${what}, which record ${it.record} says was lost (${it.reason}).`);
+    }
     for (const it of report.compared) {
       const agrees = it.agrees ? "agrees" : "DOES NOT AGREE";
       put(result, "p", `The checkpoint of ${it.size} records of ${it.time} ${agrees}.`);

@@ -63,7 +63,8 @@ fn a_key_that_a_link_brings_counts_only_when_a_person_has_confirmed_it() {
     browser.choose_export(Trail::of(12).export().as_bytes());
     // The browser does not send such a form, and the page verifies nothing if one comes.
     assert_eq!(browser.evaluate("document.getElementById('form').checkValidity()"), false);
-    let submit = "document.getElementById('form').dispatchEvent(new Event('submit', { cancelable: true }))";
+    let submit =
+        "document.getElementById('form').dispatchEvent(new Event('submit', { cancelable: true }))";
     let (report, shown) = browser.after(submit);
     assert_eq!(report, Value::Null);
     assert!(shown.contains("Nothing was verified") && shown.contains("link"), "{shown}");

@@ -38,7 +38,8 @@ fn commands(of: &Command) -> impl Iterator<Item = &Command> {
 /// A command and all below it.
 fn section(page: &mut Vec<String>, command: &Command) {
     let name = command.get_bin_name().unwrap_or_default();
-    let leaf = commands(command).next().is_none();
+    // Some do something by themselves, too.
+    let leaf = commands(command).next().is_none() || !command.is_subcommand_required_set();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let depth = if name.matches(' ').count() > 1 { "###" } else { "##" };
     page.push(format!("\n{depth} `{name}`\n\n{about}."));

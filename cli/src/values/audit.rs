@@ -40,6 +40,12 @@ pub(crate) fn parse_act(text: &str) -> Result<String, String> {
     }
 }
 
+/// The id of a kill.
+pub(crate) fn parse_kill(text: &str) -> Result<String, String> {
+    let id = text.parse::<kya_core::KillId>().map_err(|error| error.to_string())?;
+    Ok(id.to_string())
+}
+
 /// A file with a signed checkpoint. Who signed it is looked at with the trail.
 pub(crate) fn parse_checkpoint(path: &str) -> Result<SignedCheckpoint, String> {
     let file = File::open(path).map_err(|error| format!("the file cannot be read: {error}"))?;

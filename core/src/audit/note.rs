@@ -174,6 +174,18 @@ impl Note {
     }
 }
 
+/// As it is written.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        for Signed { name, id, signature } in &self.signatures {
+            let bytes = [&id.0[..], signature].concat();
+            writeln!(f, "\u{2014} {name} {}", BASE64.encode(bytes))?;
+        }
+        Ok(())
+    }
+}
+
 /// A line `— name base64(id || signature)`.
 fn signed(line: &str) -> Option<Signed> {
     let (name, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;

@@ -64,7 +64,7 @@ pub enum Entry {
     /// Records that were exported as a sealed segment, and may be removed.
     Archived(Archived),
     /// The registry was put back from a backup: acts in between may be in the trail
-    /// that the registry does not know.
+    /// that the registry does not know. Or the trail itself was.
     Restored(Restored),
 }
 
@@ -369,13 +369,19 @@ pub struct Archived {
     pub actor: String,
 }
 
-/// The registry was put back from a backup.
+/// The registry was put back from a backup, or the trail itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     /// The last act of the registry that is in the trail.
     pub event: u64,
     /// The newest act that the registry knew when it came back.
     pub known: u64,
-    /// Epoch that began then.
+    /// Epoch that began then; of a trail that was put back, that of its last act.
     pub epoch: u64,
+    /// Of a trail that was put back: how many records it had. Those that came after are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail_size: Option<u64>,
+    /// How many the trail had that it replaced, where that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_size: Option<u64>,
 }

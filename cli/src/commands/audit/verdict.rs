@@ -1,6 +1,6 @@
 //! What is said about a trail that was verified.
 
-use kya_core::audit::verify::{Archive, Head, Outcome, Report};
+use kya_core::audit::verify::{Archive, Head, Outcome, Recovered, Report};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -52,6 +52,7 @@ pub(super) fn is_good(report: &Report) -> bool {
 /// What was found, if nothing is wrong: lines for people.
 pub(super) fn lines(report: &Report, trust: Trust) -> Vec<String> {
     let mut lines = vec![whole(report)];
+    lines.extend(report.recovered.iter().map(recovered));
     lines.extend(archived(report));
     if let Some(Head { time, key, .. }) = &report.checkpoint {
         let (name, id) = (key.name(), key.id());
@@ -83,6 +84,17 @@ fn whole(report: &Report) -> String {
             report.shown
         ),
     }
+}
+
+/// A key for which nobody vouches, aloud.
+fn recovered(it: &Recovered) -> String {
+    let Recovered { record, key, actor, reason, .. } = it;
+    let none = || "-".to_owned();
+    printable(&format!(
+        "WARNING: the key {key} is not followed from the key before it, which record {record} says was lost (by {}: {}). Nobody vouches for it but whoever gave it to you.",
+        actor.clone().unwrap_or_else(none),
+        reason.clone().unwrap_or_else(none),
+    ))
 }
 
 /// What is in segments that were not among what was read.

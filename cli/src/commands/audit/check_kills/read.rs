@@ -39,7 +39,7 @@ pub(super) async fn server(
     let mut verifier = Verifier::new(options);
     let (mut collected, mut spool) = (Collected::of(since), Spool::new()?);
     let mut progress = Progress::new(output);
-    let mut stream = client.export(&Filter::default(), "jsonl").await?;
+    let mut stream = client.export(&Filter::default(), "jsonl", &[]).await?;
     while let Some(line) = stream.line().await? {
         verifier.write(line.as_bytes());
         verifier.write(b"\n");
