@@ -101,8 +101,10 @@ fn archived<'a>(
     before: &'a [(u64, Archived)],
 ) -> Result<Option<&'a (u64, Archived)>, Error> {
     let wrong = |error| Error::Usage(format!("{}: cannot be read: {error}", out.display()));
-    let mut sha256 = Sha256::new();
-    std::io::copy(&mut File::open(out).map_err(wrong)?, &mut sha256).map_err(wrong)?;
+    let (mut lines, mut sha256) = (Lines::of(File::open(out).map_err(wrong)?), Sha256::new());
+    while let Some(line) = lines.next().map_err(wrong)? {
+        sha256.update(line);
+    }
     let sha256 = hex(sha256);
     Ok(before.iter().find(|(_, it)| it.sha256 == sha256))
 }
