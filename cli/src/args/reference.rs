@@ -127,7 +127,8 @@ mod tests {
     fn leaves(of: &Command, above: &str) -> BTreeSet<String> {
         let of_one = |command: &Command| {
             let name = format!("{above}{}", command.get_name());
-            match commands(command).next() {
+            // What does something by itself is named, and not what is below it.
+            match commands(command).next().filter(|_| command.is_subcommand_required_set()) {
                 Some(_) => leaves(command, &format!("{name} ")),
                 None => BTreeSet::from([name]),
             }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use kya_core::audit::SignedCheckpoint;
 
 use super::{Pinned, Proving};
-use crate::values::{parse_checkpoint, parse_text};
+use crate::values::{parse_checkpoint, parse_key_id, parse_text};
 
 #[derive(Debug, Args)]
 pub(crate) struct ProofOf {
@@ -79,7 +79,7 @@ Example:
   kya audit keys recover --lost 5b1d5c4d --reason \"the disk with the key is gone\"")]
     Recover {
         /// The id of the key that is lost: the middle part of the verifier key that signs
-        #[arg(long, value_name = "KEY_ID", value_parser = |text: &str| parse_text(text, 8))]
+        #[arg(long, value_name = "KEY_ID", value_parser = parse_key_id)]
         lost: String,
         #[command(flatten)]
         why: Reasoned,

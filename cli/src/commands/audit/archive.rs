@@ -36,9 +36,11 @@ pub(super) async fn run(
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
+    let exists = asked.out.symlink_metadata().is_ok();
+    // Before anything is asked: whether it can be written at all.
+    let draft = if exists { None } else { Some(Draft::new(Some(&asked.out))?) };
     let before = archives(client).await?;
     let first = before.first().map_or(1, |(_, it)| it.last + 1);
-    let exists = asked.out.symlink_metadata().is_ok();
     if exists && let Some((seq, it)) = archived(&asked.out, &before)? {
         return said(&asked, *seq, (it.first, it.last), &it.sha256, None, output);
     }
@@ -54,10 +56,10 @@ pub(super) async fn run(
     let (options, trust) = keys::options(&asked.proving, client).await?;
     // Of what is removed nothing may be missing in the file.
     let options = Options { whole_since: Some(first), ..options };
-    let sealed = match exists {
+    let sealed = match draft {
         // It was not archived yet when something went wrong.
-        true => kept(&asked.out, options, trust)?,
-        false => exported(&asked.out, (first, last), options, trust, client, output).await?,
+        None => kept(&asked.out, options, trust)?,
+        Some(draft) => exported(draft, (first, last), (options, trust), client, output).await?,
     };
     if sealed.first != first {
         let (out, found) = (asked.out.display(), sealed.first);
@@ -123,15 +125,12 @@ fn kept(out: &Path, options: Options, trust: Trust) -> Result<Sealed, Error> {
 
 /// The segment as the server gives it, written when it is verified.
 async fn exported(
-    out: &Path,
-    (first, last): (u64, u64),
-    options: Options,
-    trust: Trust,
+    mut draft: Draft,
+    (first, mut last): (u64, u64),
+    (options, trust): (Options, Trust),
     client: &Client,
     output: &mut Output<'_>,
 ) -> Result<Sealed, Error> {
-    let mut last = last;
-    let mut draft = Draft::new(Some(out))?;
     let (mut verifier, mut sha256) = (Verifier::new(options), Sha256::new());
     let mut progress = Progress::new(output);
     let mut stream = client.segment(first, last).await?;

@@ -122,6 +122,7 @@ pub(super) async fn replace(
         write.also_stops("agent.revoked", subject, &cause, InFlight::Abort).await?;
         changes.push(revoked.to_wire());
     }
+    let (was, replaced) = (shown::agent(&before), shown::replaced(&before, new.id));
     let successor = NewAgent {
         id: new.id,
         name: new.name.unwrap_or(before.name),
@@ -135,6 +136,7 @@ pub(super) async fn replace(
     let (agent, added) = agents::add(&mut write, successor, Some(before.id), &cause).await?;
     changes.extend(added);
     let subject = format!("{} {}", before.id, agent.id);
+    write.shows(was, replaced);
     write.also("agent.replaced", subject, cause.clone()).await?;
     write.shows(None, shown::agent(&agent));
     let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;
