@@ -4,12 +4,11 @@
 use kya_core::AgentId;
 use serde_json::{Value, json};
 
-use crate::rotation::KeyChange;
 use crate::store::approvals::Verdict;
 use crate::store::issuer::TokenKey;
 use crate::store::{
-    Agent, Approval, CapabilityToken, Decided, Issuer, NodeRegistration, OperatorRecord, Policy, Principal, Token, in_flight_name,
-    status_name,
+    Agent, Approval, CapabilityToken, Decided, Issuer, KeyChange, NodeRegistration, OperatorRecord,
+    Policy, Principal, Token, in_flight_name, status_name,
 };
 use crate::time::{UnixMicros, second_start};
 
