@@ -24,11 +24,11 @@ type Put = (String, String);
 #[derive(Clone)]
 struct Store {
     refused: Arc<AtomicBool>,
-    puts: mpsc::UnboundedSender<Put>,
+    puts: mpsc::Sender<Put>,
 }
 
 async fn keep(State(store): State<Store>, Path(name): Path<String>, note: String) -> StatusCode {
-    store.puts.send((name, note)).unwrap();
+    store.puts.send((name, note)).await.unwrap();
     match store.refused.swap(true, Ordering::SeqCst) {
         true => StatusCode::CREATED,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -47,7 +47,7 @@ async fn key(server: &RunningServer) -> VerifierKey {
 
 #[tokio::test]
 async fn checkpoints_arrive_at_an_address_and_are_sent_again_where_they_did_not() {
-    let (puts, mut seen) = mpsc::unbounded_channel();
+    let (puts, mut seen) = mpsc::channel(16);
     let store = Store { refused: Arc::default(), puts };
     let app = Router::new().route("/kya/{name}", put(keep)).with_state(store);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

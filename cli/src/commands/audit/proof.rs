@@ -31,13 +31,31 @@ pub(super) async fn run(
     let signed = signed(&note, client)?;
     let (key, trust) = signer(&signed, &asked.pinned, client).await?;
     let newest = Newest { note, signed, key, trust };
+    let mut proofs = Vec::new();
     for kept in &asked.checkpoints {
-        earlier(kept, &newest, &asked.pinned, client, output).await?;
+        proofs.push(earlier(kept, &newest, &asked.pinned, client).await?);
     }
-    match asked.seq {
-        Some(seq) => record(seq, &newest, client, output).await,
-        None => Ok(()),
+    if let Some(seq) = asked.seq {
+        proofs.push(record(seq, &newest, client).await?);
     }
+    if output.is_json() {
+        let mut documents: Vec<_> = proofs.into_iter().map(|proof| proof.document).collect();
+        return match documents.len() {
+            1 => output.document(&documents.swap_remove(0)),
+            _ => output.document(&json!({ "verified": true, "proofs": documents })),
+        };
+    }
+    for proof in proofs {
+        output.lines(proof.says)?;
+    }
+    output.note(trust.says());
+    Ok(())
+}
+
+/// Something that was proved.
+struct Proved {
+    document: Value,
+    says: String,
 }
 
 /// That the trail goes on from a checkpoint that was kept.
@@ -46,8 +64,7 @@ async fn earlier(
     newest: &Newest,
     pinned: &Pinned,
     client: &Client,
-    output: &mut Output<'_>,
-) -> Result<(), Error> {
+) -> Result<Proved, Error> {
     let Newest { note, signed, trust, .. } = newest;
     let (old, head) = (kept.unverified(), signed.unverified());
     // One that nobody who counts has signed is no evidence of anything.
@@ -73,31 +90,23 @@ async fn earlier(
     if old.size == head.size && old.chain != head.chain {
         return Err(split(&"another last record"));
     }
-    if output.is_json() {
-        return output.document(&json!({
-            "verified": true, "keys_from": trust.name(), "size": old.size, "signed_at": old.time,
-            "proof": proof, "checkpoint": note,
-        }));
-    }
-    output.lines(format_args!(
+    let document = json!({
+        "verified": true, "keys_from": trust.name(), "size": old.size, "signed_at": old.time,
+        "proof": proof, "checkpoint": note,
+    });
+    let says = format!(
         "Verified: the trail of {} records begins with the {} that {} signed at {}, by {} hashes.",
         head.size,
         old.size,
         key.id(),
         old.time,
         proof.len()
-    ))?;
-    output.note(trust.says());
-    Ok(())
+    );
+    Ok(Proved { document, says })
 }
 
 /// That a record is in the trail of the newest checkpoint.
-async fn record(
-    seq: u64,
-    newest: &Newest,
-    client: &Client,
-    output: &mut Output<'_>,
-) -> Result<(), Error> {
+async fn record(seq: u64, newest: &Newest, client: &Client) -> Result<Proved, Error> {
     let Newest { note, signed, key, trust } = newest;
     let head = signed.unverified();
     if seq > head.size {
@@ -112,23 +121,20 @@ async fn record(
     verify_inclusion(leaf, seq - 1, head.size, &proof, head.root).map_err(|error| {
         refused(format!("record {seq} is not under the root that the checkpoint signs: {error}"))
     })?;
-    if output.is_json() {
-        let RecordedLine { hash, record } = record;
-        return output.document(&json!({
-            "verified": true, "keys_from": trust.name(), "seq": seq, "hash": hash,
-            "record": record, "proof": proof, "checkpoint": note,
-        }));
-    }
-    output.lines(readable(&record.record, false))?;
-    output.lines(format_args!(
-        "Verified: record {seq} is in the trail of {} records, by {} hashes up to the root that {} signed at {}.",
+    let says = format!(
+        "{}\nVerified: record {seq} is in the trail of {} records, by {} hashes up to the root that {} signed at {}.",
+        readable(&record.record, false),
         head.size,
         proof.len(),
         key.id(),
         head.time
-    ))?;
-    output.note(trust.says());
-    Ok(())
+    );
+    let RecordedLine { hash, record } = record;
+    let document = json!({
+        "verified": true, "keys_from": trust.name(), "seq": seq, "hash": hash, "record": record,
+        "proof": proof, "checkpoint": note,
+    });
+    Ok(Proved { document, says })
 }
 
 /// The leaf of a record, by its own canonical form.

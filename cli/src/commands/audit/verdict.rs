@@ -73,12 +73,13 @@ fn whole(report: &Report) -> String {
     let last = report.checkpoint.as_ref().map_or(0, |it| it.size);
     let what = "hashed again, chained, and under the signed root";
     match (last, report.hidden, report.hidden_runs.as_slice()) {
-        (0, ..) => "Verified: the trail is signed as empty.".to_owned(),
         (_, 0, _) => format!("Verified: records 1 to {last} are whole: {what}."),
-        (_, hidden, [.., run]) if report.not_archived.is_none() => format!(
-            "Verified: records {} to {last} are whole: {what}. The {hidden} before them that are not shown were archived; their hashes are under the same root.",
-            run.last + 1
-        ),
+        (_, hidden, [.., run]) if report.not_archived.is_none() && report.more_hidden_runs == 0 => {
+            format!(
+                "Verified: records {} to {last} are whole: {what}. The {hidden} before them that are not shown were archived; their hashes are under the same root.",
+                run.last + 1
+            )
+        }
         (_, hidden, _) => format!(
             "Verified: {} of {last} records are shown, as they were written; the hashes of the {hidden} others are under the same signed root.",
             report.shown

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::{Timestamp, VerifierKey};
+use super::super::Timestamp;
 use super::report::{LISTED, Outcome, Problem, Report};
 
 /// What is wrong. The numbers are those of records.
@@ -89,8 +89,8 @@ pub(super) enum Fault {
     NotFollowed {
         /// Which.
         record: u64,
-        /// The key.
-        key: VerifierKey,
+        /// The key, as it is written.
+        key: String,
     },
     /// It ends before a checkpoint that was given.
     Rollback {

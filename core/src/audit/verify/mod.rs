@@ -264,7 +264,7 @@ impl Verifier {
                 state.tree = None;
                 // What is the likely reason comes first.
                 if let Some(it) = state.report.recovered.iter().rev().find(|it| !it.pinned) {
-                    let (record, key) = (it.record, it.key.clone());
+                    let (record, key) = (it.record, it.key.to_string());
                     state.faults.add(state.line, Fault::NotFollowed { record, key });
                 }
                 return state.faults.add(state.line, fault);

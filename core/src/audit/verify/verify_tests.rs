@@ -76,6 +76,8 @@ fn what_is_hidden_is_said() {
     assert_eq!((report.shown, report.hidden), (14, 6));
     let runs: Vec<_> = report.hidden_runs.iter().map(|it| (it.first, it.last)).collect();
     assert_eq!(runs, [(2, 2), (5, 8), (20, 20)]);
+    // What comes before the export begins is excused by nothing but an archive.
+    assert_eq!(report.not_archived.map(|it| (it.first, it.last)), Some((2, 2)));
 
     let since = |number| Options { whole_since: Some(number), ..options(&[]) };
     let report = verified(export.as_bytes(), since(8));
