@@ -20,7 +20,7 @@ mod transport;
 mod values;
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -44,7 +44,8 @@ where
         Ok(cli) => cli,
         Err(error) => return not_a_command(error, &args, out, err),
     };
-    let mut output = Output::new(cli.global.output, out, err);
+    let terminal = io::stdout().is_terminal();
+    let mut output = Output::new(cli.global.output, out, err).on_terminal(terminal);
     match commands::run(cli, &mut output).await {
         Ok(()) => 0,
         Err(error) => {

@@ -23,11 +23,18 @@ pub(crate) struct Output<'a> {
     format: Format,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
+    /// Whether a terminal shows the results.
+    terminal: bool,
 }
 
 impl<'a> Output<'a> {
     pub(crate) fn new(format: Format, out: &'a mut dyn Write, err: &'a mut dyn Write) -> Self {
-        Self { format, out, err }
+        Self { format, out, err, terminal: false }
+    }
+
+    /// The same, whose results a terminal shows.
+    pub(crate) fn on_terminal(self, terminal: bool) -> Self {
+        Self { terminal, ..self }
     }
 
     pub(crate) fn is_json(&self) -> bool {
@@ -36,7 +43,8 @@ impl<'a> Output<'a> {
 
     /// Writes the one document of `-o json`.
     pub(crate) fn document(&mut self, document: &Value) -> Result<(), Error> {
-        done(writeln!(self.out, "{document:#}").and_then(|()| self.out.flush()))
+        let text = json_printable(&format!("{document:#}"));
+        done(writeln!(self.out, "{text}").and_then(|()| self.out.flush()))
     }
 
     /// Writes lines of result, at once: what comes next may take a while.
@@ -49,6 +57,14 @@ impl<'a> Output<'a> {
         match self.out.write_all(part).and_then(|()| self.out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             written => written.map(|()| true).map_err(Error::from),
+        }
+    }
+
+    /// The same for what others have written: as it is, unless a terminal shows it.
+    pub(crate) fn foreign(&mut self, part: &[u8]) -> Result<bool, Error> {
+        match self.terminal {
+            true => self.part(json_printable(&String::from_utf8_lossy(part)).as_bytes()),
+            false => self.part(part),
         }
     }
 
@@ -79,7 +95,7 @@ impl<'a> Output<'a> {
     /// Reports what went wrong.
     pub(crate) fn error(&mut self, error: &Error) {
         match self.format {
-            Format::Json => self.note(format_args!("{:#}", error.to_json())),
+            Format::Json => self.note(json_printable(&format!("{:#}", error.to_json()))),
             Format::Table => {
                 self.note(format_args!("kya: {}", printable(&error.to_string())));
                 for line in error.details() {
@@ -140,6 +156,21 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// JSON that a terminal may show: the same document, with such characters written as JSON
+/// escapes them. Lines stay lines.
+pub(crate) fn json_printable(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        let harmless = character == '\n' || character == '\t';
+        if harmless || !(character.is_control() || is_invisible_mark(character)) {
+            shown.push(character);
+        } else {
+            shown.push_str(&format!("\\u{:04x}", u32::from(character)));
+        }
+    }
+    shown
+}
+
 /// Enough of a text to know it again.
 pub(crate) fn short(text: &str) -> String {
     const MOST: usize = 300;
@@ -181,6 +212,24 @@ mod tests {
         assert_eq!(printable("a\u{1b}[2Jb\r\nc"), "a\\u{1b}[2Jb\\r\\nc");
         assert_eq!(printable("\u{202e}evil"), "\\u{202e}evil");
         assert_eq!(printable("Zoë’s agent — 支払"), "Zoë’s agent — 支払");
+    }
+
+    #[test]
+    fn what_others_have_written_cannot_rewrite_the_terminal() {
+        let value = serde_json::json!({ "name": "a\u{9b}2Jb\u{202e}c\u{1b}]0;x\u{7}" });
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut output = Output::new(Format::Json, &mut out, &mut err).on_terminal(true);
+        output.document(&value).unwrap();
+        output.foreign("\u{9b}2J\n\u{e9}".as_bytes()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.ends_with("\\u009b2J\n\u{e9}"), "{text}");
+        assert!(!text.contains(['\u{9b}', '\u{202e}', '\u{1b}', '\u{7}']), "{text}");
+        // It is the same document all the same.
+        let document = text.rsplit_once("\n\\u009b").unwrap().0;
+        assert_eq!(serde_json::from_str::<Value>(document).unwrap(), value);
+        let mut raw = Vec::new();
+        Output::new(Format::Json, &mut raw, &mut err).foreign(b"\xc2\x9b").unwrap();
+        assert_eq!(raw, b"\xc2\x9b", "a file gets what is signed");
     }
 
     struct Full(io::ErrorKind);

@@ -13,7 +13,8 @@ use thiserror::Error;
 use url::Url;
 
 pub(crate) use self::audit::{
-    parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_moment,
+    parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_key_id, parse_kill,
+    parse_moment,
 };
 use crate::output::short;
 

@@ -63,27 +63,21 @@ impl Real {
 
     /// Waits until the newest checkpoint is of everything that is there.
     async fn signed(&self, size: u64) {
-        for _ in 0..400 {
+        eventually(&format!("a checkpoint of {size} records"), async || {
             let ended = self.kya(&["-o", "json", "audit", "checkpoint"]).await;
-            if ended.code == 0 && ended.json()["size"].as_u64() >= Some(size) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("never: a checkpoint of {size} records");
+            (ended.code == 0 && ended.json()["size"].as_u64() >= Some(size)).then_some(())
+        })
+        .await;
     }
 
     /// The newest record of this act: acts are appended soon after they are done.
     async fn act(&self, name: &str) -> Value {
-        for _ in 0..400 {
-            let args = ["-o", "json", "audit", "tail", "-n", "1", "--act", name, "--type", "admin"];
+        let args = ["-o", "json", "audit", "tail", "-n", "1", "--act", name, "--type", "admin"];
+        eventually(name, async || {
             let ended = self.kya(&args).await;
-            if !ended.out.is_empty() {
-                return ended.json();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
-        panic!("never: {name}");
+            (!ended.out.is_empty()).then(|| ended.json())
+        })
+        .await
     }
 
     async fn newest(&self) -> u64 {
@@ -205,4 +199,122 @@ async fn what_is_not_there_or_not_allowed_is_said() {
         assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{ended:?}");
         assert!(ended.err.contains("audit.read"), "{ended:?}");
     }
+}
+
+#[tokio::test]
+async fn what_is_archived_is_excused_and_named_and_its_segment_still_verifies() {
+    let real = Real::start().await;
+    let agent = real.json(&["agent", "register", "--name", "bot"]).await;
+    let agent = agent["agent_id"].as_str().unwrap();
+    let place = {
+        let log = real.act("agent.registered").await;
+        let of = |it: &str| log["record"][it].as_u64().unwrap();
+        (of("epoch"), of("revision"))
+    };
+    let allowed = || decision(wire::Verdict::Allow, agent, place);
+    real.report(1, (0..20).map(|_| allowed()).collect()).await;
+    real.signed(real.newest().await).await;
+    let keys = real.json(&["audit", "keys"]).await;
+    let pinned = keys["keys"][0]["verifier_key"].as_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (segment, now) = (file("segment-1.jsonl"), file("now.jsonl"));
+
+    let archive = ["audit", "archive", "--out", &segment, "--key", pinned];
+    let dry = real.kya(&[&archive[..], &["--dry-run"]].concat()).await;
+    assert!(dry.code == 0 && dry.out.contains("would be written to"), "{dry:?}");
+    assert!(!std::path::Path::new(&segment).exists());
+    let done = real.json(&archive).await;
+    assert_eq!((&done["already"], &done["first"]), (&Value::Bool(false), &1.into()), "{done}");
+    let last = done["last"].as_u64().unwrap();
+    assert!(last >= 22, "{done}");
+    let again = real.json(&archive).await;
+    assert_eq!((&again["already"], &again["seq"]), (&Value::Bool(true), &done["seq"]));
+    while real.server.trail().store().remove_archived(1000).await.unwrap() > 0 {}
+    real.report(21, vec![allowed()]).await;
+    real.signed(real.newest().await).await;
+
+    // The server has not the whole of it any more, and says where the rest is.
+    let sha256 = done["sha256"].as_str().unwrap();
+    let said = format!(
+        "Records 1 to {last} were archived (record {}), segment SHA-256 {sha256}, not seen here.",
+        done["seq"]
+    );
+    let export = ["audit", "export", "--verify-chain", "--key", pinned];
+    let whole = real.kya(&[&export[..], &["--out", &now]].concat()).await;
+    assert_eq!(whole.code, 0, "{whole:?}");
+    assert!(whole.err.contains(&said), "{said}: {whole:?}");
+    let kills = real.kya(&["audit", "check-kills", "--key", pinned]).await;
+    assert_eq!(kills.code, 0, "{kills:?}");
+    assert!(kills.err.contains(&said), "{kills:?}");
+    let both = real.kya(&["audit", "verify", &segment, &now, "--key", pinned]).await;
+    assert_eq!(both.code, 0, "{both:?}");
+    assert!(!both.out.contains("not seen here"), "{both:?}");
+    // Another file in the place of the segment.
+    let text = std::fs::read_to_string(&segment).unwrap();
+    std::fs::write(&segment, text.replace('\n', "\r\n")).unwrap();
+    let other = real.kya(&["audit", "verify", &segment, &now, "--key", pinned]).await;
+    assert_eq!(other.code, 7, "{other:?}");
+    assert!(other.err.contains("other_segment"), "{other:?}");
+    // Nor does it take the place of the next one.
+    let taken = real.kya(&archive).await;
+    assert_eq!((taken.code, taken.out.as_str()), (2, ""), "{taken:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_replaced_in_two_steps_and_what_was_kept_before_is_proved() {
+    let real = Real::start().await;
+    real.json(&["agent", "register", "--name", "bot"]).await;
+    real.act("agent.registered").await;
+    real.signed(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (kept, out) = (file("kept.checkpoint"), file("out.jsonl"));
+    let note = real.kya(&["audit", "checkpoint"]).await;
+    std::fs::write(&kept, &note.out).unwrap();
+    let first = real.json(&["audit", "keys"]).await["keys"][0]["verifier_key"].clone();
+    let first = first.as_str().unwrap();
+
+    let early = real.kya(&["audit", "keys", "rotate", "--reason", "r"]).await;
+    assert!(early.code == 2 && early.err.contains("--now"), "{early:?}");
+    let none = real.kya(&["audit", "keys", "activate", "--reason", "r"]).await;
+    assert!(none.code == 1 && none.err.contains("no key was announced"), "{none:?}");
+    let announced = real.kya(&["audit", "keys", "announce", "--reason", "the yearly one"]).await;
+    assert_eq!(announced.code, 0, "{announced:?}");
+    let next = announced.out.trim();
+    let shown = real.kya(&["audit", "keys"]).await;
+    assert_eq!(shown.out.trim(), first, "{shown:?}");
+    assert!(shown.err.contains(next), "{shown:?}");
+    let activated = real.kya(&["audit", "keys", "activate", "--reason", "the yearly one"]).await;
+    assert_eq!((activated.code, activated.out.trim()), (0, next), "{activated:?}");
+    let id = next.split('+').nth(1).unwrap();
+    let here = ["audit", "keys", "recover", "--lost", id, "--reason", "r"];
+    let here = real.kya(&here).await;
+    assert!(here.code == 1 && here.err.contains("is here"), "{here:?}");
+    real.signed(real.newest().await).await;
+
+    // Whoever pinned the first key is led to the second, and finds what was kept.
+    let proof = ["audit", "proof", "--checkpoint", &kept, "--key", first];
+    let proved = real.kya(&proof).await;
+    assert_eq!(proved.code, 0, "{proved:?}");
+    assert!(proved.out.contains("begins with the"), "{proved:?}");
+    let picked = ["audit", "export", "--type", "archived", "--out", &out, "--key", first];
+    let picked = [&picked[..], &["--verify-chain", "--checkpoint", &kept]].concat();
+    assert_eq!(real.kya(&picked).await.code, 0);
+    let verify = ["audit", "verify", &out, "--key", first, "--checkpoint", &kept];
+    let verified = real.kya(&verify).await;
+    assert_eq!(verified.code, 0, "{verified:?}");
+    assert!(verified.out.contains("It begins with the"), "{verified:?}");
+    let size = std::fs::read_to_string(&kept).unwrap().lines().nth(1).unwrap().to_owned();
+    let by_server = real.kya(&["audit", "export", "--type", "archived", "--at", &size]).await;
+    std::fs::write(&out, &by_server.out).unwrap();
+    assert_eq!(real.kya(&verify).await.code, 0);
+    let rows = real.kya(&["audit", "tail", "--type", "key,key_announced"]).await;
+    assert_eq!(rows.out.matches("the yearly one").count(), 2, "{rows:?}");
+
+    // Of another trail that key says nothing.
+    let other = Real::start().await;
+    other.signed(1).await;
+    let stranger = other.kya(&["audit", "proof", "--checkpoint", &kept]).await;
+    assert_eq!(stranger.code, 7, "{stranger:?}");
 }

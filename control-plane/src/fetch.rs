@@ -1,14 +1,15 @@
-//! Asking another server for a small document by HTTPS: one GET, no redirect, bounded in
-//! time and size.
+//! Asking another server for a small document by HTTPS, or giving it one: one request, no
+//! redirect, bounded in time and size.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
+use hyper::http::request::Builder;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -21,6 +22,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Position, Url};
+
+use crate::config::without_query;
 
 /// From the first packet to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,7 +48,7 @@ pub enum FetchError {
     /// Too slow.
     #[error("{0} has not answered within {seconds} s", seconds = TIMEOUT.as_secs())]
     Late(String),
-    /// Not 200; a redirect is not followed.
+    /// Not 200, or of what was given not 2xx; a redirect is not followed.
     #[error("{0} answers {1}")]
     Status(String, StatusCode),
     /// Too much.
@@ -115,13 +118,41 @@ impl Fetcher {
 
     /// The document at an address that [`endpoint`] takes.
     pub(crate) async fn get(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
-        let late = |_| FetchError::Late(url.to_string());
-        timeout(TIMEOUT, self.exchange(url)).await.map_err(late)?
+        let request = Request::get(&url[Position::BeforePath..]).header(ACCEPT, "application/json");
+        let only = |status| status == StatusCode::OK;
+        self.exchange(url, request, Bytes::new(), only).await
     }
 
-    async fn exchange(&self, url: &Url) -> Result<Vec<u8>, FetchError> {
+    /// Puts a text at an address that [`endpoint`] takes.
+    pub(crate) async fn put(&self, url: &Url, text: String) -> Result<(), FetchError> {
+        let request = Request::put(&url[Position::BeforePath..])
+            .header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        let fine = |status: StatusCode| status.is_success();
+        self.exchange(url, request, text.into(), fine).await.map(drop)
+    }
+
+    async fn exchange(
+        &self,
+        url: &Url,
+        request: Builder,
+        body: Bytes,
+        fine: impl Fn(StatusCode) -> bool,
+    ) -> Result<Vec<u8>, FetchError> {
+        let late = |_| FetchError::Late(without_query(url));
+        timeout(TIMEOUT, self.talk(url, request, body, fine)).await.map_err(late)?
+    }
+
+    async fn talk(
+        &self,
+        url: &Url,
+        request: Builder,
+        body: Bytes,
+        fine: impl Fn(StatusCode) -> bool,
+    ) -> Result<Vec<u8>, FetchError> {
+        // A query may be a secret.
+        let shown = without_query(url);
         let lost =
-            |why: &dyn std::fmt::Display| FetchError::Unreachable(url.to_string(), why.to_string());
+            |why: &dyn std::fmt::Display| FetchError::Unreachable(shown.clone(), why.to_string());
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
         let stream = TcpStream::connect((host, port)).await.map_err(|why| lost(&why))?;
@@ -132,23 +163,22 @@ impl Fetcher {
             }
             _ => Box::new(stream),
         };
-        let request = Request::get(&url[Position::BeforePath..])
+        let request = request
             .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
-            .header(ACCEPT, "application/json")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|why| lost(&why))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|why| lost(&why))?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let mut answer = sender.send_request(request).await.map_err(|why| lost(&why))?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(url.to_string(), answer.status()));
+        if !fine(answer.status()) {
+            return Err(FetchError::Status(shown, answer.status()));
         }
         let mut body = Vec::new();
         while let Some(frame) = answer.frame().await {
             if let Ok(data) = frame.map_err(|why| lost(&why))?.into_data() {
                 if body.len().saturating_add(data.len()) > MAX_BYTES {
-                    return Err(FetchError::TooLarge(url.to_string()));
+                    return Err(FetchError::TooLarge(shown));
                 }
                 body.extend_from_slice(&data);
             }

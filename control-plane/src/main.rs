@@ -1,16 +1,21 @@
 //! `kya-control-plane`: serves a registry to people, tools and proxies.
 
+mod flags;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use kya_control_plane::config::{self, ConfigError, Effective, Values};
+use clap::{Parser, Subcommand};
+use flags::Serve;
+use kya_control_plane::config::{self, ConfigError, Effective};
 use kya_control_plane::data_dir::{DataDir, DataDirError};
 use kya_control_plane::keys::{AdminKey, SigningKeys};
 use kya_control_plane::rotation::KeyState;
 use kya_control_plane::server::{self, Server};
-use kya_control_plane::store::{DatabaseUrl, PostgresStore, SqliteStore, back_up, restore};
+use kya_control_plane::store::{
+    BackupError, DatabaseUrl, PostgresStore, SqliteStore, back_up, restore, restore_trail,
+};
 use kya_control_plane::telemetry;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -49,131 +54,42 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
-    /// Copy the SQLite database to a new file, whether or not a server is running.
+    /// Copy the SQLite databases, of the registry and of the audit trail, to new files, whether
+    /// or not a server is running.
     ///
-    /// The keys are not in it: keep a copy of the `*.key` files, too, in a place as safe.
+    /// The trail is copied first, so that no act is in it that the registry does not know. The
+    /// keys are in neither: keep a copy of the `*.key` files, too, in a place as safe.
     Backup {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
         data_dir: PathBuf,
         /// The file to make.
         file: PathBuf,
-        /// Copy the audit trail, too, to this new file.
+        /// The file to make of the audit trail [default: FILE.audit].
         #[arg(long, value_name = "FILE")]
         audit: Option<PathBuf>,
+        /// Copy the registry alone.
+        #[arg(long, conflicts_with = "audit")]
+        without_audit: bool,
     },
     /// Put a backup in the place of the SQLite database. No server may be running.
     ///
     /// What was committed since the backup is gone: revocations must be made again. The
     /// database before is kept as `kya.db.replaced`. The audit trail stays as it is, and says
-    /// that the registry was put back.
+    /// that the registry was put back; unless a copy of it is named.
     Restore {
         /// Directory of the database and the keys.
         #[arg(long, value_name = "DIR", env = "KYA_DATA_DIR")]
         data_dir: PathBuf,
         /// A file that `backup` has made.
         file: PathBuf,
+        /// Put this copy of the audit trail back, too: only where `audit.db` itself is lost.
+        ///
+        /// Records since the copy are gone for ever. A record says that it was put back, and
+        /// the trail before is kept as `audit.db.replaced`.
+        #[arg(long, value_name = "FILE")]
+        audit: Option<PathBuf>,
     },
-}
-
-#[derive(Args)]
-struct Serve {
-    /// Directory of the database and the keys, made if there is none.
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<String>,
-    /// PostgreSQL database to use instead of SQLite in the data directory: `postgres://user@host/name`.
-    ///
-    /// The password is better in PGPASSWORD or in the file that PGPASSFILE names: every user
-    /// of the machine sees the flags of a process.
-    #[arg(long, value_name = "URL")]
-    database_url: Option<String>,
-    /// File that checkpoints of the audit trail are appended to, in a second place.
-    #[arg(long, value_name = "FILE")]
-    audit_anchor_file: Option<String>,
-    /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE", env = "KYA_CONFIG")]
-    config: Option<PathBuf>,
-    /// Address of the HTTP API [default: 127.0.0.1:7080].
-    #[arg(long, value_name = "ADDR")]
-    http_listen: Option<String>,
-    /// Address of the enforcement protocol [default: 127.0.0.1:7081].
-    #[arg(long, value_name = "ADDR")]
-    grpc_listen: Option<String>,
-    /// PEM file of the HTTP API's certificate; the API then speaks TLS. Re-read when it changes.
-    #[arg(long, value_name = "FILE")]
-    http_tls_cert: Option<String>,
-    /// PEM file of its private key.
-    #[arg(long, value_name = "FILE")]
-    http_tls_key: Option<String>,
-    /// PEM file of authorities: every client must show a certificate of one of them.
-    #[arg(long, value_name = "FILE")]
-    http_tls_client_ca: Option<String>,
-    /// PEM file of the certificate of the enforcement protocol, which then speaks TLS.
-    #[arg(long, value_name = "FILE")]
-    grpc_tls_cert: Option<String>,
-    /// PEM file of its private key.
-    #[arg(long, value_name = "FILE")]
-    grpc_tls_key: Option<String>,
-    /// PEM file of authorities: every proxy must show a certificate of one of them.
-    #[arg(long, value_name = "FILE")]
-    grpc_tls_client_ca: Option<String>,
-    /// What the issuer of capability tokens is called: the public address of the HTTP API.
-    ///
-    /// Agents get tokens at URL/oauth/token, and whoever checks them finds the keys at
-    /// URL/.well-known/jwks.json. Without it no capability tokens are issued.
-    #[arg(long, value_name = "URL")]
-    issuer: Option<String>,
-    /// How long a capability token lives at most, up to 24h [default: 1h].
-    #[arg(long, value_name = "DURATION")]
-    capability_max_ttl: Option<String>,
-    /// Serve addresses that other machines reach without TLS, because a mesh or a tunnel encrypts.
-    #[arg(long)]
-    allow_plaintext: bool,
-    /// Restore what is stopped, and end a halt, only when a second operator approves it.
-    #[arg(long)]
-    second_operator_to_resume: bool,
-    /// Let in operators by OpenID Connect: the issuer of their tokens, as its `iss` says.
-    #[arg(long, value_name = "URL", help_heading = "Single sign-on")]
-    oidc_issuer: Option<String>,
-    /// What `aud` of these tokens must name: usually the client id.
-    #[arg(long, value_name = "TEXT", help_heading = "Single sign-on")]
-    oidc_audience: Option<String>,
-    /// Which group has which role: `sre=operator,security=admin`, or a JSON object.
-    #[arg(long, value_name = "GROUP=ROLE,…", help_heading = "Single sign-on")]
-    oidc_roles: Option<String>,
-    /// Claim with the groups; one that begins with `/` is a JSON pointer [default: groups].
-    #[arg(long, value_name = "CLAIM", help_heading = "Single sign-on")]
-    oidc_groups_claim: Option<String>,
-    /// Claim that operators are called by, as `oidc:VALUE` [default: sub].
-    #[arg(long, value_name = "CLAIM", help_heading = "Single sign-on")]
-    oidc_name_claim: Option<String>,
-    /// What `azp` may be, where a token has it [default: the audience].
-    #[arg(long, value_name = "TEXT,…", help_heading = "Single sign-on")]
-    oidc_authorized_parties: Option<String>,
-    /// Algorithms that count, of RS256, ES256 and EdDSA [default: all three].
-    #[arg(long, value_name = "ALG,…", help_heading = "Single sign-on")]
-    oidc_algorithms: Option<String>,
-    /// How far the issuer's clock may be off [default: 30s].
-    #[arg(long, value_name = "DURATION", help_heading = "Single sign-on")]
-    oidc_leeway: Option<String>,
-    /// Where the issuer's keys are [default: where its discovery document says].
-    #[arg(long, value_name = "URL", help_heading = "Single sign-on")]
-    oidc_jwks_url: Option<String>,
-    /// PEM file of the authorities of the issuer's certificate [default: those of this machine].
-    #[arg(long, value_name = "FILE", help_heading = "Single sign-on")]
-    oidc_ca: Option<String>,
-    /// How long requests under way may take to end at shutdown [default: 10s].
-    #[arg(long, value_name = "DURATION")]
-    drain_timeout: Option<String>,
-    /// Which log lines to write, for example `info` or `kya_control_plane=debug` [default: info].
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-    /// `text` or `json` [default: text].
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
-    /// Check the configuration, print what is effective, and exit: 0 if it is valid, 2 if not.
-    #[arg(long)]
-    validate: bool,
 }
 
 const USAGE: u8 = 2;
@@ -198,20 +114,32 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             public_key(&data_dir, database_url.as_ref(), create, all)?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Backup { data_dir, file, audit } => {
+        Command::Backup { data_dir, file, audit, without_audit } => {
             let data_dir = DataDir::open_existing(&data_dir)?;
-            let database = data_dir.path().join(server::DATABASE_FILE);
-            runtime()?.block_on(back_up(&database, &file))?;
-            if let Some(file) = audit {
-                let trail = data_dir.path().join(server::AUDIT_DATABASE_FILE);
-                runtime()?.block_on(back_up(&trail, &file))?;
+            let [database, trail] = [server::DATABASE_FILE, server::AUDIT_DATABASE_FILE]
+                .map(|name| data_dir.path().join(name));
+            if file.symlink_metadata().is_ok() {
+                return Err(BackupError::Exists(file).into());
             }
+            if !without_audit && (trail.is_file() || audit.is_some()) {
+                let audit = audit.unwrap_or_else(|| beside(&file, ".audit"));
+                runtime()?.block_on(back_up(&trail, &audit))?;
+            }
+            runtime()?.block_on(back_up(&database, &file))?;
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Restore { data_dir, file } => {
+        Command::Restore { data_dir, file, audit } => {
             let data_dir = DataDir::open(&data_dir)?;
             let lock = data_dir.lock()?;
             let database = data_dir.path().join(server::DATABASE_FILE);
+            // The trail first: what is refused has changed nothing.
+            if let Some(audit) = audit {
+                let trail = data_dir.path().join(server::AUDIT_DATABASE_FILE);
+                runtime()?.block_on(restore_trail(&lock, &audit, &trail))?;
+                eprintln!(
+                    "warning: what came after this copy of the audit trail is gone; a record says so, and checkpoints that auditors have kept since do not agree with it any more"
+                );
+            }
             if let Some(why) = runtime()?.block_on(restore(&lock, &file, &database))? {
                 let why = anyhow::Error::from(why);
                 eprintln!("warning: the database before could not be read ({why:#})");
@@ -235,6 +163,12 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()?
         .block_on(serve_until_signal(effective))
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// For what is done once.
@@ -300,47 +234,6 @@ fn effective(serve: &Serve) -> Result<Effective, Vec<ConfigError>> {
     };
     let file = file.as_ref().map(|(path, values)| (path.as_str(), values));
     config::resolve(&serve.flags(), &environment, file)
-}
-
-impl Serve {
-    fn flags(&self) -> Values {
-        [
-            ("data_dir", &self.data_dir),
-            ("database_url", &self.database_url),
-            ("audit_anchor_file", &self.audit_anchor_file),
-            ("http_listen", &self.http_listen),
-            ("grpc_listen", &self.grpc_listen),
-            ("http_tls_cert", &self.http_tls_cert),
-            ("http_tls_key", &self.http_tls_key),
-            ("http_tls_client_ca", &self.http_tls_client_ca),
-            ("grpc_tls_cert", &self.grpc_tls_cert),
-            ("grpc_tls_key", &self.grpc_tls_key),
-            ("grpc_tls_client_ca", &self.grpc_tls_client_ca),
-            ("issuer", &self.issuer),
-            ("capability_max_ttl", &self.capability_max_ttl),
-            ("allow_plaintext", &self.allow_plaintext.then(|| "true".to_owned())),
-            (
-                "second_operator_to_resume",
-                &self.second_operator_to_resume.then(|| "true".to_owned()),
-            ),
-            ("oidc_issuer", &self.oidc_issuer),
-            ("oidc_audience", &self.oidc_audience),
-            ("oidc_roles", &self.oidc_roles),
-            ("oidc_groups_claim", &self.oidc_groups_claim),
-            ("oidc_name_claim", &self.oidc_name_claim),
-            ("oidc_authorized_parties", &self.oidc_authorized_parties),
-            ("oidc_algorithms", &self.oidc_algorithms),
-            ("oidc_leeway", &self.oidc_leeway),
-            ("oidc_jwks_url", &self.oidc_jwks_url),
-            ("oidc_ca", &self.oidc_ca),
-            ("drain_timeout", &self.drain_timeout),
-            ("log", &self.log),
-            ("log_format", &self.log_format),
-        ]
-        .into_iter()
-        .filter_map(|(name, text)| Some((name, text.clone()?)))
-        .collect()
-    }
 }
 
 /// Each proxy is an open file, and the usual limit is lower than what is allowed.

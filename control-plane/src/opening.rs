@@ -1,8 +1,10 @@
 //! What a server opens before it serves: its database and the keys that sign.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kya_core::Revision;
+use tokio::net::TcpListener;
 
 use crate::data_dir::DataDir;
 use crate::keys::{KeyFileError, SigningKeys};
@@ -11,6 +13,14 @@ use crate::server::{AUDIT_DATABASE_FILE, DATABASE_FILE, StartError};
 use crate::store::audit::{AuditStore, PostgresAuditStore, SqliteAuditStore};
 use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store, StoreError};
 use crate::time::Clock;
+
+/// Listens at this address, and says where that is if any port was fine.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
 
 /// Opens the audit trail: in the database at this address, whose tables are made, or
 /// else in a file of its own in the data directory.

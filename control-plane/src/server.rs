@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use kya_core::PublicKey;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -111,6 +110,9 @@ pub enum StartError {
     /// The issuer of operators' tokens cannot be asked.
     #[error("single sign-on")]
     Oidc(#[source] FetchError),
+    /// Checkpoints of the audit trail cannot be put anywhere.
+    #[error("the anchor of the audit trail")]
+    Anchor(#[source] FetchError),
     /// The issuer of capability tokens cannot be as it is configured.
     #[error("the issuer of capability tokens")]
     Issuer(#[source] RegistryError),
@@ -124,7 +126,8 @@ impl Server {
     /// bounds.
     pub fn new(config: Config) -> Self {
         let (limits, clock) = (Limits::default(), Arc::new(SystemClock));
-        let (certificate_interval, patience) = (CERTIFICATE_INTERVAL, Patience::default());
+        let patience = Patience { kill: config.audit.kill_timeout, ..Patience::default() };
+        let certificate_interval = CERTIFICATE_INTERVAL;
         Self { config, limits, clock, certificate_interval, patience }
     }
 
@@ -165,8 +168,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new()?);
         let http_tls = load(Listener::Http, config.http_tls, &metrics)?;
         let grpc_tls = load(Listener::Grpc, config.grpc_tls, &metrics)?;
-        let (http_listener, http_addr) = listen(config.http_listen).await?;
-        let (grpc_listener, grpc_addr) = listen(config.grpc_listen).await?;
+        let (http_listener, http_addr) = opening::listen(config.http_listen).await?;
+        let (grpc_listener, grpc_addr) = opening::listen(config.grpc_listen).await?;
 
         let (store, place) =
             opening::store(config.database_url.as_ref(), &data_dir, &clock).await?;
@@ -201,7 +204,7 @@ impl Server {
         )
         .await
         .map_err(at_place)?;
-        trail.follow(&push, patience, config.audit_anchor_file, &stop);
+        trail.follow(&push, patience, config.audit, &stop).map_err(StartError::Anchor)?;
         let noting = registry::expiry::note(Arc::clone(&store));
         tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
         let access =
@@ -362,13 +365,6 @@ fn load(
 ) -> Result<Option<Arc<Tls>>, TlsError> {
     let load = |files| Tls::load(listener, files, Arc::clone(metrics)).map(Arc::new);
     files.map(load).transpose()
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 /// For tools that asked for port 0. Written last: who finds it can connect.

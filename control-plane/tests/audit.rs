@@ -4,7 +4,8 @@ mod support;
 
 use kya_core::audit::export::Line;
 use kya_core::audit::merkle::{Frontier, NodeHash, verify_inclusion};
-use kya_core::audit::{ChainHash, SignedCheckpoint, VerifierKey};
+use kya_core::audit::verify::{self, Options};
+use kya_core::audit::{ChainHash, Entry, Scope, SignedCheckpoint, Timestamp, VerifierKey};
 use kya_core::wire::{
     AuditBatch, AuditDecision, AuditDropped, AuditEvent, SignedUpdate, audit_event,
 };
@@ -300,6 +301,59 @@ async fn what_was_exported_can_be_archived_and_the_rest_still_verifies() {
     assert!(by(&old).or_else(|| by(&new)).is_some_and(|decisions| decisions > 550));
     let again = json!({ "last": 600, "sha256": sha256 });
     plane.api.post("/v1/audit/archive", again).await.expect(404);
+}
+
+#[tokio::test]
+async fn an_export_of_an_agent_has_the_kills_that_list_it_among_others_and_the_checkpoints_asked_for()
+ {
+    let plane = ControlPlane::start().await;
+    let [one, two] = [plane.api.register("one").await, plane.api.register("two").await];
+    let other = plane.api.register("other").await;
+    plane.server.trail().finish().await;
+    let early = plane.api.get("/v1/audit/checkpoint").await.expect(200);
+    let (early, note) = (early["size"].as_u64().unwrap(), early["note"].text());
+    let scope = |agents: &[&str]| {
+        Entry::KillScope(Scope {
+            kill_id: "kil_x".to_owned(),
+            agents: agents.len() as u64,
+            tokens: 0,
+            capability_tokens: 0,
+            actions: Vec::new(),
+            agent_ids: agents.iter().map(|it| (*it).to_owned()).collect(),
+        })
+    };
+    let (all, of_other) = (scope(&[&one, &two]), scope(&[&other, "agt_none"]));
+    let added = vec![(Timestamp(1), all), (Timestamp(1), of_other)];
+    plane.server.trail().add(added).await.unwrap();
+    plane.server.trail().finish().await;
+    let key = plane.api.get("/v1/audit/keys").await.expect(200);
+    let key: VerifierKey = key["keys"][0]["verifier_key"].text().parse().unwrap();
+    for format in ["jsonl", "csv", "cloudevents"] {
+        let query = format!("agent_id={one}&format={format}");
+        let text = export(&plane, &query).await;
+        let rows = text.lines().filter(|it| it.contains("kil_x")).count();
+        assert_eq!(rows, 1, "{format}: {text}");
+        assert!(!text.contains("agt_none"), "{format}: {text}");
+    }
+    let text = export(&plane, "kill=kil_x").await;
+    assert!(text.lines().next().unwrap().contains("\"kill\":\"kil_x\""), "{text}");
+    assert_eq!(text.matches("kill_scope").count(), 2);
+
+    // Around it everything is hidden, and it can be compared all the same.
+    let text = export(&plane, &format!("kill=kil_x&at={early}")).await;
+    let inner = serde_json::to_string(&note).unwrap();
+    assert!(text.contains(&format!("{{\"checkpoint\":{inner}}}\n")), "{text}");
+    let kept = SignedCheckpoint::parse(&note).unwrap();
+    let options = Options { keys: vec![key], earlier: vec![kept], whole_since: None };
+    let mut verifier = verify::Verifier::new(options);
+    verifier.write(text.as_bytes());
+    let report = verifier.finish();
+    assert_eq!((report.problems.len(), report.compared.len()), (0, 1), "{report:?}");
+    for (at, code) in
+        [("0", 400), ("x", 400), ("9999", 404), ("1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17", 400)]
+    {
+        plane.api.get(&format!("/v1/audit/export?at={at}")).await.expect(code);
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use kya_control_plane::push::Limits;
+use kya_core::audit::SignedCheckpoint;
+use kya_core::audit::verify::{Options, Outcome, Report, Verifier};
 use kya_core::{Body, DenyReason};
+use reqwest::Method;
 use support::api::Text;
 use support::proxy::{channel, hello};
 use support::{ControlPlane, database};
@@ -51,8 +54,11 @@ async fn a_backup_of_a_running_server_is_put_back_in_a_later_epoch() {
     assert!(done.unwrap().status.success() && trail.is_file());
     std::fs::remove_file(trail).unwrap();
     std::fs::remove_file(other.path().join("again")).unwrap();
-    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 1, "nothing else is left");
+    let trail = other.path().join("kya.backup.audit");
+    for made in [&file, &trail] {
+        assert_eq!(made.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 2, "nothing else is left");
     plane.api.revoke(&agent).await;
     let mut proxy = plane.proxy("sidecar").await;
     proxy.catch_up(3).await;
@@ -144,4 +150,83 @@ async fn what_is_no_backup_changes_nothing() {
     assert!(said.contains("exists: name a file that does not"), "{said}");
     let said = fail("backup", other.path(), &other.path().join("new"));
     assert!(said.contains("there is no database"), "{said}");
+}
+
+/// Whether an export verifies by this key, and with this checkpoint that was kept.
+async fn verified(plane: &ControlPlane, key: &str, kept: &str) -> Report {
+    let asked = plane.api.request(Method::GET, "/v1/audit/export").bearer_auth(&plane.api.key);
+    let text = asked.send().await.unwrap().text().await.unwrap();
+    let mut verifier = Verifier::new(Options {
+        keys: vec![key.parse().unwrap()],
+        earlier: vec![SignedCheckpoint::parse(kept).unwrap()],
+        whole_since: None,
+    });
+    verifier.write(text.as_bytes());
+    verifier.finish()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trail_that_is_put_back_says_so_and_an_auditor_finds_what_is_gone() {
+    let plane = ControlPlane::start().await;
+    let other = tempfile::tempdir().unwrap();
+    let file = other.path().join("kya.backup");
+    plane.api.register("payer").await;
+    plane.server.trail().finish().await;
+    succeed("backup", plane.dir.path(), &file);
+    let agent = plane.api.register("gone").await;
+    plane.api.revoke(&agent).await;
+    plane.server.trail().finish().await;
+    let kept = plane.api.get("/v1/audit/checkpoint").await.expect(200);
+    let (size, kept) = (kept["size"].as_u64().unwrap(), kept["note"].text());
+    let key = plane.api.get("/v1/audit/keys").await.expect(200)["keys"][0]["verifier_key"].text();
+    assert_eq!(verified(&plane, &key, &kept).await.outcome, Outcome::Whole);
+    plane.server.shutdown().await;
+
+    let done = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"))
+        .args(["restore", "--data-dir"])
+        .arg(plane.dir.path())
+        .args([&file, Path::new("--audit")])
+        .arg(other.path().join("kya.backup.audit"))
+        .env_clear()
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.contains("is gone"), "{said}");
+    assert!(plane.dir.path().join("audit.db.replaced").is_file());
+    let plane = ControlPlane::start_in(plane.dir, Limits::default()).await;
+    plane.server.trail().finish().await;
+    let restored = plane.api.get("/v1/audit/records?type=restored").await.expect(200);
+    let record = &restored["records"][0]["record"];
+    let sizes = ["trail_size", "replaced_size"].map(|it| record[it].as_u64().unwrap());
+    assert!(sizes[0] < size && size <= sizes[1], "{restored}");
+    // It is signed as ever, and the checkpoint that was kept shows what it hides.
+    let report = verified(&plane, &key, &kept).await;
+    let kinds: Vec<_> = report.problems.iter().map(|it| it.kind).collect();
+    assert!(matches!(kinds[..], ["rollback"] | ["split_view"]), "{report:?}");
+    // Once it is longer than it was, it is another history.
+    for n in 0..size {
+        plane.api.register(&format!("later-{n}")).await;
+    }
+    plane.server.trail().finish().await;
+    let report = verified(&plane, &key, &kept).await;
+    assert_eq!(report.problems[0].kind, "split_view", "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_trail_does_not_take_the_place_of_one() {
+    let plane = ControlPlane::start().await;
+    let file = plane.dir.path().join("kya.backup");
+    succeed("backup", plane.dir.path(), &file);
+    plane.server.shutdown().await;
+    let before = std::fs::read(plane.dir.path().join("audit.db")).unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"))
+        .args(["restore", "--data-dir"])
+        .arg(plane.dir.path())
+        .args([&file, Path::new("--audit"), &file])
+        .env_clear()
+        .output()
+        .unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    assert_eq!(std::fs::read(plane.dir.path().join("audit.db")).unwrap(), before);
+    assert!(!plane.dir.path().join("audit.db.restoring").exists());
 }

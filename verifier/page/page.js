@@ -12,9 +12,21 @@
   wasm_bindgen.initSync({ module: bytes });
   $("wasm").remove();
 
-  // A bookmark can hold the pinned key; what stands after # is not sent anywhere.
-  const pinned = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (pinned) $("keys").value = pinned;
+  // A bookmark can hold the pinned key; what stands after # is not sent anywhere. Whoever
+  // made the link has chosen that key, so it counts only once a person says that it is theirs.
+  const keysOf = (text) => text.split("\n").map((it) => it.trim()).filter((it) => it !== "");
+  // A `+` in a link stands for a space, and keys have `+` and no spaces.
+  const link = new URLSearchParams(location.hash.slice(1)).get("key") ?? "";
+  const linked = keysOf(link).map((it) => it.replaceAll(" ", "+"));
+  const unconfirmed = () => {
+    const used = keysOf($("keys").value).some((it) => linked.includes(it));
+    $("linked").hidden = !used;
+    $("confirmed").required = used;
+    return used && !$("confirmed").checked;
+  };
+  if (linked.length > 0) $("keys").value = linked.join("\n");
+  for (const name of ["input", "change"]) $("keys").addEventListener(name, unconfirmed);
+  unconfirmed();
 
   // Everything of the file is text, never markup.
   const put = (parent, name, text) => {
@@ -47,8 +59,16 @@
     if (head) {
       put(result, "p", `${head.size} records were signed at ${head.time} by ${head.key}.`);
     }
+    for (const it of (report.archives ?? []).filter((it) => !it.seen)) {
+      const which = `Records ${range(it.first, it.last)} were archived (record ${it.record})`;
+      put(result, "p", `${which}, segment SHA-256 ${it.sha256}, not seen here.`);
+    }
     for (const it of report.followed) {
       put(result, "p", `Record ${it.record} names the key ${it.key}, signed by the one before.`);
+    }
+    for (const it of report.recovered ?? []) {
+      const what = `WARNING: the key ${it.key} is not followed from the key before it`;
+      put(result, "p", `${what}, which record ${it.record} says was lost (${it.reason}).`);
     }
     for (const it of report.compared) {
       const agrees = it.agrees ? "agrees" : "DOES NOT AGREE";
@@ -57,6 +77,9 @@
   };
 
   const verify = async (file) => {
+    if (unconfirmed()) {
+      throw "The key came from the link by which this page was opened, and nobody has confirmed it.";
+    }
     const notes = await Promise.all(Array.from($("checkpoints").files, (it) => it.text()));
     const since = $("since").value === "" ? undefined : BigInt($("since").value);
     const verification = new wasm_bindgen.Verification($("keys").value, notes, since);

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use kya_core::audit::SignedCheckpoint;
 use kya_core::audit::verify::{Options, Verifier};
 use kya_core::testing::audit::{Trail, audit_key, forgeries};
@@ -46,5 +48,39 @@ fn every_verdict_of_the_page_is_that_of_the_native_verifier() {
     assert_eq!(report, Value::Null);
     assert!(shown.contains("Nothing was verified") && shown.contains("name+id+base64"), "{shown}");
     // It breaks no rule of its own.
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_key_that_a_link_brings_counts_only_when_a_person_has_confirmed_it() {
+    let link = format!("{}#key={}", support::page().display(), audit_key(1));
+    let mut browser = Browser::start(Path::new(&link));
+    let typed = browser.evaluate("document.getElementById('keys').value");
+    assert_eq!(typed, audit_key(1).to_string(), "a `+` is one");
+    let warned = "document.getElementById('linked').innerText";
+    let warning = browser.evaluate(warned);
+    assert!(warning.as_str().unwrap().contains("came from the link"), "{warning}");
+    browser.choose_export(Trail::of(12).export().as_bytes());
+    // The browser does not send such a form, and the page verifies nothing if one comes.
+    assert_eq!(browser.evaluate("document.getElementById('form').checkValidity()"), false);
+    let submit =
+        "document.getElementById('form').dispatchEvent(new Event('submit', { cancelable: true }))";
+    let (report, shown) = browser.after(submit);
+    assert_eq!(report, Value::Null);
+    assert!(shown.contains("Nothing was verified") && shown.contains("link"), "{shown}");
+
+    browser.evaluate("document.getElementById('confirmed').checked = true");
+    let (report, shown) = browser.press();
+    assert_eq!(report["outcome"], "whole");
+    assert!(shown.starts_with("Verified"), "{shown}");
+    // Of a key that was typed nothing is asked.
+    browser.evaluate(&format!(
+        "document.getElementById('confirmed').checked = false;
+         document.getElementById('keys').value = '{}';
+         document.getElementById('keys').dispatchEvent(new Event('input'))",
+        audit_key(9)
+    ));
+    assert_eq!(browser.evaluate("document.getElementById('linked').hidden"), true);
+    assert_eq!(browser.press().0["outcome"], "tampered");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

@@ -31,6 +31,31 @@ pub(crate) struct LatestCheckpoint {
 #[derive(Debug, Deserialize)]
 pub(crate) struct AuditKeys {
     pub(crate) keys: Vec<AuditKey>,
+    /// The one that is to sign next.
+    pub(crate) announced: Option<AuditKey>,
+}
+
+/// `POST /v1/audit/keys/{step}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct AuditKeyStep<'a> {
+    /// The id of the key that is lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lost: Option<&'a str>,
+    pub(crate) reason: &'a str,
+}
+
+/// `POST /v1/audit/archive`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Segment<'a> {
+    pub(crate) last: u64,
+    pub(crate) sha256: &'a str,
+}
+
+/// What was archived.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Sealed {
+    /// The record that says so.
+    pub(crate) seq: u64,
 }
 
 /// A key that signs checkpoints, or did.
@@ -41,7 +66,7 @@ pub(crate) struct AuditKey {
     pub(crate) verifier_key: VerifierKey,
 }
 
-/// `GET /v1/audit/proofs/inclusion`.
+/// `GET /v1/audit/proofs/inclusion` and `consistency`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Inclusion {
     pub(crate) hashes: Vec<NodeHash>,

@@ -1,5 +1,7 @@
 //! `kya audit`: reading the trail, and proving that it is whole.
 
+mod sealing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,8 +9,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use kya_core::AgentId;
 use kya_core::audit::{Filter, RECORD_TYPES, SignedCheckpoint, Timestamp, Verdict, VerifierKey};
 
+pub(crate) use self::sealing::{Archive, AuditKeysCommand, ProofOf};
 use crate::values::{
-    parse_act, parse_action, parse_audit_key, parse_bound, parse_checkpoint, parse_moment,
+    parse_act, parse_action, parse_audit_key, parse_bound, parse_checkpoint, parse_kill,
+    parse_moment,
 };
 
 #[derive(Debug, Subcommand)]
@@ -33,6 +37,7 @@ Examples:
   kya audit export --since 2h --decision deny --format csv --out denied.csv
   kya audit export --type admin,kill_activated --since 30days --verify-chain --out acts.jsonl
   kya audit export --verify-chain --checkpoint last-month.checkpoint --out trail.jsonl
+  kya audit export --kill kil_01JX… --at 5120 --out kill.jsonl
   kya audit export --verify-chain --out trail.jsonl && kya audit check-kills trail.jsonl")]
     Export(Export),
     /// Show the newest records, and with -f each that comes
@@ -65,23 +70,33 @@ Examples:
   kya audit checkpoint > /mnt/elsewhere/kya-$(date +%F).checkpoint
   kya audit checkpoint --key \"$(cat audit.pub)\"")]
     Checkpoint(Pinned),
-    /// Prove that one record is in the trail of the newest checkpoint, without the rest of it
+    /// Prove that a record, or what an earlier checkpoint signed, is in the trail of the newest one
     #[command(after_help = "\
-It fetches the record, an inclusion proof (RFC 6962) and a checkpoint, hashes the record itself and
-follows the proof to the root that the checkpoint signs. The exit code is 7 if they do not agree.
+Of a record it fetches an inclusion proof (RFC 6962), hashes the record itself and follows the proof
+to the root that the newest checkpoint signs. Of a checkpoint that you have kept it fetches a
+consistency proof: that the trail still begins with the records that it was signed for, and that only
+others came after them. Neither needs the rest of the trail. The exit code is 7 if they do not agree.
 
 Examples:
   kya audit proof 1042
   kya audit proof 1042 --key kya.example/audit+5b1d5c4d+AQJ8…
+  kya audit proof --checkpoint last-month.checkpoint --key audit.pub
   kya -o json audit proof 1042 > 1042.proof.json")]
-    Proof {
-        /// Number of the record in the trail, from 1
-        #[arg(value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
-        seq: u64,
-        #[command(flatten)]
-        pinned: Pinned,
-    },
-    /// Show the keys that sign checkpoints, the first of which is the one to pin
+    Proof(ProofOf),
+    /// Seal the oldest part of the trail in a file, and have the server remove it
+    #[command(after_help = "\
+What is removed is everything up to the newest checkpoint, or up to the first one from --last on. It
+is exported to FILE and verified; then the server makes the same export once more and compares, says
+in a record what the segment's SHA-256 is, and removes the records. FILE is all that is left of them:
+keep it in two places. Run it again with the same FILE after anything went wrong: it goes on where it
+was, and archives nothing twice. It takes the role `admin`.
+
+Examples:
+  kya audit archive --out segment-1.jsonl --dry-run
+  kya audit archive --out segment-1.jsonl --key audit.pub
+  kya audit verify segment-1.jsonl now.jsonl --key audit.pub")]
+    Archive(Archive),
+    /// Show the keys that sign checkpoints, the first of which is the one to pin; and replace them
     #[command(after_help = "\
 A key is written as a verifier key (C2SP signed-note): NAME+ID+BASE64. Whoever pins an old one
 follows to the newer ones, since each is signed by the one before it, in the trail.
@@ -89,7 +104,10 @@ follows to the newer ones, since each is signed by the one before it, in the tra
 Examples:
   kya audit keys
   export KYA_AUDIT_KEY=$(kya -o json audit keys | jq -r '.keys[0].verifier_key')")]
-    Keys,
+    Keys {
+        #[command(subcommand)]
+        command: Option<AuditKeysCommand>,
+    },
     /// Verify exports offline, by a key that you have pinned
     #[command(after_help = "\
 Nothing is asked of any server and no key in the file is believed: it must be signed by the key that
@@ -139,6 +157,10 @@ pub(crate) struct Export {
     /// Prove that the trail is whole before anything is given out
     #[arg(long)]
     pub(crate) verify_chain: bool,
+    /// Put the checkpoint of this many records into it, so that whoever has kept that one can
+    /// compare it where records around it are hidden. Can be given up to 16 times
+    #[arg(long, value_name = "SIZE", value_parser = clap::value_parser!(u64).range(1..1 << 53))]
+    pub(crate) at: Vec<u64>,
     #[command(flatten)]
     pub(crate) proving: Proving,
     /// Write to this file, which is there only when it is whole
@@ -239,6 +261,9 @@ pub(crate) struct FilterArgs {
     /// Acts of operators by this name, such as agent.revoked
     #[arg(long, value_name = "NAME", value_parser = parse_act)]
     act: Option<String>,
+    /// The rows of this kill
+    #[arg(long, value_name = "ID", value_parser = parse_kill)]
+    kill: Option<String>,
 }
 
 impl FilterArgs {
@@ -256,6 +281,7 @@ impl FilterArgs {
             action: self.action.clone(),
             decision: self.decision.map(Verdict::from),
             act: self.act.clone(),
+            kill: self.kill.clone(),
             types: self.types.clone(),
         })
     }

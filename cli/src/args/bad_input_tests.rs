@@ -27,6 +27,8 @@ enum Kind {
     Number(u32),
     /// Of a record in the audit trail.
     Seq,
+    /// The id of a key that signs checkpoints.
+    KeyId,
     Duration,
     Expiry,
     /// In the past, or how long ago.
@@ -86,7 +88,9 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (_, "checkpoints") => Kind::Checkpoint,
         (_, "since" | "until") => Kind::Moment,
         (_, "act") => Kind::Act,
-        (_, "seq" | "whole_since") => Kind::Seq,
+        (_, "seq" | "whole_since" | "at" | "last") => Kind::Seq,
+        (_, "kill") => Kind::Id("kil"),
+        (_, "lost") => Kind::KeyId,
         ("audit tail", "lines") => Kind::Number(0),
         (_, "pubkey" | "pinned" | "key") => Kind::PublicKey,
         (_, "owner" | "principal") => Kind::Principal,
@@ -118,6 +122,7 @@ impl Kind {
             Self::Text => "a text — 支払".to_owned(),
             Self::Id(prefix) => format!("{prefix}_{ULID}"),
             Self::Number(_) | Self::Seq => "7".to_owned(),
+            Self::KeyId => "5b1d5c4d".to_owned(),
             Self::Duration => "10s".to_owned(),
             Self::Moment => "2026-02-05T14:00:00Z".to_owned(),
             Self::Act => "agent.revoked".to_owned(),
@@ -167,6 +172,7 @@ impl Kind {
             Self::Seq => {
                 of(&["0", "-1", "1.5", "1e3", "0x10", " 1", "\u{ff11}", "9007199254740992"])
             }
+            Self::KeyId => of(&["5b1d5c4", "5B1D5C4D", "5b1d5c4dd", "5b1d5c4g", "kya+5b1d5c4d"]),
             Self::Duration => of(&["5", "-1s", "soon", "100000days", "\u{ff15}s", "1500us1"]),
             Self::Moment => of(&["2020-13-01T00:00:00Z", "yesterday", "9", "-1h", "100years"]),
             Self::Act => of(&["revoked", "agent.", ".revoked", "Agent.revoked", "agent revoked"]),

@@ -26,7 +26,8 @@ use url::Url;
 pub(crate) use self::agent::{AgentCommand, InFlight, Targets};
 pub(crate) use self::approval::ApprovalCommand;
 pub(crate) use self::audit::{
-    AuditCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned, Proving, Tail,
+    Archive, AuditCommand, AuditKeysCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned,
+    ProofOf, Proving, Tail,
 };
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::kill::{KillCommand, KillReceipt, ListKills, VerifyReceipt};

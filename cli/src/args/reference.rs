@@ -38,7 +38,8 @@ fn commands(of: &Command) -> impl Iterator<Item = &Command> {
 /// A command and all below it.
 fn section(page: &mut Vec<String>, command: &Command) {
     let name = command.get_bin_name().unwrap_or_default();
-    let leaf = commands(command).next().is_none();
+    // Some do something by themselves, too.
+    let leaf = commands(command).next().is_none() || !command.is_subcommand_required_set();
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     let depth = if name.matches(' ').count() > 1 { "###" } else { "##" };
     page.push(format!("\n{depth} `{name}`\n\n{about}."));
@@ -126,7 +127,8 @@ mod tests {
     fn leaves(of: &Command, above: &str) -> BTreeSet<String> {
         let of_one = |command: &Command| {
             let name = format!("{above}{}", command.get_name());
-            match commands(command).next() {
+            // What does something by itself is named, and not what is below it.
+            match commands(command).next().filter(|_| command.is_subcommand_required_set()) {
                 Some(_) => leaves(command, &format!("{name} ")),
                 None => BTreeSet::from([name]),
             }

@@ -9,11 +9,16 @@ use hyper::header::{ACCEPT, HeaderName};
 use kya_core::audit::export::MAX_LINE_BYTES;
 use kya_core::audit::{Filter, Verdict};
 
-use super::{Answer, Client};
-use crate::api::{AuditKeys, AuditRecords, Inclusion, LatestCheckpoint, RecordedLine};
+use super::{Answer, Client, json};
+use crate::api::{
+    AuditKeyStep, AuditKeys, AuditRecords, Inclusion, LatestCheckpoint, RecordedLine, Sealed,
+    Segment,
+};
 use crate::error::Error;
 use crate::transport::{self, Body, Failure};
 
+/// How long a server may take to make a segment once more.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 impl Client {
@@ -48,14 +53,46 @@ impl Client {
         self.get(&["audit", "proofs", "inclusion"], &query).await
     }
 
-    /// An export, line by line.
+    /// That the trail of `to` records begins with the `from` that it once had.
+    pub(crate) async fn consistency(&self, from: u64, to: u64) -> Result<Answer<Inclusion>, Error> {
+        let query = [("from", Some(from.to_string())), ("to", Some(to.to_string()))];
+        self.get(&["audit", "proofs", "consistency"], &query).await
+    }
+
+    /// `step` is `announce`, `activate`, `rotate` or `recover`.
+    pub(crate) async fn audit_key_step(
+        &self,
+        step: &str,
+        asked: &AuditKeyStep<'_>,
+    ) -> Result<Answer<AuditKeys>, Error> {
+        self.post(&["audit", "keys", step], asked).await
+    }
+
+    /// Has what was exported removed. The server makes the export once more, which takes as
+    /// long as it took.
+    pub(crate) async fn archive(&self, segment: &Segment<'_>) -> Result<Answer<Sealed>, Error> {
+        let timeout = self.timeout.max(ARCHIVE_TIMEOUT);
+        let url = self.url(&["audit", "archive"], &[]);
+        self.call(Method::POST, url, Some(json(segment)?), timeout).await
+    }
+
+    /// The segment from one record to another, line by line.
+    pub(crate) async fn segment(&self, first: u64, last: u64) -> Result<Streamed<'_>, Error> {
+        let query = [("first", Some(first.to_string())), ("last", Some(last.to_string()))];
+        self.stream(self.url(&["audit", "export"], &query), "*/*", None, self.timeout).await
+    }
+
+    /// An export, line by line, with checkpoints of these sizes.
     pub(crate) async fn export(
         &self,
         filter: &Filter,
         format: &str,
+        at: &[u64],
     ) -> Result<Streamed<'_>, Error> {
         let mut query = asked(filter);
         query.push(("format", Some(format.to_owned())));
+        let sizes: Vec<_> = at.iter().map(u64::to_string).collect();
+        query.push(("at", (!sizes.is_empty()).then(|| sizes.join(","))));
         let url = self.url(&["audit", "export"], &query);
         self.stream(url, "*/*", None, self.timeout).await
     }
@@ -106,7 +143,7 @@ impl Client {
 /// A filter as it is asked for. Servers take one type: of several, all records are asked
 /// for, and whoever asks picks.
 fn asked(filter: &Filter) -> Vec<(&'static str, Option<String>)> {
-    let Filter { agent, since, until, action, decision, act, types } = filter;
+    let Filter { agent, since, until, action, decision, act, kill, types } = filter;
     let decision = decision.map(|it| match it {
         Verdict::Allow => "allow",
         Verdict::Deny => "deny",
@@ -123,6 +160,7 @@ fn asked(filter: &Filter) -> Vec<(&'static str, Option<String>)> {
         ("action", action.clone()),
         ("decision", decision.map(str::to_owned)),
         ("act", act.clone()),
+        ("kill", kill.clone()),
         ("type", one_type),
     ]
 }

@@ -40,6 +40,21 @@ pub(crate) fn parse_act(text: &str) -> Result<String, String> {
     }
 }
 
+/// The id of a key that signs checkpoints.
+pub(crate) fn parse_key_id(text: &str) -> Result<String, String> {
+    let digit = |it: u8| it.is_ascii_digit() || (b'a'..=b'f').contains(&it);
+    match text.len() == 8 && text.bytes().all(digit) {
+        true => Ok(text.to_owned()),
+        false => Err("the id of a key is 8 hexadecimal digits, the middle part of it".to_owned()),
+    }
+}
+
+/// The id of a kill.
+pub(crate) fn parse_kill(text: &str) -> Result<String, String> {
+    let id = text.parse::<kya_core::KillId>().map_err(|error| error.to_string())?;
+    Ok(id.to_string())
+}
+
 /// A file with a signed checkpoint. Who signed it is looked at with the trail.
 pub(crate) fn parse_checkpoint(path: &str) -> Result<SignedCheckpoint, String> {
     let file = File::open(path).map_err(|error| format!("the file cannot be read: {error}"))?;

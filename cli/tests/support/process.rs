@@ -48,3 +48,14 @@ pub fn end(child: Child) -> Ended {
         err: String::from_utf8(output.stderr).unwrap(),
     }
 }
+
+/// What is there at last, however often it has to be looked at.
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..400 {
+        if let Some(found) = look().await {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("never: {what}");
+}

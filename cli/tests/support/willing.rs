@@ -6,7 +6,7 @@ use super::trail::Trail;
 use super::*;
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 63] = [
+pub const COMMANDS: [&[&str]; 68] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -68,6 +68,11 @@ pub const COMMANDS: [&[&str]; 63] = [
     &["audit", "checkpoint"],
     &["audit", "proof", "1"],
     &["audit", "keys"],
+    &["audit", "keys", "announce", "--reason", "r"],
+    &["audit", "keys", "activate", "--reason", "r"],
+    &["audit", "keys", "rotate", "--now", "--reason", "r"],
+    &["audit", "keys", "recover", "--lost", "5b1d5c4d", "--reason", "r"],
+    &["audit", "archive", "--dry-run", "--out", "segment-that-is-not-there.jsonl"],
     &["audit", "check-kills", "--since", "2h"],
     &["whoami"],
 ];
@@ -157,6 +162,12 @@ pub fn willing() -> Fake {
     fake.on("GET /v1/audit/records/1", 200, &trail.line(1));
     fake.on("GET /v1/audit/keys", 200, &trail.keys());
     fake.on("GET /v1/audit/checkpoint", 200, &trail.newest_checkpoint());
+    let announced = json!({ "seq": 3, "verifier_key": trail.key(), "signs": false });
+    for step in ["announce", "activate", "rotate", "recover"] {
+        let mut keys = trail.keys();
+        keys["announced"] = announced.clone();
+        fake.on(&format!("POST /v1/audit/keys/{step}"), 200, &keys);
+    }
     fake.on("GET /v1/audit/proofs/inclusion", 200, &trail.proof_of_two(1));
     fake
 }

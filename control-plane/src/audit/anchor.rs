@@ -1,5 +1,8 @@
 //! Checkpoints in a second place: a file that is only ever appended to, for example on
-//! another machine. Whoever rewrites the whole trail cannot rewrite what was written there.
+//! another machine, or an [address](remote). Whoever rewrites the whole trail cannot rewrite
+//! what was written there.
+
+mod remote;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -10,6 +13,8 @@ use std::time::Duration;
 
 use kya_core::audit::export::Sealed;
 use tokio::time::sleep;
+
+pub(crate) use remote::Remote;
 
 use super::Trail;
 use crate::throttle::Throttle;

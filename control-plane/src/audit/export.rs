@@ -1,5 +1,6 @@
 //! Exports: a file that can be verified without this server.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -7,19 +8,22 @@ use axum::body::Bytes;
 use kya_core::audit::export::{ExportError, ExportWriter, Header};
 use kya_core::audit::formats::{NoRecord, cloud_event, csv_header, csv_row};
 use kya_core::audit::merkle::Node;
-use kya_core::audit::{ChainHash, Filter, VerifierKey};
+use kya_core::audit::{ChainHash, Entry, Filter, Record, VerifierKey};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Trail;
 use super::group::Work;
 use crate::store::StoreError;
-use crate::store::audit::{CheckpointRow, RecordFilter, StoredLine, TrailHead};
+use crate::store::audit::{AuditStore, CheckpointRow, RecordFilter, StoredLine, TrailHead};
 
 /// Records that are read at once.
 const PAGE: u32 = 500;
 /// Bytes that are handed on at once, about.
 const PIECE: usize = 64 * 1024;
+
+/// What stands in the second row of a kill, as canonical JSON writes it.
+const SCOPE: &str = "\"type\":\"kill_scope\"";
 
 /// Where an export goes, piece by piece.
 pub(crate) type Pieces = mpsc::Sender<io::Result<Bytes>>;
@@ -45,6 +49,8 @@ pub struct Wanted {
     pub said: Filter,
     /// In which format.
     pub format: Format,
+    /// Sizes of checkpoints that are to be in it, each after the last record that it covers.
+    pub at: Vec<u64>,
 }
 
 /// Why there is no export, or no more of it.
@@ -56,6 +62,9 @@ pub enum ExportFailed {
     /// There is no checkpoint that covers it.
     #[error("there is no checkpoint of {0} records or more yet: ask again in a moment")]
     NoCheckpoint(u64),
+    /// None was signed of this size.
+    #[error("no checkpoint was signed when the trail had {0} records")]
+    NoSuchCheckpoint(u64),
     /// There is no such range.
     #[error("there are no records {0} to {1}: the trail has {2}")]
     Range(u64, u64, u64),
@@ -86,6 +95,8 @@ pub(crate) struct Export {
     /// The records that name these keys.
     named: Vec<u64>,
     previous: ChainHash,
+    /// Checkpoints that are to be in it, the first first.
+    inner: VecDeque<CheckpointRow>,
 }
 
 impl Format {
@@ -131,7 +142,8 @@ impl Export {
         let checkpoint = checkpoint.ok_or(ExportFailed::NoCheckpoint(last.max(first)))?;
         let last = if last == 0 { checkpoint.size } else { last };
         (wanted.filter.first, wanted.filter.last) = (first, last);
-        wanted.filter.with_seams = wanted.format == Format::Jsonl && !wanted.filter.is_all();
+        wanted.filter.with_seams = !wanted.filter.is_all()
+            && (wanted.format == Format::Jsonl || wanted.filter.agent_id.is_some());
         let previous = match first {
             1 => ChainHash::START,
             first => {
@@ -147,7 +159,8 @@ impl Export {
             keys.push(key.verifier_key.parse().map_err(wrong)?);
             seqs.push(key.seq);
         }
-        Ok(Self { trail, wanted, head, checkpoint, keys, named: seqs, previous })
+        let inner = inner(store.as_ref(), &wanted.at, checkpoint.size).await?;
+        Ok(Self { trail, wanted, head, checkpoint, keys, named: seqs, previous, inner })
     }
 
     /// Size of the checkpoint at its end.
@@ -156,7 +169,7 @@ impl Export {
     }
 
     /// Writes all of it, piece by piece.
-    pub(crate) async fn write(self, pieces: &Pieces) -> Result<(), ExportFailed> {
+    pub(crate) async fn write(mut self, pieces: &Pieces) -> Result<(), ExportFailed> {
         let take = async |piece: String| {
             pieces.send(Ok(piece.into())).await.map_err(|_| ExportFailed::Left)
         };
@@ -180,6 +193,9 @@ impl Export {
         loop {
             let page = self.trail.store().lines(&filter, PAGE).await?;
             for line in &page.lines {
+                if !self.is_meant(line) {
+                    continue;
+                }
                 match &mut verifiable {
                     Some(writer) => {
                         // Among what is archived some stay for their hashes, and are
@@ -188,6 +204,7 @@ impl Export {
                             continue;
                         }
                         writer.show(line.seq, line.hash, &line.record, &mut out)?;
+                        self.seal(writer, &mut out)?;
                     }
                     None => self.show(line, &mut out)?,
                 }
@@ -208,6 +225,21 @@ impl Export {
             writer.finish(&self.checkpoint.note, self.keys.clone(), &mut out)?;
         }
         take(out).await
+    }
+
+    /// Whether a line is to be shown that the store has found: of kills it finds every second
+    /// row, and what is for reading needs no keys.
+    fn is_meant(&self, line: &StoredLine) -> bool {
+        if !self.wanted.filter.with_seams {
+            return true;
+        }
+        let is_seam = |it: &Record| matches!(it.entry, Entry::Key(_) | Entry::Archived(_));
+        let in_doubt = self.wanted.format != Format::Jsonl || line.record.contains(SCOPE);
+        // One of a type that is not known here is not left out.
+        !in_doubt
+            || serde_json::from_str::<Record>(&line.record).map_or(true, |it| {
+                self.wanted.said.matches(&it) || self.wanted.format == Format::Jsonl && is_seam(&it)
+            })
     }
 
     fn header(&self, out: &mut String) -> Result<ExportWriter, ExportFailed> {
@@ -237,22 +269,54 @@ impl Export {
     /// Shows the records before `first` that name keys, as far as they are not archived:
     /// whoever has pinned an old one is led to the one that signs.
     async fn show_keys_before(
-        &self,
+        &mut self,
         first: u64,
         writer: &mut ExportWriter,
         out: &mut String,
     ) -> Result<(), ExportFailed> {
-        for seq in self.named.iter().copied().take_while(|seq| *seq < first) {
+        let named = self.named.clone();
+        for seq in named.into_iter().take_while(|seq| *seq < first) {
             let Some(line) = self.trail.store().line(seq).await? else { continue };
             if self.skip_to(writer, seq - 1, out).await? {
                 writer.show(seq, line.hash, &line.record, out)?;
+                self.seal(writer, out)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Puts the checkpoints there that are to be after the record before.
+    fn seal(&mut self, writer: &mut ExportWriter, out: &mut String) -> Result<(), ExportFailed> {
+        while let Some(row) = self.inner.pop_front_if(|row| row.size < writer.next()) {
+            writer.checkpoint(&row.note, out)?;
         }
         Ok(())
     }
 
     /// Leaves out what comes up to this number, unless that record is archived.
     async fn skip_to(
+        &mut self,
+        writer: &mut ExportWriter,
+        last: u64,
+        out: &mut String,
+    ) -> Result<bool, ExportFailed> {
+        let next = |it: &Self| it.inner.front().map(|row| row.size).filter(|size| *size < last);
+        if next(self).is_some() && self.trail.store().line(last).await?.is_some() {
+            while let Some(size) = next(self) {
+                if !self.skip_run(writer, size, out).await? {
+                    return Err(ExportFailed::Archived(size));
+                }
+                self.seal(writer, out)?;
+            }
+        }
+        let skipped = self.skip_run(writer, last, out).await?;
+        if skipped {
+            self.seal(writer, out)?;
+        }
+        Ok(skipped)
+    }
+
+    async fn skip_run(
         &self,
         writer: &mut ExportWriter,
         last: u64,
@@ -268,4 +332,25 @@ impl Export {
         writer.skip_to(last, cover, line.hash, out)?;
         Ok(true)
     }
+}
+
+/// The checkpoints of these sizes, but the one at the end, which is there in any case.
+async fn inner(
+    store: &dyn AuditStore,
+    at: &[u64],
+    end: u64,
+) -> Result<VecDeque<CheckpointRow>, ExportFailed> {
+    let mut sizes = at.to_vec();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let mut found = VecDeque::with_capacity(sizes.len());
+    for size in sizes.into_iter().filter(|size| *size != end) {
+        let row = store.checkpoint(Some(size)).await?.filter(|row| row.size < end);
+        found.push_back(row.ok_or(ExportFailed::NoSuchCheckpoint(size))?);
+        // Its hash is what a run of hidden records ends with.
+        if store.line(size).await?.is_none() {
+            return Err(ExportFailed::Archived(size));
+        }
+    }
+    Ok(found)
 }

@@ -33,6 +33,8 @@ pub(super) enum Work {
     Silent(SourceKey, UnixMicros),
     /// The key that signs from here on, and the one before; of the first there is none.
     Key(KeyNamed),
+    /// The key that is to sign next.
+    Announce(KeyNamed),
     /// Records that were exported.
     Archive(Archived),
     /// A row of a kill whose first row is in the trail.
@@ -138,6 +140,7 @@ impl Author for Group {
                 Work::PutBack { from, to, epoch } => writing.put_back(*from, *to, *epoch)?,
                 Work::Silent(key, since) => writing.silent(self.place(key), key, *since)?,
                 Work::Key(key) => writing.key(key)?,
+                Work::Announce(key) => writing.announce(key)?,
                 Work::Archive(archived) => writing.archive(archived)?,
                 Work::KillRow(entry) => writing.kill_row(entry)?,
                 Work::Entries(entries) => {

@@ -14,6 +14,8 @@ pub(crate) struct AuditMetrics {
     signs: IntGauge,
     batches: IntCounterVec,
     lag: Histogram,
+    anchored: IntCounterVec,
+    anchor_lag: IntGauge,
 }
 
 impl AuditMetrics {
@@ -60,7 +62,20 @@ impl AuditMetrics {
                 )
                 .buckets(vec![0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0]),
             )?,
+            anchored: IntCounterVec::new(
+                Opts::new(
+                    "kya_audit_anchored_total",
+                    "Checkpoints that were put to the anchor's address, by outcome: stored, failed.",
+                ),
+                &["outcome"],
+            )?,
+            anchor_lag: IntGauge::new(
+                "kya_audit_anchor_lag_seconds",
+                "For how long there has been a checkpoint that did not arrive at the anchor's address.",
+            )?,
         };
+        registry.register(Box::new(metrics.anchored.clone()))?;
+        registry.register(Box::new(metrics.anchor_lag.clone()))?;
         registry.register(Box::new(metrics.records.clone()))?;
         registry.register(Box::new(metrics.appends.clone()))?;
         registry.register(Box::new(metrics.size.clone()))?;
@@ -91,6 +106,15 @@ impl AuditMetrics {
 
     pub(crate) fn batch(&self, outcome: &str) {
         self.batches.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn anchored(&self, stored: bool) {
+        let outcome = if stored { "stored" } else { "failed" };
+        self.anchored.with_label_values(&[outcome]).inc();
+    }
+
+    pub(crate) fn anchor_lag(&self, lag: Duration) {
+        self.anchor_lag.set(i64::try_from(lag.as_secs()).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn lag(&self, lag: Duration) {

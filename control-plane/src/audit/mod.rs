@@ -20,6 +20,7 @@ mod metrics;
 mod outbox;
 mod receipts;
 mod report;
+mod restored;
 mod signing;
 mod silence;
 mod tokens;
@@ -27,7 +28,6 @@ mod tree;
 mod writer;
 mod writing;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -37,11 +37,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::AuditConfig;
+use crate::fetch::{FetchError, Fetcher};
 use crate::push::Push;
 use crate::store::audit::AuditStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use anchor::Remote;
 use group::{Done, Signing, Work};
 use report::Report;
 use tokens::TokenNames;
@@ -55,7 +58,8 @@ pub use keys::AuditKeys;
 pub(crate) use metrics::AuditMetrics;
 pub use outbox::Stuck;
 pub use receipts::NoReceipt;
-pub use signing::RotationError;
+pub(crate) use restored::note_restored;
+pub use signing::{Because, RotationError};
 pub use tree::TreeError;
 pub use writer::NotAppended;
 
@@ -128,17 +132,24 @@ impl Trail {
         Ok((Arc::new(trail), writer))
     }
 
-    /// Follows the registry and the proxies, and appends checkpoints to the file if there
-    /// is to be one, until `stop`.
+    /// Follows the registry and the proxies, and writes checkpoints to where they are to be
+    /// besides, until `stop`.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up for an address that they go to.
     pub(crate) fn follow(
         self: &Arc<Self>,
         push: &Arc<Push>,
         patience: Patience,
-        anchor_file: Option<PathBuf>,
+        config: AuditConfig,
         stop: &CancellationToken,
-    ) {
-        if let Some(file) = anchor_file {
+    ) -> Result<(), FetchError> {
+        if let Some(file) = config.anchor_file {
             let anchors = anchor::follow(Arc::clone(self), file);
+            tokio::spawn(stop.clone().run_until_cancelled_owned(anchors));
+        }
+        if let Some(url) = config.anchor_url {
+            let anchors = Remote::new(url, Fetcher::new(None)?).follow(Arc::clone(self));
             tokio::spawn(stop.clone().run_until_cancelled_owned(anchors));
         }
         let _ = self.push.set(Arc::clone(push));
@@ -153,6 +164,7 @@ impl Trail {
         tokio::spawn(stop.clone().run_until_cancelled_owned(archived));
         let keys = signing::follow(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
+        Ok(())
     }
 
     /// Appends what a worker has reported, as far as it is not there yet, and returns the

@@ -13,6 +13,7 @@ use super::group::{Done, Signing, Work};
 use super::writer::NotAppended;
 use crate::keys::KeyFileError;
 use crate::store::StoreError;
+use crate::store::audit::KeyRow;
 
 /// How often it is looked whether another server has replaced the key.
 const LOOK: Duration = Duration::from_secs(2);
@@ -31,12 +32,32 @@ pub enum RotationError {
         "the key that signs checkpoints is not in the data directory of this server: copy `audit-*.key` from the server that made it, or ask that one"
     )]
     NotHere,
+    /// None was announced since the last one began to sign.
+    #[error("no key was announced that could be activated")]
+    NotAnnounced,
+    /// The key is not lost.
+    #[error(
+        "the key that signs checkpoints is here, so it is not lost: announce and activate another"
+    )]
+    Here,
+    /// Another key signs than was said to be lost.
+    #[error("the key that signs checkpoints is another one: {0}")]
+    OtherKey(String),
     /// Somebody else has replaced it at the same time.
     #[error("the key was replaced by somebody else meanwhile")]
     Changed,
     /// It could not be written.
     #[error(transparent)]
     NotAppended(#[from] NotAppended),
+}
+
+/// Who does something to the keys, and why: it is in the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Because {
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Follows what other servers make of the keys, for ever.
@@ -68,8 +89,7 @@ impl Trail {
         let Some(active) = keys.last() else {
             return Err(StoreError::Corrupt("the audit trail has no key".to_owned()));
         };
-        let wrong = |_| StoreError::Corrupt("a key of the audit trail".to_owned());
-        let key: VerifierKey = active.verifier_key.parse().map_err(wrong)?;
+        let key = parsed(active)?;
         let now = self.signing.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if now.is_some_and(|signing| signing.key == key) {
             return Ok(());
@@ -88,34 +108,115 @@ impl Trail {
         Ok(())
     }
 
+    /// Makes the key that is to sign next, which the one that signs now vouches for in a
+    /// record. It signs nothing yet, and takes the place of one that was announced before.
+    ///
+    /// # Errors
+    /// When this server does not have the key that signs, or the trail cannot be
+    /// appended to.
+    pub async fn announce_key(&self, why: &Because) -> Result<VerifierKey, RotationError> {
+        let now = self.signing_now().await?;
+        let signer = self.keys.make()?;
+        let key = named(now.key.name(), &signer)?;
+        let named = KeyNamed::following(&key, &now.key, &now.signer).by(&why.actor, &why.reason);
+        self.append_key(Work::Announce(named), &key).await?;
+        Ok(key)
+    }
+
+    /// Has the key sign from here on that was announced.
+    ///
+    /// # Errors
+    /// When none was, or this server does not have it or the key that signs, or the trail
+    /// cannot be appended to.
+    pub async fn activate_key(&self, why: &Because) -> Result<VerifierKey, RotationError> {
+        let now = self.signing_now().await?;
+        let announced = self.store.announced().await?.ok_or(RotationError::NotAnnounced)?;
+        let key = parsed(&announced)?;
+        self.keys.find(key.key())?.ok_or(RotationError::NotHere)?;
+        let named = KeyNamed::following(&key, &now.key, &now.signer).by(&why.actor, &why.reason);
+        // Its file stays whatever becomes of it: it can be tried again.
+        match self.queue.append(Work::Key(named)).await? {
+            Done::At(_) => {}
+            _ => return Err(RotationError::Changed),
+        }
+        self.find_key().await?;
+        Ok(key)
+    }
+
     /// Has a new key sign from here on: the one before vouches for it in a record.
     /// Checkpoints that were signed before count as they did.
     ///
     /// # Errors
     /// When this server does not have the key that signs, or the trail cannot be
     /// appended to.
-    pub async fn rotate_key(&self) -> Result<VerifierKey, RotationError> {
-        self.find_key().await?;
-        let now = self.signing.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(now) = now else { return Err(RotationError::NotHere) };
+    pub async fn rotate_key(&self, why: &Because) -> Result<VerifierKey, RotationError> {
+        let now = self.signing_now().await?;
         let signer = self.keys.make()?;
         let key = named(now.key.name(), &signer)?;
-        let named = KeyNamed::following(&key, &now.key, &now.signer);
-        match self.queue.append(Work::Key(named)).await {
-            Ok(Done::At(_)) => {}
-            other => {
-                // What became of it is not known where the store has failed: then its
-                // file stays, so that it can sign if it is the one.
-                if matches!(other, Ok(_) | Err(NotAppended::Busy)) {
-                    self.keys.forget(key.key())?;
-                }
-                other?;
-                return Err(RotationError::Changed);
-            }
-        }
+        let named = KeyNamed::following(&key, &now.key, &now.signer).by(&why.actor, &why.reason);
+        self.append_key(Work::Key(named), &key).await?;
         self.find_key().await?;
         Ok(key)
     }
+
+    /// Has a new key sign from here on because the private half of the one that signs is
+    /// lost. Nobody vouches for it, and the record says so: whoever has pinned the key
+    /// before does not follow. `lost` is the short name of the key that is lost.
+    ///
+    /// # Errors
+    /// When that key is here, or is not the one that signs, or the trail cannot be
+    /// appended to.
+    pub async fn recover_key(
+        &self,
+        lost: &str,
+        why: &Because,
+    ) -> Result<VerifierKey, RotationError> {
+        self.find_key().await?;
+        let keys = self.store.keys().await?;
+        let none = || StoreError::Corrupt("the audit trail has no key".to_owned());
+        let before = parsed(keys.last().ok_or_else(none)?)?;
+        let id = before.id().to_string();
+        if lost != id {
+            return Err(RotationError::OtherKey(id));
+        }
+        if self.keys.find(before.key())?.is_some() {
+            return Err(RotationError::Here);
+        }
+        let signer = self.keys.make()?;
+        let key = named(before.name(), &signer)?;
+        let named = KeyNamed::recovered(&key, &before).by(&why.actor, &why.reason);
+        self.append_key(Work::Key(named), &key).await?;
+        tracing::warn!(%key, %before, "the key of the audit trail was started anew: nobody vouches for it");
+        self.find_key().await?;
+        Ok(key)
+    }
+
+    /// The key that signs, if it is here.
+    async fn signing_now(&self) -> Result<Arc<Signing>, RotationError> {
+        self.find_key().await?;
+        let now = self.signing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        now.ok_or(RotationError::NotHere)
+    }
+
+    /// Appends a record of a key that was made for it.
+    async fn append_key(&self, work: Work, key: &VerifierKey) -> Result<(), RotationError> {
+        let other = match self.queue.append(work).await {
+            Ok(Done::At(_)) => return Ok(()),
+            other => other,
+        };
+        // What became of it is not known where the store has failed: then its file stays,
+        // so that it can sign if it is the one.
+        if matches!(other, Ok(_) | Err(NotAppended::Busy)) {
+            self.keys.forget(key.key())?;
+        }
+        other?;
+        Err(RotationError::Changed)
+    }
+}
+
+fn parsed(row: &KeyRow) -> Result<VerifierKey, StoreError> {
+    let wrong = |_| StoreError::Corrupt("a key of the audit trail".to_owned());
+    row.verifier_key.parse().map_err(wrong)
 }
 
 fn named(origin: &str, signer: &Signer) -> Result<VerifierKey, StoreError> {

@@ -213,7 +213,8 @@ impl Writing {
         epoch: u64,
     ) -> Result<Done, StoreError> {
         if from == self.to.head.event {
-            let restored = Restored { event: from.sequence, known: to.sequence, epoch };
+            let (event, known) = (from.sequence, to.sequence);
+            let restored = Restored { event, known, epoch, trail_size: None, replaced_size: None };
             self.add(Timestamp(self.now.0), Entry::Restored(restored))?;
             self.to.head.event = to;
         }
@@ -283,6 +284,16 @@ impl Writing {
         let seq = self.add(Timestamp(self.now.0), Entry::Key(named.clone()))?;
         self.key = Some(named.key.clone());
         self.to.key = Some(KeyRow { seq, verifier_key: named.key.clone() });
+        Ok(Done::At(seq))
+    }
+
+    /// The key that is to follow the one that signs now.
+    pub(super) fn announce(&mut self, named: &KeyNamed) -> Result<Done, StoreError> {
+        if named.previous != self.key || self.to.announced.is_some() {
+            return Ok(Done::Refused);
+        }
+        let seq = self.add(Timestamp(self.now.0), Entry::KeyAnnounced(named.clone()))?;
+        self.to.announced = Some(KeyRow { seq, verifier_key: named.key.clone() });
         Ok(Done::At(seq))
     }
 

@@ -1,6 +1,7 @@
 //! What can be set, and where it was set: a flag wins over the environment, the
 //! environment over the configuration file, the file over the default.
 
+mod audit;
 mod issuer;
 mod oidc;
 mod settings;
@@ -15,11 +16,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::store::DatabaseUrl;
 use crate::tls::TlsFiles;
+pub(crate) use audit::without_query;
+pub use audit::{AnchorUrl, AuditConfig};
 pub use issuer::IssuerConfig;
 pub use oidc::OidcConfig;
 use settings::{
-    ALLOW_PLAINTEXT, AUDIT_ANCHOR_FILE, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT,
-    GRPC_LISTEN, GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
+    ALLOW_PLAINTEXT, CAPABILITY_MAX_TTL, DATA_DIR, DATABASE_URL, DRAIN_TIMEOUT, GRPC_LISTEN,
+    GRPC_TLS_CERT, GRPC_TLS_CLIENT_CA, GRPC_TLS_KEY, HTTP_LISTEN, HTTP_TLS_CERT,
     HTTP_TLS_CLIENT_CA, HTTP_TLS_KEY, ISSUER, LOG, LOG_FORMAT, SECOND_OPERATOR_TO_RESUME,
 };
 pub use settings::{SETTINGS, Setting, Values, from_environment, from_file, from_toml};
@@ -34,8 +37,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The database of PostgreSQL that is used; SQLite in the data directory without.
     pub database_url: Option<DatabaseUrl>,
-    /// File that checkpoints of the audit trail are appended to, if any.
-    pub audit_anchor_file: Option<PathBuf>,
+    /// Of the audit trail.
+    pub audit: AuditConfig,
     /// Address of the HTTP API. Port 0 takes any free port.
     pub http_listen: SocketAddr,
     /// Address of the enforcement protocol. Port 0 takes any free port.
@@ -94,7 +97,7 @@ impl Config {
         Self {
             data_dir: data_dir.into(),
             database_url: None,
-            audit_anchor_file: None,
+            audit: AuditConfig::default(),
             http_listen: anywhere,
             grpc_listen: anywhere,
             http_tls: None,
@@ -150,7 +153,7 @@ pub fn resolve(
     let mut reader = Reader { flags, environment, file, errors: vec![], origins: vec![] };
     let config = (
         (
-            (reader.read(DATA_DIR, path), reader.read_anchor()),
+            (reader.read(DATA_DIR, path), reader.read_audit()),
             reader.read_database(),
             reader.read_oidc(),
         ),
@@ -179,7 +182,7 @@ pub fn resolve(
     }
     match config {
         (
-            ((Some(data_dir), audit_anchor_file), database_url, oidc),
+            ((Some(data_dir), Some(audit)), database_url, oidc),
             Some(http_listen),
             Some(grpc_listen),
             http_tls,
@@ -192,7 +195,7 @@ pub fn resolve(
             let config = Config {
                 data_dir,
                 database_url,
-                audit_anchor_file,
+                audit,
                 http_listen,
                 grpc_listen,
                 http_tls,
@@ -242,11 +245,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    fn read_anchor(&mut self) -> Option<PathBuf> {
-        self.find(AUDIT_ANCHOR_FILE)?;
-        self.read(AUDIT_ANCHOR_FILE, path)
     }
 
     /// What is kept of it for people has no password in it, and neither has an error.

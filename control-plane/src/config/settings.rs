@@ -36,6 +36,8 @@ settings! {
     DATA_DIR = "data_dir", "KYA_DATA_DIR", None;
     DATABASE_URL = "database_url", "KYA_DATABASE_URL", None;
     AUDIT_ANCHOR_FILE = "audit_anchor_file", "KYA_AUDIT_ANCHOR_FILE", None;
+    AUDIT_ANCHOR_URL = "audit_anchor_url", "KYA_AUDIT_ANCHOR_URL", None;
+    KILL_TIMEOUT = "kill_timeout", "KYA_KILL_TIMEOUT", Some("60s");
     HTTP_LISTEN = "http_listen", "KYA_HTTP_LISTEN", Some("127.0.0.1:7080");
     GRPC_LISTEN = "grpc_listen", "KYA_GRPC_LISTEN", Some("127.0.0.1:7081");
     HTTP_TLS_CERT = "http_tls_cert", "KYA_HTTP_TLS_CERT", None;

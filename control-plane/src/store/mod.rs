@@ -75,7 +75,7 @@ pub use policies::{
 };
 pub use postgres::{DatabaseUrl, PostgresStore};
 pub use rules::MAX_STOPPED_CAPABILITIES;
-pub use sqlite::{BackupError, SqliteStore, back_up, restore};
+pub use sqlite::{BackupError, SqliteStore, back_up, restore, restore_trail};
 pub use stops::{
     AgentFilter, AgentKey, AgentSort, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal,
     Owner, Preview, Principal, Reach, ShownStatus, StopError, Target,

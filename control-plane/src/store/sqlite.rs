@@ -21,7 +21,7 @@ use super::sql::{self, Backend, Sql, signed, values};
 use super::{Commits, Committed, KeyStep, StoreError};
 use crate::time::{Clock, UnixMicros};
 
-pub use backup::{BackupError, back_up, restore};
+pub use backup::{BackupError, back_up, restore, restore_trail};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 

@@ -79,6 +79,13 @@ pub async fn a_restoration_is_asked_for_by_one_and_carried_out_by_another(fixtur
     let approved = approve(&*store, 1, "boss").await.unwrap();
     assert!(approved.changed);
     assert_eq!(approved.committed.position.revision, head.position.revision.next());
+    let events = store.events_after(0, 100).await.unwrap();
+    let event = |action: &str| events.iter().find(|it| it.action == action).unwrap();
+    let status = |of: &Option<serde_json::Value>| of.as_ref().map(|it| it["status"].clone());
+    let (asking, approving) = (event("approval.requested"), event("approval.approved"));
+    assert_eq!((status(&asking.before), status(&asking.after)), (None, Some("pending".into())));
+    assert_eq!(status(&approving.before), Some("pending".into()));
+    assert_eq!(status(&approving.after), Some("approved".into()));
     let settled = approved.record.settled.clone().unwrap();
     assert_eq!((settled.verdict, &*settled.by), (Verdict::Approved, "boss"));
     assert_eq!(settled.revision, Some(approved.committed.position.revision));

@@ -73,12 +73,18 @@ pub async fn a_successor_takes_the_place_of_a_revoked_agent_once(fixture: impl F
     assert_eq!(revision(&*store).await, 2, "revoked and replaced by one revision");
     let before = store.agent(old).await.unwrap();
     assert_eq!((before.status, before.replaced_by), (Status::Revoked, Some(new.id)));
-    let events = store.events_after(0, 100).await.unwrap().into_iter();
-    let actions: Vec<_> = events.map(|event| event.action).collect();
+    let events = store.events_after(0, 100).await.unwrap();
+    let actions: Vec<_> = events.iter().map(|event| event.action.as_str()).collect();
     assert_eq!(
         actions,
         ["agent.registered", "agent.revoked", "agent.replaced", "agent.registered"]
     );
+    let [was, is] = [&events[2].before, &events[2].after].map(|it| it.as_ref().unwrap());
+    assert_eq!(
+        (&was["replaced_by"], &was["status"]),
+        (&serde_json::Value::Null, &"revoked".into())
+    );
+    assert_eq!(is["replaced_by"], new.id.to_string());
     let refused = replace(successor(old, 3, true)).await.unwrap_err();
     assert!(refused.to_string().contains(&format!("was replaced by {}", new.id)), "{refused}");
     let same = NewSuccessor { public_key: key(2), ..successor(new.id, 4, true) };

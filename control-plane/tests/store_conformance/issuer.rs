@@ -110,6 +110,14 @@ pub async fn an_issuer_has_keys_that_are_published_then_sign_then_are_retired(
     assert_eq!(told(&all), [*told(&pushed).last().unwrap()]);
     assert_eq!(told(&all)[0].keys.len(), 8);
     assert!(!told(&all)[0].keys.contains(&key(1).to_bytes().to_vec()));
+    let events = store.events_after(0, 100).await.unwrap();
+    let retired = events.iter().find(|event| event.action == "token_key.retired").unwrap();
+    let keys = |of: &Option<serde_json::Value>| of.as_ref().unwrap()["keys"].clone();
+    let id = |n| key(n).id().to_string();
+    let [one, two] =
+        [id(1), id(2)].map(|id| serde_json::json!({ "key_id": id, "state": "activated" }));
+    assert_eq!(keys(&retired.before), serde_json::json!([two, one]));
+    assert_eq!(keys(&retired.after), serde_json::json!([two]));
     let before = store.issuer().await.unwrap();
     store.close().await;
     fixture.closed().await;
@@ -151,8 +159,12 @@ pub async fn a_capability_token_is_noted_and_only_its_revocation_is_pushed(fixtu
     assert!(matches!(issuer_error(unknown), IssuerError::NoSuchToken(_)));
     let events = store.events_after(0, 100).await.unwrap();
     let of_it = events.iter().filter(|event| event.subject == token.id.to_string());
-    let of_it: Vec<_> = of_it.map(|event| event.action.as_str()).collect();
-    assert_eq!(of_it, ["capability_token.issued", "capability_token.revoked"]);
+    let of_it: Vec<_> = of_it.collect();
+    let actions: Vec<_> = of_it.iter().map(|event| event.action.as_str()).collect();
+    assert_eq!(actions, ["capability_token.issued", "capability_token.revoked"]);
+    let revoked = |of: &Option<serde_json::Value>| of.as_ref().unwrap()["revoked_at"].is_string();
+    assert!(of_it[0].before.is_none() && !revoked(&of_it[0].after));
+    assert!(!revoked(&of_it[1].before) && revoked(&of_it[1].after));
 
     // Of a second that was superseded no token counts, so the next is of the next one.
     store.supersede_tokens(agent, cause("all")).await.unwrap();

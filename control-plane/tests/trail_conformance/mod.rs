@@ -60,6 +60,8 @@ macro_rules! conformance {
             a_key_is_followed_by_the_next_and_both_verify,
             nothing_is_signed_by_a_key_that_another_has_followed,
             a_server_without_the_key_appends_and_does_not_sign,
+            a_key_is_announced_and_signs_once_it_is_activated,
+            a_lost_key_is_recovered_by_whoever_says_which_and_why,
             records_are_found_by_what_they_say_page_by_page,
             a_kill_has_three_rows_each_of_them_once,
             a_kill_is_closed_by_whichever_server_comes_after,

@@ -26,6 +26,9 @@ pub struct Kills {
     /// Where something was put back, by its name.
     restored: BTreeMap<String, BTreeSet<Place>>,
     workers: BTreeMap<Worker, History>,
+    /// Of which requests it cannot be told whether a kill stops them: by kill and worker the
+    /// first of them.
+    unnamed: BTreeMap<(String, Worker), u64>,
 }
 
 #[derive(Debug)]
@@ -69,6 +72,9 @@ pub enum Unknown {
     NotApplied,
     /// The kill names more than the trail lists.
     NotListed,
+    /// A request was allowed by a token whose id the trail does not have, so nobody can tell
+    /// whether the kill stops it.
+    TokenNotNamed,
 }
 
 /// A request that was allowed past a kill.
@@ -161,17 +167,25 @@ impl Kills {
 
     /// The kills that an allowed request has got past, in the second reading. `bound` is
     /// how many microseconds after a kill nothing may be allowed any more whatever a
-    /// worker has applied, by the clocks of proxy and control plane.
-    pub fn judge(&self, record: &Record, bound: Option<u64>) -> Vec<Violation> {
+    /// worker has applied, by the clocks of proxy and control plane. A request that may
+    /// have got past a kill, which only the id of its token would tell, is
+    /// [not known](Self::not_known).
+    pub fn judge(&mut self, record: &Record, bound: Option<u64>) -> Vec<Violation> {
         let Entry::Decision(decided) = &record.entry else { return Vec::new() };
         if decided.decision != Verdict::Allow {
             return Vec::new();
         }
+        let mut unnamed = Vec::new();
         let passed = |kill: &Kill| {
-            if !kill.reach.meets(decided, kill.time) {
+            let meets = kill.reach.meets(decided, kill.time);
+            if meets == Some(false) {
                 return None;
             }
             let why = self.wrong(kill, decided, record.time, bound)?;
+            if meets.is_none() {
+                unnamed.push(kill.activated.kill_id.clone());
+                return None;
+            }
             Some(Violation {
                 kill_id: kill.activated.kill_id.clone(),
                 seq: record.seq,
@@ -181,7 +195,13 @@ impl Kills {
                 why,
             })
         };
-        self.kills.values().filter_map(passed).collect()
+        let violations = self.kills.values().filter_map(passed).collect();
+        for kill_id in unnamed {
+            let number = decided.source.number;
+            let first = self.unnamed.entry((kill_id, worker(&decided.source))).or_insert(number);
+            *first = number.min(*first);
+        }
+        violations
     }
 
     fn wrong(
@@ -215,7 +235,8 @@ impl Kills {
 
     /// What the trail cannot say about the kills: workers of which something is missing
     /// that may be from after a kill, workers that never said that they applied one, and
-    /// kills whose reach is not listed in full.
+    /// kills whose reach is not listed in full; after the second reading also requests of
+    /// which only the id of their token would tell whether a kill stops them.
     pub fn not_known(&self) -> Vec<NotKnown> {
         let mut found = Vec::new();
         for (kill_id, kill) in &self.kills {
@@ -240,6 +261,15 @@ impl Kills {
                     });
                 }
             }
+        }
+        for ((kill_id, (proxy, instance)), number) in &self.unnamed {
+            found.push(NotKnown {
+                kill_id: kill_id.clone(),
+                proxy: Some(proxy.clone()),
+                instance: Some(instance.clone()),
+                from_number: Some(*number),
+                why: Unknown::TokenNotNamed,
+            });
         }
         found
     }

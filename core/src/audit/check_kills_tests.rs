@@ -100,7 +100,7 @@ fn collected(records: &[Record]) -> Kills {
 }
 
 /// What is wrong with this request, decided at this time.
-fn judged(kills: &Kills, decided: Decided, time: u64) -> Vec<Why> {
+fn judged(kills: &mut Kills, decided: Decided, time: u64) -> Vec<Why> {
     let record = record(time, Entry::Decision(Box::new(decided)));
     kills.judge(&record, BOUND).into_iter().map(|it| it.why).collect()
 }
@@ -116,17 +116,17 @@ fn killed() -> Kills {
 
 #[test]
 fn a_request_before_the_kill_is_no_matter() {
-    assert_eq!(judged(&killed(), decided("a", 9, 19), SECOND), []);
+    assert_eq!(judged(&mut killed(), decided("a", 9, 19), SECOND), []);
     // Of a worker that had not heard of it yet, within the bound.
-    assert_eq!(judged(&killed(), decided("b", 900, 19), 2 * SECOND), []);
+    assert_eq!(judged(&mut killed(), decided("b", 900, 19), 2 * SECOND), []);
 }
 
 #[test]
 fn a_request_that_got_past_a_kill_is_found() {
-    assert_eq!(judged(&killed(), decided("a", 11, 20), SECOND), [Why::DecidedByTheKill]);
-    assert_eq!(judged(&killed(), decided("b", 1, 21), SECOND), [Why::DecidedByTheKill]);
-    assert_eq!(judged(&killed(), decided("a", 11, 19), SECOND), [Why::AfterAcknowledgement]);
-    assert_eq!(judged(&killed(), decided("b", 11, 19), 2 * SECOND + 1), [Why::AfterBound]);
+    assert_eq!(judged(&mut killed(), decided("a", 11, 20), SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut killed(), decided("b", 1, 21), SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut killed(), decided("a", 11, 19), SECOND), [Why::AfterAcknowledgement]);
+    assert_eq!(judged(&mut killed(), decided("b", 11, 19), 2 * SECOND + 1), [Why::AfterBound]);
     let record = record(9 * SECOND, Entry::Decision(Box::new(decided("b", 11, 19))));
     assert_eq!(killed().judge(&record, None), []);
 }
@@ -134,24 +134,24 @@ fn a_request_that_got_past_a_kill_is_found() {
 #[test]
 fn what_was_denied_or_is_somebody_elses_got_past_nothing() {
     let denied = Decided { decision: Verdict::Deny, ..decided("a", 11, 20) };
-    assert_eq!(judged(&killed(), denied, SECOND), []);
+    assert_eq!(judged(&mut killed(), denied, SECOND), []);
     let other = Decided { agent_id: Some(agent(2)), ..decided("a", 11, 20) };
-    assert_eq!(judged(&killed(), other, SECOND), []);
+    assert_eq!(judged(&mut killed(), other, SECOND), []);
 }
 
 #[test]
 fn what_was_put_back_may_be_allowed_again_from_there_on() {
     let subject = agent(1);
-    let kills = collected(&[
+    let mut kills = collected(&[
         kill("agent.suspended", &subject, 20, SECOND),
         admin("agent.restored", &subject, 25),
         admin("agent.restored", &subject, 15),
         admin("agent.restored", &agent(2), 21),
         applied("a", 10, 20),
     ]);
-    assert_eq!(judged(&kills, decided("a", 11, 25), 9 * SECOND), []);
-    assert_eq!(judged(&kills, decided("a", 11, 24), SECOND), [Why::DecidedByTheKill]);
-    assert_eq!(judged(&kills, decided("a", 11, 19), SECOND), [Why::AfterAcknowledgement]);
+    assert_eq!(judged(&mut kills, decided("a", 11, 25), 9 * SECOND), []);
+    assert_eq!(judged(&mut kills, decided("a", 11, 24), SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut kills, decided("a", 11, 19), SECOND), [Why::AfterAcknowledgement]);
 }
 
 #[test]
@@ -159,12 +159,12 @@ fn a_restoration_brings_back_no_token_that_was_revoked() {
     let subject = agent(1);
     let token = CapabilityId::from_bytes([0; 16]).to_string();
     let by = Decided { token_id: Some(token), ..decided("a", 11, 25) };
-    let kills = collected(&[
+    let mut kills = collected(&[
         kill("agent.tokens_revoked", &subject, 20, SECOND),
         admin("agent.suspended", &subject, 21),
         admin("agent.restored", &subject, 22),
     ]);
-    assert_eq!(judged(&kills, by, 9 * SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut kills, by, 9 * SECOND), [Why::DecidedByTheKill]);
 }
 
 #[test]
@@ -183,10 +183,10 @@ fn each_kind_of_kill_stops_its_own() {
         ("capability_token.revoked", &cap, by(&cap), Some(by("cap_y"))),
         ("capability.revoked", &capability, action("issue_refund"), Some(action("create_charge"))),
     ] {
-        let kills = collected(&[kill(act, subject, 20, SECOND)]);
-        assert_eq!(judged(&kills, stopped, SECOND), [Why::DecidedByTheKill], "{act}");
+        let mut kills = collected(&[kill(act, subject, 20, SECOND)]);
+        assert_eq!(judged(&mut kills, stopped, SECOND), [Why::DecidedByTheKill], "{act}");
         if let Some(other) = other {
-            assert_eq!(judged(&kills, other, SECOND), [], "{act}");
+            assert_eq!(judged(&mut kills, other, SECOND), [], "{act}");
         }
     }
 }
@@ -195,8 +195,8 @@ fn each_kind_of_kill_stops_its_own() {
 fn of_a_selection_the_second_row_says_whom_it_stops() {
     let records =
         [kill("selection.suspended", "env=staging", 20, SECOND), scope(20, 2, &[agent(1)], &[])];
-    let kills = collected(&records);
-    assert_eq!(judged(&kills, decided("a", 1, 20), SECOND), [Why::DecidedByTheKill]);
+    let mut kills = collected(&records);
+    assert_eq!(judged(&mut kills, decided("a", 1, 20), SECOND), [Why::DecidedByTheKill]);
     // Only one of two is listed.
     let unknown: Vec<_> = kills.not_known().into_iter().map(|it| it.why).collect();
     assert_eq!(unknown, [Unknown::NotListed]);
@@ -211,9 +211,9 @@ fn all_tokens_of_an_agent_are_those_that_were_issued_until_then() {
         bytes.get_mut(..6).unwrap().copy_from_slice(millis.get(2..).unwrap());
         Decided { token_id: Some(TokenId::from_bytes(bytes).to_string()), ..decided("a", 1, 20) }
     };
-    let kills = collected(&[kill("agent.tokens_revoked", &agent(1), 20, at * SECOND)]);
-    assert_eq!(judged(&kills, token(at), at * SECOND), [Why::DecidedByTheKill]);
-    assert_eq!(judged(&kills, token(at + 1), at * SECOND), []);
+    let mut kills = collected(&[kill("agent.tokens_revoked", &agent(1), 20, at * SECOND)]);
+    assert_eq!(judged(&mut kills, token(at), at * SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut kills, token(at + 1), at * SECOND), []);
 }
 
 #[test]
@@ -222,12 +222,12 @@ fn a_kill_that_drains_lets_capability_tokens_be_used_up() {
     if let Entry::KillActivated(it) = &mut drains.entry {
         it.in_flight = "drain".to_owned();
     }
-    let kills = collected(&[drains]);
+    let mut kills = collected(&[drains]);
     let cap = CapabilityId::from_bytes([3; 16]).to_string();
     let by = |token: String| Decided { token_id: Some(token), ..decided("a", 1, 20) };
-    assert_eq!(judged(&kills, by(cap), SECOND), []);
+    assert_eq!(judged(&mut kills, by(cap), SECOND), []);
     let tok = Id::<crate::ids::TokenKind>::from_bytes([3; 16]).to_string();
-    assert_eq!(judged(&kills, by(tok), SECOND), [Why::DecidedByTheKill]);
+    assert_eq!(judged(&mut kills, by(tok), SECOND), [Why::DecidedByTheKill]);
 }
 
 #[test]
@@ -269,4 +269,37 @@ fn what_cannot_be_known_is_said() {
             ("tail".to_owned(), Some(30), Unknown::WorkerLost),
         ]
     );
+}
+
+#[test]
+fn a_token_without_an_id_is_not_passed_over() {
+    let by = |token: Option<&str>, revision| {
+        let token_id = token.map(str::to_owned);
+        Decided { token_id, ..decided("a", 30, revision) }
+    };
+    let (hash, cap) = ("sha256:00112233445566778899aabbccddeeff", Some("cap_x"));
+    let subject = CapabilityId::from_bytes([3; 16]).to_string();
+    for (act, subject, known) in [
+        ("agent.tokens_revoked", agent(1), false),
+        ("token.revoked", "tok_x".to_owned(), false),
+        // A capability token always has an id.
+        ("capability_token.revoked", subject, true),
+    ] {
+        let mut kills = collected(&[kill(act, &subject, 20, SECOND), scope(20, 0, &[], &[])]);
+        assert_eq!(judged(&mut kills, by(Some(hash), 20), SECOND), [], "{act}");
+        // What was decided before the kill cannot have got past it.
+        assert_eq!(judged(&mut kills, by(Some(hash), 19), SECOND), [], "{act}");
+        let unnamed = |it: &NotKnown| it.why == Unknown::TokenNotNamed;
+        let found: Vec<_> = kills.not_known().into_iter().filter(unnamed).collect();
+        assert_eq!(found.len(), usize::from(!known), "{act}: {found:?}");
+        if let [it] = found.as_slice() {
+            assert_eq!((it.from_number, it.instance.as_deref()), (Some(30), Some("a")), "{act}");
+        }
+    }
+    // Another agent's request is none of it, whatever its token.
+    let mut kills = collected(&[kill("agent.tokens_revoked", &agent(1), 20, SECOND)]);
+    let other = Decided { agent_id: Some(agent(2)), ..by(Some(hash), 20) };
+    assert_eq!(judged(&mut kills, other, SECOND), []);
+    assert_eq!(judged(&mut kills, by(cap, 20), SECOND), []);
+    assert_eq!(kills.not_known().iter().filter(|it| it.why == Unknown::TokenNotNamed).count(), 1);
 }

@@ -119,6 +119,7 @@ mod tests {
         let read = SignedCheckpoint::parse(&note).unwrap();
         assert_eq!(read.verified_by(&key), Some(&checkpoint()));
         assert_eq!(note.lines().nth(1), Some("1"));
+        assert_eq!(read.note().to_string(), note);
 
         let other = VerifierKey::new("kya.test/audit", Signer::from_seed([8; 32]).public_key());
         assert_eq!(read.verified_by(&other.unwrap()), None);

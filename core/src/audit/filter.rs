@@ -11,7 +11,7 @@ use super::timestamp::Timestamp;
 #[serde(deny_unknown_fields)]
 pub struct Filter {
     /// Whatever is about this agent, `agt_…`: its requests, and what was done to it alone or
-    /// as one that a kill lists.
+    /// as one that a kill lists, or may where it lists not all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// What happened at this time or later, by the clock of whoever saw it.
@@ -29,13 +29,16 @@ pub struct Filter {
     /// Acts of this name, for example `agent.revoked`, and the kills that they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<String>,
+    /// The rows of this kill, `kil_…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill: Option<String>,
     /// Records of one of these types; of any if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<String>,
 }
 
 /// The types of records, as they are written.
-pub const RECORD_TYPES: [&str; 15] = [
+pub const RECORD_TYPES: [&str; 16] = [
     "decision",
     "ended",
     "applied",
@@ -49,6 +52,7 @@ pub const RECORD_TYPES: [&str; 15] = [
     "kill_scope",
     "kill_completed",
     "key",
+    "key_announced",
     "archived",
     "restored",
 ];
@@ -61,7 +65,7 @@ impl Filter {
 
     /// Whether this record is meant.
     pub fn matches(&self, record: &Record) -> bool {
-        let Self { agent, since, until, action, decision, act, types } = self;
+        let Self { agent, since, until, action, decision, act, kill, types } = self;
         let entry = &record.entry;
         since.is_none_or(|it| record.time >= it)
             && until.is_none_or(|it| record.time < it)
@@ -70,6 +74,7 @@ impl Filter {
             && agent.as_deref().is_none_or(|it| entry.concerns(it))
             && action.as_deref().is_none_or(|it| entry.is_on(it))
             && act.as_deref().is_none_or(|it| entry.act() == Some(it))
+            && kill.as_deref().is_none_or(|it| entry.kill_id() == Some(it))
     }
 }
 
@@ -90,6 +95,7 @@ impl Entry {
             Self::KillScope(_) => "kill_scope",
             Self::KillCompleted(_) => "kill_completed",
             Self::Key(_) => "key",
+            Self::KeyAnnounced(_) => "key_announced",
             Self::Archived(_) => "archived",
             Self::Restored(_) => "restored",
         }
@@ -120,10 +126,18 @@ impl Entry {
         }
     }
 
+    /// The kill of which it is a row.
+    pub fn kill_id(&self) -> Option<&str> {
+        match self {
+            Self::KillActivated(it) => Some(&it.kill_id),
+            Self::KillScope(it) => Some(&it.kill_id),
+            Self::KillCompleted(it) => Some(&it.kill_id),
+            _ => None,
+        }
+    }
+
     fn concerns(&self, agent: &str) -> bool {
-        let listed = |it: &String| it == agent;
-        self.agent_id() == Some(agent)
-            || matches!(self, Self::KillScope(it) if it.agent_ids.iter().any(listed))
+        self.agent_id() == Some(agent) || matches!(self, Self::KillScope(it) if it.may_list(agent))
     }
 
     fn is_on(&self, action: &str) -> bool {

@@ -81,6 +81,15 @@ fn each_condition_counts_and_all_of_them_together() {
     ] {
         assert_eq!(filter(members.clone()).matches(&pay), meant, "{members}");
     }
+    let rows = filter(json!({ "kill": "kil_1" }));
+    assert!(rows.matches(&scope(&[AGENT], &[])) && !rows.matches(&pay));
+    assert!(!filter(json!({ "kill": "kil_2" })).matches(&scope(&[AGENT], &[])));
+    // Of more agents than are listed any may be this one.
+    let mut many = scope(&["agt_other"], &[]);
+    if let Entry::KillScope(it) = &mut many.entry {
+        it.agents = 2000;
+    }
+    assert!(filter(json!({ "agent": AGENT })).matches(&many));
     let revoked = admin("capability.revoked", &format!("{AGENT} pay"));
     assert!(filter(json!({ "act": "capability.revoked", "action": "pay" })).matches(&revoked));
     assert!(!filter(json!({ "decision": "deny" })).matches(&revoked));

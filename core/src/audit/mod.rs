@@ -29,7 +29,7 @@ pub use canonical::{Canonical, CanonicalError, MAX_RECORD_BYTES, NotCanonical, O
 pub use chain::{BadHash, ChainHash};
 pub use checkpoint::{BadCheckpoint, Checkpoint, SignedCheckpoint};
 pub use filter::{Filter, RECORD_TYPES};
-pub use key_change::{BadKeyChange, KeyChange};
+pub use key_change::{BadKeyChange, KeyChange, KeyStep};
 pub use note::{
     BadNote, BadVerifierKey, MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteKeyId, VerifierKey,
 };

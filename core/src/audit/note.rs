@@ -114,7 +114,8 @@ impl Note {
         if note.len() > MAX_NOTE_BYTES {
             return Err(BadNote::TooLong);
         }
-        let control = |it: char| it.is_ascii_control() && it != '\n';
+        // C2SP refuses those of ASCII; the others can steer a terminal as well.
+        let control = |it: char| it.is_control() && it != '\n';
         // The last blank line: the text may have others.
         let blank = note.rfind("\n\n").ok_or(BadNote::Form)?;
         let (text, signatures) =
@@ -170,6 +171,18 @@ impl Note {
     fn of(&self, key: &VerifierKey) -> impl Iterator<Item = &Signed> {
         let id = key.id();
         self.signatures.iter().filter(move |it| it.id == id && it.name == key.name)
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        for Signed { name, id, signature } in &self.signatures {
+            let bytes = [&id.0[..], signature].concat();
+            writeln!(f, "\u{2014} {name} {}", BASE64.encode(bytes))?;
+        }
+        Ok(())
     }
 }
 

@@ -62,6 +62,7 @@ fn what_is_no_note_is_refused() {
         &NOTE.replace("\u{2014} ", "- "),
         &NOTE.replace("\n\n", "\n"),
         &NOTE.replace("think", "th\tink"),
+        &NOTE.replace("think", "th\u{9b}2Jink"),
         &NOTE.replace(" x08g", " x08"),
         &NOTE.replace("PeterNeumann ", "Peter+Neumann "),
         &NOTE.replace("PeterNeumann ", " "),

@@ -59,10 +59,12 @@ pub enum Entry {
     KillCompleted(Completed),
     /// A key that signs checkpoints from here on.
     Key(KeyNamed),
+    /// A key that is to sign them later: until a record `key` names it, it signs nothing.
+    KeyAnnounced(KeyNamed),
     /// Records that were exported as a sealed segment, and may be removed.
     Archived(Archived),
     /// The registry was put back from a backup: acts in between may be in the trail
-    /// that the registry does not know.
+    /// that the registry does not know. Or the trail itself was.
     Restored(Restored),
 }
 
@@ -331,9 +333,9 @@ pub struct Administered {
     pub after: Option<Value>,
 }
 
-/// A key that signs checkpoints from here on. That it may is shown by the signature of
-/// the one before it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A key that signs checkpoints from here on, or is to. That it may is shown by the signature
+/// of the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KeyNamed {
     /// The new key as a verifier key of a signed note (C2SP signed-note): `name+id+base64`.
     pub key: String,
@@ -343,6 +345,16 @@ pub struct KeyNamed {
     /// Ed25519 by the previous key over `kya-audit-key-v1`, one zero byte and `key`; base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
+    /// The previous key was lost, so that it signs nothing any more, and not this either:
+    /// nobody vouches for the new one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
+    /// Who did it; absent for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// Records that were exported as a sealed segment.
@@ -358,13 +370,19 @@ pub struct Archived {
     pub actor: String,
 }
 
-/// The registry was put back from a backup.
+/// The registry was put back from a backup, or the trail itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     /// The last act of the registry that is in the trail.
     pub event: u64,
     /// The newest act that the registry knew when it came back.
     pub known: u64,
-    /// Epoch that began then.
+    /// Epoch that began then; of a trail that was put back, that of its last act.
     pub epoch: u64,
+    /// Of a trail that was put back: how many records it had. Those that came after are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trail_size: Option<u64>,
+    /// How many the trail had that it replaced, where that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_size: Option<u64>,
 }

@@ -78,6 +78,14 @@ impl Trail {
         self.signers.push((self.size(), n));
     }
 
+    /// Key `n` is started because the one that signs is lost.
+    pub fn recover_key(&mut self, n: u8) {
+        let old = self.signers.last().unwrap().1;
+        let named = KeyNamed::recovered(&audit_key(n), &audit_key(old));
+        self.append(Entry::Key(named.by("operator:ada", "the disk is gone")));
+        self.signers.push((self.size(), n));
+    }
+
     /// Says that a file with this SHA-256 holds the records from `first` to `last`.
     pub fn archive(&mut self, first: u64, last: u64, sha256: &str) {
         let (sha256, actor) = (sha256.to_owned(), "operator:ada".to_owned());

@@ -87,14 +87,25 @@ impl Browser {
         self.press()
     }
 
+    /// Chooses this export alone.
+    pub fn choose_export(&mut self, file: &[u8]) {
+        let export = self.written("trail.jsonl", file);
+        self.choose("#file", &[export]);
+    }
+
     /// Presses the button and waits for what comes of it.
     pub fn press(&mut self) -> (Value, String) {
-        let report = self.evaluate(
-            "new Promise((done) => {
-               document.addEventListener('kya-verified', (it) => done(it.detail), { once: true });
-               document.getElementById('verify').click();
-             })",
-        );
+        self.after("document.getElementById('verify').click()")
+    }
+
+    /// Does this and waits for what comes of it: the report, and what is shown.
+    pub fn after(&mut self, what: &str) -> (Value, String) {
+        let report = self.evaluate(&format!(
+            "new Promise((done) => {{
+               document.addEventListener('kya-verified', (it) => done(it.detail), {{ once: true }});
+               {what};
+             }})"
+        ));
         let shown = self.evaluate("document.getElementById('result').innerText");
         let report = report.as_str().map_or(Value::Null, |it| serde_json::from_str(it).unwrap());
         (report, shown.as_str().unwrap().to_owned())

@@ -155,7 +155,7 @@ impl Collected {
     }
 
     /// The violations in a line, in the second reading.
-    fn judged(&self, line: &[u8], bound: Option<u64>) -> Option<(Vec<Violation>, Value)> {
+    fn judged(&mut self, line: &[u8], bound: Option<u64>) -> Option<(Vec<Violation>, Value)> {
         let record = record(line)?;
         let read = serde_json::from_str::<Record>(record).ok()?;
         let violations = self.kills.judge(&read, bound);

@@ -49,7 +49,7 @@ impl Draft {
         let mut part = vec![0; 1 << 16];
         loop {
             let count = file.read(&mut part)?;
-            if count == 0 || !output.part(part.get(..count).unwrap_or_default())? {
+            if count == 0 || !output.foreign(part.get(..count).unwrap_or_default())? {
                 return Ok(());
             }
         }

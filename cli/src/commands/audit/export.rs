@@ -1,5 +1,7 @@
 //! `kya audit export`
 
+use std::collections::BTreeMap;
+
 use kya_core::audit::export::{ExportWriter, Header, Line};
 use kya_core::audit::formats::{cloud_event, csv_header, csv_row};
 use kya_core::audit::merkle::NodeHash;
@@ -13,7 +15,7 @@ use super::verdict;
 use crate::args::{Export, ExportFormat};
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::Output;
+use crate::output::{Output, json_printable};
 
 pub(super) async fn run(
     asked: Export,
@@ -41,11 +43,11 @@ async fn as_it_comes(
                 .to_owned(),
         ));
     }
-    let mut stream = client.export(filter, asked.format.name()).await?;
+    let mut stream = client.export(filter, asked.format.name(), &asked.at).await?;
     while let Some(bytes) = stream.bytes().await? {
         match &mut draft {
             Some(draft) => draft.write(&bytes)?,
-            None if output.part(&bytes)? => {}
+            None if output.foreign(&bytes)? => {}
             None => return Ok(()),
         }
     }
@@ -66,9 +68,12 @@ async fn proved(
     let mut draft = Draft::new(asked.out.as_deref())?;
     let (options, trust) = options(&asked.proving, client).await?;
     let mut verifier = Verifier::new(options);
-    let mut picker = Picker::new(filter, asked.format);
+    let kept =
+        asked.proving.checkpoints.iter().map(|it| (it.unverified().size, it.note().to_string()));
+    let mut picker = Picker::new(filter, asked.format, kept.collect());
     let mut progress = Progress::new(output);
-    let mut stream = client.export(&Filter::default(), ExportFormat::Jsonl.name()).await?;
+    let mut stream =
+        client.export(&Filter::default(), ExportFormat::Jsonl.name(), &asked.at).await?;
     let mut text = String::new();
     while let Some(line) = stream.line().await? {
         verifier.write(line.as_bytes());
@@ -96,7 +101,7 @@ async fn proved(
     if output.is_json() {
         let mut document = verdict::document(&report, trust);
         document["matching"] = picker.picked.into();
-        output.note(format_args!("{document:#}"));
+        output.note(json_printable(&format!("{document:#}")));
         return Ok(());
     }
     for line in verdict::lines(&report, trust) {
@@ -115,6 +120,9 @@ struct Picker {
     writer: Option<ExportWriter>,
     /// Number of the last record, once that is known.
     last: Option<u64>,
+    /// Checkpoints that the auditor has kept, by their sizes: where records are hidden
+    /// around them they are written, so that the file can be compared with them later.
+    kept: BTreeMap<u64, String>,
     /// Records that were asked for.
     picked: u64,
     /// Why no more is written.
@@ -122,8 +130,9 @@ struct Picker {
 }
 
 impl Picker {
-    fn new(filter: Filter, format: ExportFormat) -> Self {
-        Self { filter, format, header: None, writer: None, last: None, picked: 0, broken: None }
+    fn new(filter: Filter, format: ExportFormat, kept: BTreeMap<u64, String>) -> Self {
+        let (header, writer, last, broken) = (None, None, None, None);
+        Self { filter, format, header, writer, last, kept, picked: 0, broken }
     }
 
     /// Takes a line, and adds what comes of it to `out`.
@@ -162,7 +171,11 @@ impl Picker {
                 } else {
                     writer.hide(seq, NodeHash::leaf(record.as_bytes()), hash)
                 };
-                written.map_err(|error| error.to_string())
+                let sealed = written.and_then(|()| match self.kept.get(&seq) {
+                    Some(note) if self.last != Some(seq) => writer.checkpoint(note, out),
+                    _ => Ok(()),
+                });
+                sealed.map_err(|error| error.to_string())
             }
             Line::Skipped(it) => {
                 let Some(writer) = &mut self.writer else { return Ok(()) };
@@ -174,10 +187,12 @@ impl Picker {
                     let written = writer.finish(&it.checkpoint, keys, out);
                     written.map_err(|error| error.to_string())
                 }
-                (_, writer) => {
-                    self.writer = writer;
-                    Ok(())
+                (None, Some(mut writer)) => {
+                    let written = writer.checkpoint(&it.checkpoint, out);
+                    self.writer = Some(writer);
+                    written.map_err(|error| error.to_string())
                 }
+                (_, None) => Ok(()),
             },
         }
     }

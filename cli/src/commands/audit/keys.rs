@@ -1,7 +1,7 @@
 //! By which keys the trail of a server is verified, and whose word they are.
 
 use kya_core::audit::verify::Options;
-use kya_core::audit::{Entry, Record, SignedCheckpoint, VerifierKey};
+use kya_core::audit::{Entry, KeyStep, Record, SignedCheckpoint, VerifierKey};
 use serde_json::json;
 
 use super::verdict::Trust;
@@ -57,8 +57,11 @@ async fn following(keys: &[VerifierKey], client: &Client) -> Result<Vec<Verifier
         let Ok(Record { entry: Entry::Key(named), .. }) = serde_json::from_value(record) else {
             continue;
         };
-        let change = named.verified().ok().flatten();
-        found.extend(change.filter(|it| last == Some(&it.previous)).map(|it| it.key));
+        if let Ok(KeyStep::Follows(it)) = named.verified()
+            && last == Some(&it.previous)
+        {
+            found.push(it.key);
+        }
     }
     Ok(found)
 }

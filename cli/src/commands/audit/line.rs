@@ -1,8 +1,8 @@
 //! A record as one line for people.
 
 use kya_core::audit::{
-    Activated, Administered, Completed, Concerned, Decided, Disposition, Entry, FlightEnd, Record,
-    Source, Timestamp, Verdict,
+    Activated, Administered, Completed, Concerned, Decided, Disposition, Entry, FlightEnd,
+    KeyNamed, Record, Restored, Source, Timestamp, Verdict,
 };
 
 use crate::output::printable;
@@ -46,6 +46,11 @@ fn at(time: Timestamp) -> String {
     let text = time.to_string();
     let short = text.get(..23).unwrap_or(&text);
     short.replace('T', " ")
+}
+
+fn key(it: &KeyNamed, does: &str, lost: Option<String>) -> String {
+    let by = it.actor.as_ref().map(|actor| format!("by {actor}"));
+    parts([Some(format!("{} {does}", it.key)), lost, by, it.reason.clone()])
 }
 
 fn said(entry: &Entry) -> (Tone, &'static str, String) {
@@ -104,11 +109,27 @@ fn said(entry: &Entry) -> (Tone, &'static str, String) {
             (Tone::Kill, "SCOPE", says)
         }
         Entry::KillCompleted(it) => completed(it),
-        Entry::Key(it) => (Tone::Act, "KEY", format!("{} signs checkpoints from here on", it.key)),
+        Entry::Key(it) => {
+            let tone = if it.recovered { Tone::Doubt } else { Tone::Act };
+            let lost =
+                it.recovered.then(|| "nobody vouches for it: the key before is lost".to_owned());
+            (tone, "KEY", key(it, "signs checkpoints from here on", lost))
+        }
+        Entry::KeyAnnounced(it) => {
+            (Tone::Act, "KEY", key(it, "is to sign checkpoints later", None))
+        }
         Entry::Archived(it) => {
             let says =
                 format!("records {} to {} are in an archive, by {}", it.first, it.last, it.actor);
             (Tone::Act, "ARCHIVED", says)
+        }
+        Entry::Restored(Restored { trail_size: Some(size), replaced_size, .. }) => {
+            let lost = replaced_size.map(|it| format!(", in the place of one of {it}"));
+            let says = format!(
+                "the trail was put back: it had {size} records{}; what came after is gone",
+                lost.unwrap_or_default()
+            );
+            (Tone::Doubt, "RESTORED", says)
         }
         Entry::Restored(it) => {
             let says = format!(

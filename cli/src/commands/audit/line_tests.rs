@@ -104,6 +104,16 @@ fn each() -> Vec<(&'static str, Value, &'static str)> {
         ),
         ("key", json!({ "key": "k+0+A" }), "KEY       k+0+A signs checkpoints from here on"),
         (
+            "key",
+            json!({ "key": "k+0+A", "previous": "k+1+B", "recovered": true, "actor": "ada", "reason": "r" }),
+            "KEY       k+0+A signs checkpoints from here on  nobody vouches for it: the key before is lost  by ada  r",
+        ),
+        (
+            "key_announced",
+            json!({ "key": "k+0+A", "actor": "ada", "reason": "r" }),
+            "KEY       k+0+A is to sign checkpoints later  by ada  r",
+        ),
+        (
             "archived",
             json!({ "first": 1, "last": 9, "sha256": "ab", "actor": "operator:ada" }),
             "ARCHIVED  records 1 to 9 are in an archive, by operator:ada",
@@ -112,6 +122,11 @@ fn each() -> Vec<(&'static str, Value, &'static str)> {
             "restored",
             json!({ "event": 9, "known": 7, "epoch": 3 }),
             "RESTORED  the registry was put back: it knew act 7, the trail has act 9; epoch 3",
+        ),
+        (
+            "restored",
+            json!({ "event": 9, "known": 9, "epoch": 3, "trail_size": 40, "replaced_size": 50 }),
+            "RESTORED  the trail was put back: it had 40 records, in the place of one of 50; what came after is gone",
         ),
     ]
 }

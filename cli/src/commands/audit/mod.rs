@@ -1,5 +1,6 @@
 //! `kya audit …`
 
+mod archive;
 mod check_kills;
 mod draft;
 mod events;
@@ -7,6 +8,8 @@ mod export;
 mod keys;
 mod line;
 mod progress;
+mod proof;
+mod replace;
 mod show;
 mod tail;
 mod verdict;
@@ -28,8 +31,10 @@ pub(super) async fn run(
         AuditCommand::Tail(asked) => tail::run(asked, &client()?, output).await,
         AuditCommand::Show { seq } => show::record(seq, &client()?, output).await,
         AuditCommand::Checkpoint(pinned) => show::checkpoint(&pinned, &client()?, output).await,
-        AuditCommand::Proof { seq, pinned } => show::proof(seq, &pinned, &client()?, output).await,
-        AuditCommand::Keys => show::keys(&client()?, output).await,
+        AuditCommand::Proof(asked) => proof::run(&asked, &client()?, output).await,
+        AuditCommand::Archive(asked) => archive::run(asked, &client()?, output).await,
+        AuditCommand::Keys { command: None } => show::keys(&client()?, output).await,
+        AuditCommand::Keys { command: Some(it) } => replace::run(it, &client()?, output).await,
         AuditCommand::Verify(asked) => verify::run(asked, output),
         // Files need no server.
         AuditCommand::CheckKills(asked) => check_kills::run(asked, global, output).await,

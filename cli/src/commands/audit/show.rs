@@ -1,12 +1,10 @@
-//! `kya audit show`, `checkpoint`, `keys` and `proof`
+//! `kya audit show`, `checkpoint` and `keys`
 
-use kya_core::audit::merkle::{NodeHash, verify_inclusion};
-use kya_core::audit::{Canonical, SignedCheckpoint};
-use serde_json::{Value, json};
+use kya_core::audit::SignedCheckpoint;
 
-use super::keys::{refused, signer};
+use super::keys::signer;
 use super::tail::readable;
-use crate::api::{AuditKeys, RecordedLine};
+use crate::api::AuditKeys;
 use crate::args::Pinned;
 use crate::client::{Answer, Client};
 use crate::error::Error;
@@ -43,7 +41,7 @@ pub(super) async fn checkpoint(
         return output.document(&json);
     }
     // As it is: its line breaks are signed, too.
-    output.part(value.note.as_bytes())?;
+    output.foreign(value.note.as_bytes())?;
     let it = signed.unverified();
     output.note(format_args!("{} records, signed at {} by {}", it.size, it.time, key.id()));
     output.note(trust.says());
@@ -51,7 +49,7 @@ pub(super) async fn checkpoint(
 }
 
 pub(super) async fn keys(client: &Client, output: &mut Output<'_>) -> Result<(), Error> {
-    let Answer { value: AuditKeys { keys }, json } = client.audit_keys().await?;
+    let Answer { value: AuditKeys { keys, announced }, json } = client.audit_keys().await?;
     if output.is_json() {
         return output.document(&json);
     }
@@ -59,63 +57,15 @@ pub(super) async fn keys(client: &Client, output: &mut Output<'_>) -> Result<(),
         return output.lines("No keys.");
     }
     for key in keys {
-        output.lines(key.verifier_key)?;
+        output.lines(printable(&key.verifier_key.to_string()))?;
+    }
+    if let Some(next) = announced {
+        let next = printable(&next.verifier_key.to_string());
+        output.note(format_args!("Announced, and signs nothing yet: {next}"));
     }
     Ok(())
 }
 
-/// That a record is in the trail of the newest checkpoint.
-pub(super) async fn proof(
-    seq: u64,
-    pinned: &Pinned,
-    client: &Client,
-    output: &mut Output<'_>,
-) -> Result<(), Error> {
-    let note = client.audit_checkpoint().await?.value.note;
-    let signed = signed(&note, client)?;
-    let (key, trust) = signer(&signed, pinned, client).await?;
-    let head = signed.unverified();
-    if seq > head.size {
-        return Err(refused(format!(
-            "record {seq} is not under the newest checkpoint, which is of {} records; ask again in a second",
-            head.size
-        )));
-    }
-    let record = client.audit_record(seq).await?.value;
-    let leaf = leaf(seq, &record)?;
-    let proof = client.inclusion(seq, head.size).await?.value.hashes;
-    verify_inclusion(leaf, seq - 1, head.size, &proof, head.root).map_err(|error| {
-        refused(format!("record {seq} is not under the root that the checkpoint signs: {error}"))
-    })?;
-    if output.is_json() {
-        let RecordedLine { hash, record } = record;
-        return output.document(&json!({
-            "verified": true, "keys_from": trust.name(), "seq": seq, "hash": hash,
-            "record": record, "proof": proof, "checkpoint": note,
-        }));
-    }
-    output.lines(readable(&record.record, false))?;
-    output.lines(format_args!(
-        "Verified: record {seq} is in the trail of {} records, by {} hashes up to the root that {} signed at {}.",
-        head.size,
-        proof.len(),
-        key.id(),
-        head.time
-    ))?;
-    output.note(trust.says());
-    Ok(())
-}
-
-/// The leaf of a record, by its own canonical form.
-fn leaf(seq: u64, record: &RecordedLine) -> Result<NodeHash, Error> {
-    let canonical = Canonical::of(&record.record);
-    let canonical = canonical.map_err(|error| refused(format!("record {seq}: {error}")))?;
-    match record.record.get("seq").and_then(Value::as_u64) {
-        Some(said) if said == seq => Ok(NodeHash::leaf(canonical.as_bytes())),
-        _ => Err(refused(format!("another record was given in the place of record {seq}"))),
-    }
-}
-
-fn signed(note: &str, client: &Client) -> Result<SignedCheckpoint, Error> {
+pub(super) fn signed(note: &str, client: &Client) -> Result<SignedCheckpoint, Error> {
     SignedCheckpoint::parse(note).map_err(|error| client.unexpected(error.to_string()))
 }

@@ -12,7 +12,7 @@ use crate::api::{AuditRecords, RecordedLine};
 use crate::args::Tail;
 use crate::client::Client;
 use crate::error::Error;
-use crate::output::{Output, printable};
+use crate::output::{Output, json_printable, printable};
 
 /// The server says that it is there more often than this.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl Shown {
     fn show(&mut self, it: &RecordedLine, output: &mut Output<'_>) -> Result<bool, Error> {
         self.last = self.last.max(Some(number(it)));
         let text = if output.is_json() {
-            json!({ "hash": it.hash, "record": it.record }).to_string()
+            json_printable(&json!({ "hash": it.hash, "record": it.record }).to_string())
         } else {
             readable(&it.record, self.colours)
         };

@@ -1,6 +1,6 @@
 //! What is said about a trail that was verified.
 
-use kya_core::audit::verify::{Head, Outcome, Report, Run};
+use kya_core::audit::verify::{Archive, Head, Outcome, Recovered, Report};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -52,6 +52,8 @@ pub(super) fn is_good(report: &Report) -> bool {
 /// What was found, if nothing is wrong: lines for people.
 pub(super) fn lines(report: &Report, trust: Trust) -> Vec<String> {
     let mut lines = vec![whole(report)];
+    lines.extend(report.recovered.iter().map(recovered));
+    lines.extend(archived(report));
     if let Some(Head { time, key, .. }) = &report.checkpoint {
         let (name, id) = (key.name(), key.id());
         lines.push(printable(&format!("The checkpoint was signed at {time} by {name}+{id}.")));
@@ -71,17 +73,46 @@ fn whole(report: &Report) -> String {
     let last = report.checkpoint.as_ref().map_or(0, |it| it.size);
     let what = "hashed again, chained, and under the signed root";
     match (last, report.hidden, report.hidden_runs.as_slice()) {
-        (0, ..) => "Verified: the trail is signed as empty.".to_owned(),
         (_, 0, _) => format!("Verified: records 1 to {last} are whole: {what}."),
-        (_, hidden, [run]) if run.first == 1 => format!(
-            "Verified: records {} to {last} are whole: {what}. The {hidden} before them are archived, or were not asked for; their hashes are under the same root.",
-            run.last + 1
-        ),
+        (_, hidden, [.., run]) if report.not_archived.is_none() && report.more_hidden_runs == 0 => {
+            format!(
+                "Verified: records {} to {last} are whole: {what}. The {hidden} before them that are not shown were archived; their hashes are under the same root.",
+                run.last + 1
+            )
+        }
         (_, hidden, _) => format!(
             "Verified: {} of {last} records are shown, as they were written; the hashes of the {hidden} others are under the same signed root.",
             report.shown
         ),
     }
+}
+
+/// A key for which nobody vouches, aloud.
+fn recovered(it: &Recovered) -> String {
+    let Recovered { record, key, actor, reason, .. } = it;
+    let none = || "-".to_owned();
+    printable(&format!(
+        "WARNING: the key {key} is not followed from the key before it, which record {record} says was lost (by {}: {}). Nobody vouches for it but whoever gave it to you.",
+        actor.clone().unwrap_or_else(none),
+        reason.clone().unwrap_or_else(none),
+    ))
+}
+
+/// What is in segments that were not among what was read.
+fn archived(report: &Report) -> Vec<String> {
+    const SAID: usize = 20;
+    let unseen: Vec<_> = report.archives.iter().filter(|it| !it.seen).collect();
+    let said = |it: &&Archive| {
+        let Archive { record, first, last, sha256, .. } = it;
+        printable(&format!(
+            "Records {first} to {last} were archived (record {record}), segment SHA-256 {sha256}, not seen here."
+        ))
+    };
+    let mut lines: Vec<_> = unseen.iter().take(SAID).map(said).collect();
+    if let more @ 1.. = unseen.len().saturating_sub(SAID) {
+        lines.push(format!("And {more} segments more that were not seen here."));
+    }
+    lines
 }
 
 /// The error that a trail is which does not verify; `what` says what follows from that.
@@ -100,13 +131,12 @@ pub(super) fn refused(what: &str, report: &Report, trust: Trust) -> Error {
     Error::NotVerified { what: what.to_owned(), problems, report: document(report, trust) }
 }
 
-/// The error that it is when a server hides records of the whole trail.
+/// The error that it is when a server hides records of the whole trail, other than those
+/// that the trail says were archived.
 pub(super) fn hides(report: &Report, trust: Trust) -> Option<Error> {
-    let before = report.first.map_or(0, |it| it.saturating_sub(1));
-    let archived = |run: &Run| run.first == 1 && run.last <= before;
-    let hidden = report.hidden_runs.iter().find(|run| !archived(run))?;
+    let hidden = report.not_archived?;
     let what = format!(
-        "the server was asked for every record, and hides {} to {}",
+        "the server was asked for every record, and hides {} to {}, which no record says to be archived",
         hidden.first, hidden.last
     );
     Some(Error::NotVerified { what, problems: Vec::new(), report: document(report, trust) })

@@ -158,6 +158,7 @@ impl Asked {
             action: self.action.as_ref().map(ActionName::to_string),
             decision: self.decision.map(Decision::verdict),
             act: self.act.as_ref().map(|act| act.0.clone()),
+            kill: self.kill.as_ref().map(|kill| kill.0.clone()),
             types: self.r#type.iter().map(|kind| kind.0.clone()).collect(),
         }
     }

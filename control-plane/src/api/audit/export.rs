@@ -28,6 +28,8 @@ use crate::audit::{ArchiveRefused, Export, ExportFailed, Format, Wanted};
 const AT_ONCE: usize = 4;
 /// How long it may take to read a part that is archived once more.
 pub(in crate::api) const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Earlier checkpoints that one may have.
+const AT_MOST: usize = 16;
 /// Pieces that wait for whoever takes them.
 const WAITING: usize = 4;
 
@@ -43,6 +45,39 @@ asks! {
         last: Option<u64>,
         #[serde(default)]
         format: FormatName,
+        /// Sizes of earlier checkpoints that are to be in it, separated by commas: at most 16.
+        at: Option<Sizes>,
+    }
+}
+
+/// Sizes of checkpoints.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "String")]
+struct Sizes(Vec<u64>);
+
+impl TryFrom<String> for Sizes {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let sizes = text.split(',').map(|it| it.parse().ok().filter(|it| *it > 0));
+        match sizes.collect::<Option<Vec<_>>>() {
+            Some(sizes) if sizes.len() <= AT_MOST => Ok(Self(sizes)),
+            _ => Err(format!("must be numbers from 1, separated by commas, at most {AT_MOST}")),
+        }
+    }
+}
+
+impl schemars::JsonSchema for Sizes {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Sizes".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^[0-9]+(,[0-9]+){0,15}$" })
     }
 }
 
@@ -87,7 +122,8 @@ pub(in crate::api) async fn export(
     let said = asked.asked();
     let mut filter = said.filter();
     (filter.first, filter.last) = (asked.first.unwrap_or(1), asked.last.unwrap_or(0));
-    let wanted = Wanted { filter, said: said.said(), format };
+    let at = asked.at.map(|sizes| sizes.0).unwrap_or_default();
+    let wanted = Wanted { filter, said: said.said(), format, at };
     let export = Export::begin(Arc::clone(&api.trail), wanted).await?;
     let name = format!("kya-audit-{}.{}", export.size(), format.extension());
     let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(WAITING);
@@ -143,7 +179,8 @@ pub(in crate::api) async fn archive(
     let store = api.trail.store();
     let first = store.archives().await?.last().map_or(1, |before| before.last + 1);
     let filter = crate::store::audit::RecordFilter::all(first, last.max(1));
-    let wanted = Wanted { filter, said: Default::default(), format: Format::Jsonl };
+    let (said, format, at) = (Default::default(), Format::Jsonl, Vec::new());
+    let wanted = Wanted { filter, said, format, at };
     let export = Export::begin(Arc::clone(&api.trail), wanted).await?;
     let (pieces, mut taken) = mpsc::channel::<io::Result<Bytes>>(WAITING);
     let writing = async move { export.write(&pieces).await };
@@ -175,7 +212,9 @@ impl From<ExportFailed> for Problem {
         let told = error.to_string();
         match error {
             ExportFailed::Store(error) => error.into(),
-            ExportFailed::Range(..) => Self::new(Code::NotFound, told),
+            ExportFailed::Range(..) | ExportFailed::NoSuchCheckpoint(_) => {
+                Self::new(Code::NotFound, told)
+            }
             ExportFailed::NoCheckpoint(_) | ExportFailed::Archived(_) => {
                 Self::new(Code::Conflict, told)
             }

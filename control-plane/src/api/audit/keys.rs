@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::api::Api;
 use crate::api::extract::Body;
 use crate::api::problem::{Code, Problem};
-use crate::audit::RotationError;
+use crate::api::routes::By;
+use crate::audit::{Because, RotationError};
+use crate::operators::Operator;
+use crate::store::audit::KeyRow;
 use crate::text::Reason;
 
 /// The keys, the first one first. The last one signs.
@@ -17,12 +20,15 @@ use crate::text::Reason;
 #[schemars(rename = "AuditKeys")]
 pub(in crate::api) struct Keys {
     keys: Vec<Key>,
+    /// The one that is to sign next, if one was announced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    announced: Option<Key>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
 #[schemars(rename = "AuditKey")]
 struct Key {
-    /// The record that names it.
+    /// The record that names or announces it.
     seq: u64,
     /// As C2SP signed-note writes it: `name+id+base64`.
     verifier_key: String,
@@ -32,7 +38,17 @@ struct Key {
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Rotate {
-    #[expect(dead_code, reason = "so that nobody replaces a key by a stray request")]
+    /// It is in the record.
+    reason: Reason,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Recover {
+    /// The id of the key that is lost, 8 hexadecimal digits: the middle part of the verifier
+    /// key that signs.
+    lost: String,
+    /// It is in the record.
     reason: Reason,
 }
 
@@ -44,14 +60,50 @@ pub(in crate::api) async fn keys(State(api): State<Arc<Api>>) -> Result<Json<Key
         verifier_key: row.verifier_key,
         signs: place == last,
     });
-    Ok(Json(Keys { keys: keys.collect() }))
+    let announced = api.trail.store().announced().await?;
+    let announced =
+        announced.map(|KeyRow { seq, verifier_key }| Key { seq, verifier_key, signs: false });
+    Ok(Json(Keys { keys: keys.collect(), announced }))
+}
+
+fn because(operator: &Operator, reason: Reason) -> Because {
+    Because { actor: operator.name().to_string(), reason: reason.into() }
+}
+
+pub(in crate::api) async fn announce(
+    State(api): State<Arc<Api>>,
+    By(operator): By,
+    Body(Rotate { reason }): Body<Rotate>,
+) -> Result<Json<Keys>, Problem> {
+    api.trail.announce_key(&because(&operator, reason)).await?;
+    keys(State(api)).await
+}
+
+pub(in crate::api) async fn activate(
+    State(api): State<Arc<Api>>,
+    By(operator): By,
+    Body(Rotate { reason }): Body<Rotate>,
+) -> Result<Json<Keys>, Problem> {
+    api.trail.activate_key(&because(&operator, reason)).await?;
+    keys(State(api)).await
 }
 
 pub(in crate::api) async fn rotate(
     State(api): State<Arc<Api>>,
-    Body(Rotate { .. }): Body<Rotate>,
+    By(operator): By,
+    Body(Rotate { reason }): Body<Rotate>,
 ) -> Result<Json<Keys>, Problem> {
-    api.trail.rotate_key().await?;
+    api.trail.rotate_key(&because(&operator, reason)).await?;
+    keys(State(api)).await
+}
+
+/// For a key whose file is lost at every server.
+pub(in crate::api) async fn recover(
+    State(api): State<Arc<Api>>,
+    By(operator): By,
+    Body(Recover { lost, reason }): Body<Recover>,
+) -> Result<Json<Keys>, Problem> {
+    api.trail.recover_key(&lost, &because(&operator, reason)).await?;
     keys(State(api)).await
 }
 
@@ -61,7 +113,11 @@ impl From<RotationError> for Problem {
         match error {
             RotationError::Store(error) => error.into(),
             RotationError::NotAppended(error) => error.into(),
-            RotationError::NotHere | RotationError::Changed => Self::new(Code::Conflict, told),
+            RotationError::NotHere
+            | RotationError::NotAnnounced
+            | RotationError::Here
+            | RotationError::OtherKey(_)
+            | RotationError::Changed => Self::new(Code::Conflict, told),
             RotationError::Key(_) => {
                 tracing::error!(error = told, "audit keys");
                 Self::new(Code::Unavailable, "the key cannot be replaced now; see the server's log")

@@ -9,7 +9,7 @@ mod report;
 mod tail;
 
 pub(super) use export::{ARCHIVE_TIMEOUT, archive, export};
-pub(super) use keys::{keys, rotate};
+pub(super) use keys::{activate, announce, keys, recover, rotate};
 pub(super) use proofs::{checkpoint, consistency, inclusion};
 pub(super) use records::{list, show};
 pub(super) use report::report;

@@ -121,7 +121,10 @@ pub(super) const SUMMARIES: &[(&str, &str, &str, &str)] = &[
     ),
     ("GET", "/audit/checkpoint", "Audit trail", "Show a signed checkpoint of the audit trail"),
     ("GET", "/audit/keys", "Audit trail", "List the keys that sign checkpoints"),
-    ("POST", "/audit/keys/rotate", "Audit trail", "Have a new key sign checkpoints"),
+    ("POST", "/audit/keys/announce", "Audit trail", "Announce the key that is to sign next"),
+    ("POST", "/audit/keys/activate", "Audit trail", "Have the announced key sign checkpoints"),
+    ("POST", "/audit/keys/rotate", "Audit trail", "Have a new key sign checkpoints at once"),
+    ("POST", "/audit/keys/recover", "Audit trail", "Start a new key in the place of a lost one"),
     ("GET", "/audit/proofs/inclusion", "Audit trail", "Prove that a record is in the trail"),
     (
         "GET",

@@ -127,6 +127,10 @@ async fn write<T: Tables>(
         let insert = "INSERT INTO audit_keys (seq, verifier_key) VALUES ($1, $2)";
         db.execute(insert, values![signed(key.seq), &key.verifier_key]).await?;
     }
+    if let Some(key) = &additions.announced {
+        let insert = "INSERT INTO audit_announced (seq, verifier_key) VALUES ($1, $2)";
+        db.execute(insert, values![signed(key.seq), &key.verifier_key]).await?;
+    }
     if let Some(it) = &additions.archived {
         let insert =
             "INSERT INTO audit_archives (seq, first, last, sha256) VALUES ($1, $2, $3, $4)";

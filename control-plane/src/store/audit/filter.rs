@@ -44,7 +44,7 @@ pub struct RecordFilter {
     /// With a number up to this.
     pub last: u64,
     /// Whether what else must be shown is, too: the keys of the trail, and what was
-    /// archived.
+    /// archived. Of kills the second rows are, whatever agents they list.
     pub with_seams: bool,
 }
 

@@ -85,6 +85,9 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
     /// The keys of the trail, the first one first.
     async fn keys(&self) -> Result<Vec<KeyRow>, StoreError>;
 
+    /// The key that is to sign next, if one was announced since the last began to.
+    async fn announced(&self) -> Result<Option<KeyRow>, StoreError>;
+
     /// What was archived, the first first.
     async fn archives(&self) -> Result<Vec<ArchivedRange>, StoreError>;
 

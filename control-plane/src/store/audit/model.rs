@@ -186,6 +186,8 @@ pub struct Additions {
     pub checkpoint: Option<CheckpointRow>,
     /// A key that one of the records names.
     pub key: Option<KeyRow>,
+    /// A key that one of the records announces.
+    pub announced: Option<KeyRow>,
     /// What one of the records says to be archived.
     pub archived: Option<ArchivedRange>,
     /// What the records say about kills.
@@ -221,6 +223,7 @@ impl Additions {
             forgotten: Vec::new(),
             checkpoint: None,
             key: None,
+            announced: None,
             archived: None,
             kills: Vec::new(),
         }

@@ -29,11 +29,12 @@ macro_rules! select {
     };
 }
 
-/// The same with what must be shown in any case.
+/// The same with what must be shown in any case, and the second rows of kills, which may list
+/// an agent among others: whoever asks looks at those.
 const WITH_SEAMS: &str =
     "SELECT seq, record, hash FROM audit_records WHERE seq BETWEEN $1 AND $2 AND (
        type IN ('key', 'archived') OR
-       ($3 IS NULL OR agent_id = $3) AND ($4 IS NULL OR action = $4)
+       ($3 IS NULL OR agent_id = $3 OR type = 'kill_scope') AND ($4 IS NULL OR action = $4)
        AND ($5 IS NULL OR decision = $5) AND ($6 IS NULL OR type = $6)
        AND ($7 IS NULL OR act = $7) AND ($8 IS NULL OR kill_id = $8)
        AND ($9 IS NULL OR time_us >= $9) AND ($10 IS NULL OR time_us < $10))
@@ -172,11 +173,18 @@ fn a_checkpoint(row: &impl Columns) -> Result<CheckpointRow, StoreError> {
 
 pub(super) async fn keys(db: &mut impl Sql) -> Result<Vec<KeyRow>, StoreError> {
     let rows = db.all("SELECT * FROM audit_keys ORDER BY seq", values![]).await?;
-    let key = |row: &_| {
-        let verifier_key = Columns::text(row, "verifier_key")?.to_owned();
-        Ok(KeyRow { seq: number(row, "seq")?, verifier_key })
-    };
     rows.iter().map(key).collect()
+}
+
+pub(super) async fn announced(db: &mut impl Sql) -> Result<Option<KeyRow>, StoreError> {
+    let newest = "SELECT * FROM audit_announced
+                  WHERE seq > (SELECT coalesce(max(seq), 0) FROM audit_keys)
+                  ORDER BY seq DESC LIMIT 1";
+    db.first(newest, values![]).await?.as_ref().map(key).transpose()
+}
+
+fn key(row: &impl Columns) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow { seq: number(row, "seq")?, verifier_key: row.text("verifier_key")?.to_owned() })
 }
 
 pub(super) async fn archives(db: &mut impl Sql) -> Result<Vec<ArchivedRange>, StoreError> {

@@ -61,6 +61,10 @@ impl<T: Tables> AuditStore for T {
         read!(self, |db| read::keys(db))
     }
 
+    async fn announced(&self) -> Result<Option<KeyRow>, StoreError> {
+        read!(self, |db| read::announced(db))
+    }
+
     async fn archives(&self) -> Result<Vec<ArchivedRange>, StoreError> {
         read!(self, |db| read::archives(db))
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use kya_core::{AgentId, ApprovalId, PrincipalId, Revision};
 
 use super::rows::{self, signed};
+use super::shown;
 use super::write::Write;
 use super::{Columns, Engine, Sql, agents, capabilities, fleet, operators, principals, values};
 use crate::principals::PrincipalKey;
@@ -70,6 +71,7 @@ pub(super) async fn ask(
     let until = now.0.saturating_sub(micros(KEPT));
     write.db().execute(forget, values![signed(until)]).await?;
     insert(write.db(), &approval).await?;
+    write.shows(None, shown::approval(&approval, None));
     write.commit_aside("approval.requested", subject(&approval), cause).await?;
     Ok(Restoration::Pending(approval))
 }
@@ -94,13 +96,16 @@ pub(super) async fn approve(
         return write.unchanged(approval, revision).await;
     }
     still_open(&approval, now)?;
+    let was = shown::approval(&approval, None);
     if let Some(why) = what_changed(write.db(), &approval, now).await? {
         settle(&mut write, id, Verdict::Void, &cause.actor).await?;
         let cause = Cause { reason: Some(why.clone()), ..cause };
+        write.shows(was, shown::approval(&approval, Some(Verdict::Void)));
         write.commit_aside("approval.voided", subject(&approval), cause).await?;
         return Err(ApprovalError::Void { id, why }.into());
     }
     let settled = settle(&mut write, id, Verdict::Approved, &cause.actor).await?;
+    write.shows(was, shown::approval(&approval, Some(Verdict::Approved)));
     write.also("approval.approved", subject(&approval), cause.clone()).await?;
     let cause = Cause {
         actor: cause.actor,
@@ -134,6 +139,8 @@ pub(super) async fn reject(
     }
     still_open(&approval, write.time().1)?;
     let settled = settle(&mut write, id, Verdict::Rejected, &cause.actor).await?;
+    let verdict = Some(Verdict::Rejected);
+    write.shows(shown::approval(&approval, None), shown::approval(&approval, verdict));
     write.commit_aside("approval.rejected", subject(&approval), cause).await?;
     Ok(Approval { settled: Some(settled), ..approval })
 }

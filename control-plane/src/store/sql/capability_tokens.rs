@@ -3,6 +3,7 @@
 use kya_core::{AgentId, CapabilityId, MAX_CHANGES, UnixSeconds};
 
 use super::rows::{self, signed};
+use super::shown;
 use super::write::Write;
 use super::{Columns, Engine, Sql, agents, delegation, issuer, policies, values};
 use crate::labels::Selector;
@@ -130,6 +131,7 @@ pub(super) async fn issue(
     ];
     write.db().execute(insert, values).await?;
     forget(write.db(), now).await?;
+    write.shows(None, shown::capability_token(&record));
     write.commit_aside("capability_token.issued", record.id.to_string(), cause).await?;
     Ok((record, above))
 }
@@ -213,7 +215,9 @@ pub(super) async fn revoke(
         let revision = before.revision;
         return write.unchanged(before, revision).await;
     }
+    let was = shown::capability_token(&before);
     let token = set_revoked(&mut write, before).await?;
+    write.shows(was, shown::capability_token(&token));
     let changes = vec![token.revocation_to_wire()];
     let committed =
         write.commit(changes, "capability_token.revoked", id.to_string(), cause).await?;
@@ -263,7 +267,9 @@ pub(super) async fn revoke_all(
     }
     let mut changes = Vec::with_capacity(meant.len());
     for token in meant {
+        let was = shown::capability_token(&token);
         let token = set_revoked(&mut write, token).await?;
+        write.shows(was, shown::capability_token(&token));
         write.also("capability_token.revoked", token.id.to_string(), cause.clone()).await?;
         changes.push(token.revocation_to_wire());
     }

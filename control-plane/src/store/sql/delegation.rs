@@ -112,6 +112,7 @@ pub(super) async fn replace(
     };
     let next = rules::next_status(&before, StatusAction::Revoke(InFlight::Abort))?;
     let mut changes = Vec::new();
+    let mut old = before.clone();
     if before.status != Status::Revoked {
         let (true, Some(next)) = (new.revoke, next) else {
             return Err(DelegationError::NotRevoked(before.id).into());
@@ -121,7 +122,9 @@ pub(super) async fn replace(
         write.shows(shown::agent(&before), shown::agent(&revoked));
         write.also_stops("agent.revoked", subject, &cause, InFlight::Abort).await?;
         changes.push(revoked.to_wire());
+        old = revoked;
     }
+    let (was, replaced) = (shown::agent(&old), shown::replaced(&old, new.id));
     let successor = NewAgent {
         id: new.id,
         name: new.name.unwrap_or(before.name),
@@ -135,6 +138,7 @@ pub(super) async fn replace(
     let (agent, added) = agents::add(&mut write, successor, Some(before.id), &cause).await?;
     changes.extend(added);
     let subject = format!("{} {}", before.id, agent.id);
+    write.shows(was, replaced);
     write.also("agent.replaced", subject, cause.clone()).await?;
     write.shows(None, shown::agent(&agent));
     let committed = write.commit(changes, "agent.registered", agent.id.to_string(), cause).await?;

@@ -3,6 +3,7 @@
 use kya_core::{MAX_KEYS, PublicKey, Revision};
 
 use super::rows::{self, signed};
+use super::shown;
 use super::write::Write;
 use super::{Columns, Engine, Sql, values};
 use crate::store::issuer::{Issuer, IssuerChange, IssuerError, TokenKey};
@@ -50,6 +51,7 @@ pub(super) async fn change(
             _ => write.unchanged(before, revision).await,
         };
     }
+    let was = shown::issuer(&before);
     let ((at, _), position) = (write.time(), write.position());
     let (at, revision) = (signed(at.0), signed(position.revision.0));
     let (event, subject) = match &change {
@@ -89,6 +91,7 @@ pub(super) async fn change(
     };
     write.db().execute("UPDATE issuer SET revision = $1", values![revision]).await?;
     let record = read(write.db()).await?;
+    write.shows(was, shown::issuer(&record));
     let changes = vec![record.to_wire()];
     let committed = write.commit(changes, event, subject, cause).await?;
     Ok(Outcome { record, changed: true, committed })

@@ -3,6 +3,7 @@
 use kya_core::{PublicKey, Revision};
 
 use super::rows::{self, signed};
+use super::shown;
 use super::write::Write;
 use super::{Columns, Engine, Sql, values};
 use crate::store::{Cause, KeyAction, KeyChange, KeyStep, NewKeyStep, Outcome, StoreError};
@@ -59,6 +60,7 @@ pub(super) async fn take(
         )
         .await?;
     let event = format!("key.{}", action.name());
+    write.shows(None, shown::keys(&new.change));
     let subject = new.change.subject().id().to_string();
     let committed = write.commit(Vec::new(), &event, subject, cause.clone()).await?;
     let record = KeyStep { change: new.change, committed, cause };

@@ -1,11 +1,14 @@
 //! What subjects of events are like, as events say it: nothing of a token or a key but its
 //! public part.
 
+use kya_core::AgentId;
 use serde_json::{Value, json};
 
+use crate::store::approvals::Verdict;
+use crate::store::issuer::TokenKey;
 use crate::store::{
-    Agent, Decided, NodeRegistration, OperatorRecord, Policy, Principal, Token, in_flight_name,
-    status_name,
+    Agent, Approval, CapabilityToken, Decided, Issuer, KeyChange, NodeRegistration, OperatorRecord,
+    Policy, Principal, Token, in_flight_name, status_name,
 };
 use crate::time::{UnixMicros, second_start};
 
@@ -35,6 +38,57 @@ pub(super) fn token(token: &Token) -> Option<Value> {
         "issued_at": token.issued_at.to_rfc3339(),
         "expires_at": second_start(token.expires).to_rfc3339(),
         "revoked_at": at(token.revoked_at),
+    }))
+}
+
+pub(super) fn capability_token(token: &CapabilityToken) -> Option<Value> {
+    Some(json!({
+        "agent_id": token.agent_id.to_string(),
+        "issued_at": second_start(token.issued).to_rfc3339(),
+        "expires_at": second_start(token.expires).to_rfc3339(),
+        "revoked_at": at(token.revoked_at),
+    }))
+}
+
+/// The registered agent whose place another takes.
+pub(super) fn replaced(agent: &Agent, by: AgentId) -> Option<Value> {
+    let mut shown = self::agent(agent)?;
+    shown["replaced_by"] = by.to_string().into();
+    Some(shown)
+}
+
+/// What waits for a second operator, or how that ended.
+pub(super) fn approval(approval: &Approval, verdict: Option<Verdict>) -> Option<Value> {
+    Some(json!({
+        "of": approval.of.to_string(),
+        "target_revision": approval.target_revision.0,
+        "asked_by": approval.asked_by,
+        "expires_at": approval.expires_at.to_rfc3339(),
+        "status": verdict.map_or("pending", Verdict::name),
+    }))
+}
+
+pub(super) fn issuer(issuer: &Issuer) -> Option<Value> {
+    let key = |key: &TokenKey| {
+        let state = match (key.retired_at, key.activated_at) {
+            (Some(_), _) => "retired",
+            (None, Some(_)) => "activated",
+            (None, None) => "announced",
+        };
+        json!({ "key_id": key.public_key.id().to_string(), "state": state })
+    };
+    // Those that are retired stay so.
+    let keys: Vec<_> = issuer.keys.iter().filter(|it| it.retired_at.is_none()).map(key).collect();
+    Some(json!({ "name": issuer.name, "max_lifetime_s": issuer.max_lifetime, "keys": keys }))
+}
+
+/// The keys that sign updates, once this step is done.
+pub(super) fn keys(change: &KeyChange) -> Option<Value> {
+    let counting: Vec<_> = change.counting.iter().map(|key| key.id().to_string()).collect();
+    Some(json!({
+        "serial": change.serial,
+        "active": change.active.id().to_string(),
+        "counting": counting,
     }))
 }
 

@@ -3,6 +3,7 @@
 
 use kya_core::Revision;
 
+use super::shown;
 use super::write::Write;
 use super::{Engine, approvals};
 use crate::store::{Approval, Cause, Outcome, Restorable, StatusAction, StoreError, Verdict};
@@ -36,6 +37,8 @@ pub(super) async fn void(
     for approval in waiting {
         approvals::settle(write, approval.id, Verdict::Void, &cause.actor).await?;
         let subject = approvals::subject(approval);
+        let verdict = Some(Verdict::Void);
+        write.shows(shown::approval(approval, None), shown::approval(approval, verdict));
         write.also_aside("approval.voided", subject, cause.clone()).await?;
     }
     Ok(())

@@ -104,16 +104,81 @@ pub async fn restore(
     from: &Path,
     database: &Path,
 ) -> Result<Option<BackupError>, BackupError> {
+    let fresh = copied(from, database)?;
+    let prepared = prepare(from, &fresh, database).await;
+    let unreadable = prepared.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    put_in_place(&fresh, database)?;
+    Ok(unreadable)
+}
+
+/// Puts a copy of the audit trail in the place of the one in `database`, which no server
+/// uses, and says so in a record of it: the trail has lost what came after the copy. What
+/// was there before is kept beside it, as `audit.db.replaced`.
+///
+/// # Errors
+/// When the copy cannot be used; the trail is as it was then.
+pub async fn restore_trail(
+    _lock: &DataDirLock,
+    from: &Path,
+    database: &Path,
+) -> Result<(), BackupError> {
+    let fresh = copied(from, database)?;
+    let noted = note(from, &fresh, database).await;
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(beside(&fresh, suffix));
+    }
+    noted.inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    put_in_place(&fresh, database)
+}
+
+async fn note(from: &Path, fresh: &Path, database: &Path) -> Result<(), BackupError> {
+    let wrong = |why: String| BackupError::NotABackup { path: from.to_owned(), why };
+    let mut db = open(fresh, false).await?;
+    is_whole(&mut db).await.map_err(wrong)?;
+    let tables = db.all("SELECT size FROM audit_head", values![]).await;
+    if tables.map_err(|error| wrong(error.to_string()))?.len() != 1 {
+        return Err(wrong("it is not an audit trail".to_owned()));
+    }
+    db.close().await.map_err(refused(fresh))?;
+    // It may be why a copy is put back that this cannot be read.
+    let replaced = match database.exists() {
+        true => size(database).await.ok(),
+        false => None,
+    };
+    crate::audit::note_restored(fresh, replaced).await.map_err(|error| wrong(error.to_string()))?;
+    File::open(fresh).and_then(|file| file.sync_all()).map_err(failed(fresh))
+}
+
+/// How many records a trail has. Takes in what is in the write-ahead log.
+async fn size(database: &Path) -> Result<u64, BackupError> {
+    let mut db = open(database, false).await?;
+    let checkpoint = db.execute("PRAGMA wal_checkpoint(TRUNCATE)", values![]).await;
+    checkpoint.map_err(refused(database))?;
+    let head = db.one("SELECT size FROM audit_head", values![]).await.map_err(refused(database))?;
+    let size = head.int("size").map_err(refused(database))?;
+    db.close().await.map_err(refused(database))?;
+    Ok(size.unsigned_abs())
+}
+
+/// A copy beside the database, for its owner alone.
+fn copied(from: &Path, database: &Path) -> Result<PathBuf, BackupError> {
     if !from.is_file() {
         return Err(BackupError::Missing(from.to_owned()));
     }
     let fresh = beside(database, ".restoring");
     let _ = fs::remove_file(&fresh);
-    let prepared = prepare(from, &fresh, database).await;
-    if prepared.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    let unreadable = prepared?;
+    let mut options = OpenOptions::new();
+    let target = options.write(true).create_new(true).mode(0o600).open(&fresh);
+    let copied = target.and_then(|mut target| {
+        io::copy(&mut File::open(from)?, &mut target)?;
+        target.sync_all()
+    });
+    copied.inspect_err(|_| drop(fs::remove_file(&fresh))).map_err(failed(from))?;
+    Ok(fresh)
+}
+
+/// What is at `fresh` is the database from here on.
+fn put_in_place(fresh: &Path, database: &Path) -> Result<(), BackupError> {
     // What belongs to the one before must not be taken for a part of this one.
     let replaced = beside(database, ".replaced");
     for suffix in ["-wal", "-shm"] {
@@ -128,22 +193,26 @@ pub async fn restore(
         fs::hard_link(database, &replaced).map_err(failed(&replaced))?;
     }
     // At every instant there is one of the two.
-    fs::rename(&fresh, database).map_err(failed(database))?;
-    sync_folder(database)?;
-    Ok(unreadable)
+    fs::rename(fresh, database).map_err(failed(database))?;
+    sync_folder(database)
 }
 
-/// Copies, checks, and remembers the newest epoch of either.
+async fn is_whole(db: &mut SqliteConnection) -> Result<(), String> {
+    let check = db.one("PRAGMA integrity_check", values![]).await;
+    let check = check.map_err(|error| error.to_string())?;
+    match check.text("integrity_check") {
+        Ok("ok") => Ok(()),
+        Ok(damage) => Err(damage.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Checks the copy, and remembers the newest epoch of either.
 async fn prepare(
     from: &Path,
     fresh: &Path,
     database: &Path,
 ) -> Result<Option<BackupError>, BackupError> {
-    let mut options = OpenOptions::new();
-    let target = options.write(true).create_new(true).mode(0o600).open(fresh);
-    let mut target = target.map_err(failed(fresh))?;
-    let mut source = File::open(from).map_err(failed(from))?;
-    io::copy(&mut source, &mut target).map_err(failed(from))?;
     let lost = match database.exists() {
         true => epoch(database).await,
         false => Ok(0),
@@ -155,20 +224,14 @@ async fn prepare(
     };
     let wrong = |why: String| BackupError::NotABackup { path: from.to_owned(), why };
     let mut db = open(fresh, false).await?;
-    let check = db.one("PRAGMA integrity_check", values![]).await;
-    let check = check.map_err(|error| wrong(error.to_string()))?;
-    match check.text("integrity_check") {
-        Ok("ok") => {}
-        Ok(damage) => return Err(wrong(damage.to_owned())),
-        Err(error) => return Err(wrong(error.to_string())),
-    }
+    is_whole(&mut db).await.map_err(wrong)?;
     let later = "UPDATE head SET epoch = max(epoch, $1) RETURNING epoch";
     let head = db.all(later, values![lost]).await.map_err(|error| wrong(error.to_string()))?;
     if head.len() != 1 {
         return Err(wrong("it has no position".to_owned()));
     }
     db.close().await.map_err(refused(fresh))?;
-    target.sync_all().map_err(failed(fresh))?;
+    File::open(fresh).and_then(|file| file.sync_all()).map_err(failed(fresh))?;
     Ok(unreadable)
 }
 

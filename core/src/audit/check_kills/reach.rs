@@ -7,6 +7,9 @@ use crate::audit::Timestamp;
 use crate::audit::record::{Activated, Decided, Scope};
 use crate::ids::{CapabilityId, TokenId};
 
+/// How a token is written whose id is not known: this, and a part of its hash.
+const THUMBPRINT: &str = "sha256:";
+
 /// Whose requests a kill stops.
 #[derive(Debug, Default)]
 pub(super) struct Reach {
@@ -91,39 +94,52 @@ impl Reach {
         self.listed && !matches!(self.who, Who::Unknown)
     }
 
-    /// Whether it stops a request like this.
-    pub(super) fn meets(&self, decided: &Decided, killed: Timestamp) -> bool {
+    /// Whether it stops a request like this; `None` where only the id of its token would
+    /// tell, and the trail has none.
+    pub(super) fn meets(&self, decided: &Decided, killed: Timestamp) -> Option<bool> {
         let token = decided.token_id.as_deref();
         if self.drains && token.is_some_and(|it| it.parse::<CapabilityId>().is_ok()) {
-            return false;
-        }
-        if self.issued_before && !token.is_some_and(|it| issued_by(it, killed)) {
-            return false;
+            return Some(false);
         }
         let action = decided.action.as_ref();
         if !self.actions.is_empty() && !action.is_some_and(|it| self.actions.contains(it)) {
-            return false;
+            return Some(false);
         }
         let agent = decided.agent_id.as_ref();
+        if agent.is_some_and(|it| self.agents.contains(it)) {
+            return match self.issued_before {
+                true => token.and_then(|it| issued_by(it, killed)),
+                false => Some(true),
+            };
+        }
         let is = |known: Option<&String>, whose: &String| known == Some(whose);
-        let meant = match &self.who {
-            Who::Fleet => true,
-            Who::Principal(id) => is(decided.principal_id.as_ref(), id),
-            Who::Token(id) => is(decided.token_id.as_ref(), id),
-            Who::Policy(id) => is(decided.policy_id.as_ref(), id),
-            Who::Agents | Who::Unknown => false,
-        };
-        meant || agent.is_some_and(|it| self.agents.contains(it))
+        match &self.who {
+            Who::Fleet => Some(true),
+            Who::Principal(id) => Some(is(decided.principal_id.as_ref(), id)),
+            Who::Token(id) => match token {
+                // That there is no id is so of opaque tokens alone.
+                Some(hash) if hash.starts_with(THUMBPRINT) => {
+                    id.parse::<CapabilityId>().is_ok().then_some(false)
+                }
+                Some(token) => Some(token == id),
+                None => None,
+            },
+            Who::Policy(id) => Some(is(decided.policy_id.as_ref(), id)),
+            Who::Agents | Who::Unknown => Some(false),
+        }
     }
+}
+
+/// The bytes of a token's id. Of one that is not known there is only a part of its hash.
+fn id(token: &str) -> Option<[u8; 16]> {
+    let opaque = TokenId::from_str(token).map(|id| id.to_bytes());
+    opaque.or_else(|_| CapabilityId::from_str(token).map(|id| id.to_bytes())).ok()
 }
 
 /// Whether a token was issued in the second of `at`, or before: its id says so, to the
 /// millisecond. Of one that has no id here that cannot be told.
-fn issued_by(token: &str, at: Timestamp) -> bool {
-    let issued = TokenId::from_str(token)
-        .map(|id| id.to_bytes())
-        .or_else(|_| CapabilityId::from_str(token).map(|id| id.to_bytes()));
-    let Ok(bytes) = issued else { return false };
+fn issued_by(token: &str, at: Timestamp) -> Option<bool> {
+    let bytes = id(token)?;
     let millis = bytes.iter().take(6).fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-    millis.checked_div(1000) <= at.0.checked_div(1_000_000)
+    Some(millis.checked_div(1000) <= at.0.checked_div(1_000_000))
 }

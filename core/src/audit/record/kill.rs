@@ -52,6 +52,14 @@ pub struct Scope {
     pub agent_ids: Vec<String>,
 }
 
+impl Scope {
+    /// Whether it stops this agent, as far as the list says: where that is cut off, it may.
+    pub fn may_list(&self, agent: &str) -> bool {
+        let listed = u64::try_from(self.agent_ids.len()).unwrap_or(u64::MAX);
+        listed < self.agents || self.agent_ids.iter().any(|it| it == agent)
+    }
+}
+
 /// What was in flight at a kill, closed: the last of its third rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Completed {

@@ -85,6 +85,13 @@ pub(super) enum Fault {
         /// What about it.
         why: String,
     },
+    /// A record starts a key that the one before, which was lost, did not sign.
+    NotFollowed {
+        /// Which.
+        record: u64,
+        /// The key, as it is written.
+        key: String,
+    },
     /// It ends before a checkpoint that was given.
     Rollback {
         /// Records that it is signed for.
@@ -137,6 +144,7 @@ impl Fault {
             Self::WrongKey { size, .. } => ("wrong_key", (Some(*size), None)),
             Self::BadSignature { size } => ("bad_signature", (Some(*size), None)),
             Self::BadKeyChange { record, .. } => ("bad_key_change", (Some(*record), None)),
+            Self::NotFollowed { record, .. } => ("not_followed", (Some(*record), None)),
             Self::Rollback { size, earlier, .. } => {
                 ("rollback", range(size.saturating_add(1), *earlier))
             }
@@ -217,6 +225,10 @@ impl fmt::Display for Fault {
             Self::BadKeyChange { record, why } => {
                 write!(f, "record {record} names a key that does not count: {why}")
             }
+            Self::NotFollowed { record, key } => write!(
+                f,
+                "not followed from the pinned key: record {record} says that the key before was lost, and starts the key {key}, for which nobody vouches. Pin that one if you have it from somebody whom you trust"
+            ),
             Self::Rollback { size, earlier, time } => write!(
                 f,
                 "the trail went back: at {time} there were {earlier} records, and this export ends at {size}"

@@ -44,6 +44,15 @@ impl Keys {
         true
     }
 
+    /// The key before was lost at this record, and counts no more; the new one counts only
+    /// if it is pinned itself. Says whether it is.
+    pub(super) fn recover(&mut self, record: u64, change: &KeyChange) -> bool {
+        for it in self.0.iter_mut().filter(|it| it.key == change.previous) {
+            it.until.get_or_insert(record);
+        }
+        self.0.iter().any(|it| it.key == change.key && it.counts_at(record))
+    }
+
     /// The key that counts and signed it.
     pub(super) fn check(&self, signed: &SignedCheckpoint) -> Result<&VerifierKey, Fault> {
         let checkpoint = signed.unverified();

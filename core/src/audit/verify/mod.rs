@@ -8,6 +8,7 @@
 
 mod earlier;
 mod fault;
+mod hidden;
 mod keys;
 mod lines;
 mod order;
@@ -20,13 +21,15 @@ use self::fault::Fault;
 use self::keys::Keys;
 use self::lines::Lines;
 use self::order::Place;
-pub use self::report::{Compared, Followed, Head, Outcome, Problem, Report, Run};
+pub use self::report::{
+    Archive, Compared, Followed, Head, Outcome, Problem, Recovered, Report, Run,
+};
 pub use self::series::{File, Series};
 use self::state::State;
 use super::export::{Line, Sealed, Skipped};
 use super::merkle::{Frontier, Node, NodeHash};
 use super::record::{Archived, Entry, KeyNamed, Record};
-use super::{Canonical, ChainHash, SignedCheckpoint, VerifierKey};
+use super::{Canonical, ChainHash, KeyStep, SignedCheckpoint, VerifierKey};
 
 /// By what an export is verified.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +47,18 @@ pub struct Options {
 struct Segment {
     first: u64,
     last: u64,
+    /// Size of the last checkpoint in it before the one at its end.
+    inner: u64,
     sha256: String,
+}
+
+impl Segment {
+    /// Whether it is the file that was made of these records: that ends with the first
+    /// checkpoint that covers them.
+    fn is_of(&self, archived: &Archived) -> bool {
+        let Archived { first, last, .. } = *archived;
+        self.first == first && self.last >= last && self.inner < last
+    }
 }
 
 /// Verifies one export, of which it is given the bytes piece by piece.
@@ -61,6 +75,8 @@ pub struct Verifier {
 /// What came of a file, and what counts for the next.
 struct End {
     report: Report,
+    /// Size of the last checkpoint before that at its end.
+    inner: u64,
     /// The checkpoint at its end, if a key that counts signed it.
     note: Option<SignedCheckpoint>,
     keys: Keys,
@@ -112,9 +128,10 @@ impl Verifier {
         }
         let Self { keys, earlier, mut state, .. } = self;
         earlier.conclude(&keys, &mut state);
-        let State { mut report, faults, note, .. } = state;
+        let State { mut report, faults, note, inner, hidden, .. } = state;
+        report.not_archived = hidden.not_archived(&report.archives);
         faults.conclude(&mut report);
-        End { report, note, keys, kept: earlier.open() }
+        End { report, inner, note, keys, kept: earlier.open() }
     }
 
     /// There is no line that ends the export.
@@ -217,6 +234,7 @@ impl Verifier {
         let hidden = first.max(known.saturating_add(1));
         if hidden <= last {
             state.report.hide(hidden, last);
+            state.hidden.hide(hidden, last);
         }
         if state.header.as_ref().is_some_and(|it| first < it.first && it.first <= last) {
             state.malformed(
@@ -244,6 +262,11 @@ impl Verifier {
             Ok(key) => key.clone(),
             Err(fault) => {
                 state.tree = None;
+                // What is the likely reason comes first.
+                if let Some(it) = state.report.recovered.iter().rev().find(|it| !it.pinned) {
+                    let (record, key) = (it.record, it.key.to_string());
+                    state.faults.add(state.line, Fault::NotFollowed { record, key });
+                }
                 return state.faults.add(state.line, fault);
             }
         };
@@ -264,7 +287,12 @@ impl Verifier {
             state.miscounted(seen, checkpoint.size, last);
         }
         if !last {
+            state.inner = checkpoint.size;
             return;
+        }
+        if checkpoint.size == 0 && seen == 0 {
+            // Every trail begins with a record that names its key.
+            state.faults.add(state.line, Fault::Emptied);
         }
         let said = state.header.as_ref().map_or(checkpoint.size, |it| it.last);
         if said > checkpoint.size && seen <= checkpoint.size {
@@ -294,11 +322,24 @@ impl Verifier {
     fn key(&mut self, seq: u64, text: &str) {
         let why = match serde_json::from_str(text) {
             Ok(Record { entry: Entry::Key(named), .. }) => match KeyNamed::verified(&named) {
-                Ok(None) => return,
-                Ok(Some(change)) => {
+                Ok(KeyStep::First) => return,
+                Ok(KeyStep::Follows(change)) => {
                     if self.keys.follow(seq, &change) {
                         self.state.report.follow(seq, change.key);
                     }
+                    return;
+                }
+                Ok(KeyStep::Recovered(change)) => {
+                    let pinned = self.keys.recover(seq, &change);
+                    let KeyNamed { actor, reason, .. } = named;
+                    let key = change.key;
+                    self.state.report.recover(Recovered {
+                        record: seq,
+                        key,
+                        actor,
+                        reason,
+                        pinned,
+                    });
                     return;
                 }
                 Err(why) => why.to_string(),
@@ -312,11 +353,14 @@ impl Verifier {
         let Ok(Record { entry: Entry::Archived(archived), .. }) = serde_json::from_str(text) else {
             return;
         };
-        let Archived { first, last, sha256, .. } = archived;
-        let here = self.segments.iter().find(|it| (it.first, it.last) == (first, last));
-        if here.is_some_and(|it| it.sha256 != sha256) {
+        let mut files = self.segments.iter().filter(|it| it.is_of(&archived)).peekable();
+        let other = files.peek().is_some();
+        let seen = files.any(|it| it.sha256 == archived.sha256);
+        if other && !seen {
             self.state.faults.add(self.state.line, Fault::OtherSegment { record: seq });
         }
+        let Archived { first, last, sha256, .. } = archived;
+        self.state.report.archive(Archive { record: seq, first, last, sha256, seen });
     }
 }
 

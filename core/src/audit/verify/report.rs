@@ -8,6 +8,8 @@ use super::super::{ChainHash, Checkpoint, Timestamp, VerifierKey};
 
 /// How many of a kind are listed; the rest is counted.
 pub(super) const LISTED: usize = 100;
+/// How many archives are listed. Those beyond excuse nothing.
+const ARCHIVES: usize = 1024;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,6 +67,21 @@ pub struct Head {
     pub key: VerifierKey,
 }
 
+/// Records that the trail says were archived as a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Archive {
+    /// The record that says so.
+    pub record: u64,
+    /// The first that is in the segment.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
+    /// SHA-256 of the segment's file, 64 hexadecimal digits.
+    pub sha256: String,
+    /// Whether a file that was verified before is that segment.
+    pub seen: bool,
+}
+
 /// A key that a record named, and the key before it signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Followed {
@@ -72,6 +89,23 @@ pub struct Followed {
     pub record: u64,
     /// The key.
     pub key: VerifierKey,
+}
+
+/// A key that was started because the one before was lost: that one did not sign it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Recovered {
+    /// The record.
+    pub record: u64,
+    /// The key.
+    pub key: VerifierKey,
+    /// Who started it, by the record's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether it counts, because it is pinned itself.
+    pub pinned: bool,
 }
 
 /// An earlier checkpoint that was given.
@@ -114,11 +148,22 @@ pub struct Report {
     pub hidden_runs: Vec<Run>,
     /// Runs beyond these.
     pub more_hidden_runs: u64,
+    /// The first records that are not shown though no record `archived` that is shown says
+    /// that they are in a segment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_archived: Option<Run>,
+    /// What the trail says was archived, at most 1024.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub archives: Vec<Archive>,
     /// The checkpoint at the end, if a key that counts signed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Head>,
     /// Keys that count because a key that counts named them, at most 100.
     pub followed: Vec<Followed>,
+    /// Keys that nobody vouches for but the record that starts them, at most 100. They are
+    /// not followed from a key that is pinned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recovered: Vec<Recovered>,
     /// Earlier checkpoints that were given and found in it.
     pub compared: Vec<Compared>,
     /// What is wrong, in the order of the file, at most 100.
@@ -140,8 +185,11 @@ impl Report {
             hidden: 0,
             hidden_runs: Vec::new(),
             more_hidden_runs: 0,
+            not_archived: None,
+            archives: Vec::new(),
             checkpoint: None,
             followed: Vec::new(),
+            recovered: Vec::new(),
             compared: Vec::new(),
             problems: Vec::new(),
             more_problems: 0,
@@ -159,6 +207,18 @@ impl Report {
             self.hidden_runs.push(Run { first, last });
         } else {
             self.more_hidden_runs = self.more_hidden_runs.saturating_add(1);
+        }
+    }
+
+    pub(super) fn archive(&mut self, archive: Archive) {
+        if self.archives.len() < ARCHIVES {
+            self.archives.push(archive);
+        }
+    }
+
+    pub(super) fn recover(&mut self, recovered: Recovered) {
+        if self.recovered.len() < LISTED {
+            self.recovered.push(recovered);
         }
     }
 

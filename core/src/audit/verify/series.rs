@@ -66,7 +66,7 @@ impl File<'_> {
 
     /// What came of it; there are no more bytes.
     pub fn finish(self) -> Report {
-        let End { report, note, keys, kept } = self.verifier.conclude();
+        let End { report, inner, note, keys, kept } = self.verifier.conclude();
         self.series.keys = keys;
         self.series.kept = kept;
         if note.is_some() {
@@ -74,7 +74,8 @@ impl File<'_> {
         }
         if let (Some(first), Some(last)) = (report.first, report.last) {
             let sha256: [u8; 32] = self.sha256.finalize().into();
-            self.series.segments.push(Segment { first, last, sha256: hex::encode(&sha256) });
+            let sha256 = hex::encode(&sha256);
+            self.series.segments.push(Segment { first, last, inner, sha256 });
         }
         report
     }

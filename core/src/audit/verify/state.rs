@@ -4,6 +4,7 @@ use super::super::export::Header;
 use super::super::merkle::Frontier;
 use super::super::{ChainHash, SignedCheckpoint};
 use super::fault::{Fault, Faults};
+use super::hidden::Hidden;
 use super::order::Order;
 use super::report::Report;
 
@@ -24,6 +25,9 @@ pub(super) struct State {
     pub(super) ended: bool,
     /// The note in it, if a key that counts signed it.
     pub(super) note: Option<SignedCheckpoint>,
+    /// Size of the last checkpoint before the one at the end.
+    pub(super) inner: u64,
+    pub(super) hidden: Hidden,
     pub(super) faults: Faults,
     pub(super) report: Report,
 }
@@ -40,6 +44,8 @@ impl State {
             confirmed: 0,
             ended: false,
             note: None,
+            inner: 0,
+            hidden: Hidden::default(),
             faults: Faults::default(),
             report: Report::new(before),
         }

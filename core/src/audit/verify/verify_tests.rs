@@ -76,6 +76,8 @@ fn what_is_hidden_is_said() {
     assert_eq!((report.shown, report.hidden), (14, 6));
     let runs: Vec<_> = report.hidden_runs.iter().map(|it| (it.first, it.last)).collect();
     assert_eq!(runs, [(2, 2), (5, 8), (20, 20)]);
+    // What comes before the export begins is excused by nothing but an archive.
+    assert_eq!(report.not_archived.map(|it| (it.first, it.last)), Some((2, 2)));
 
     let since = |number| Options { whole_since: Some(number), ..options(&[]) };
     let report = verified(export.as_bytes(), since(8));
@@ -174,6 +176,7 @@ fn segments_are_verified_across_their_seams() {
     let whole = Options { whole_since: Some(1), ..options(&kept) };
     let reports = run(&[&segment, &second, &third], whole);
     assert_eq!(outcomes(&reports), [Outcome::Whole; 3]);
+    assert!(reports[1].archives[0].seen && reports[1].not_archived.is_none());
     assert_eq!(reports[2].continues, Some(20));
     let compared: Vec<_> = reports[2].compared.iter().map(|it| (it.size, it.agrees)).collect();
     assert_eq!(compared, [(20, true), (30, true)], "the file before, and the one that was kept");
@@ -192,6 +195,18 @@ fn segments_are_verified_across_their_seams() {
     // The same records, in another file.
     let shorter = trail.export_of(1, 10, &[5], |_| true);
     assert_eq!(kinds(&run(&[&shorter, &second], options(&[]))[1]), [("other_segment", Some(11))]);
+    // What was archived ends between two checkpoints, so that the segment goes further.
+    let mut between = Trail::of(10);
+    let (longer, sha) = (between.export_of(1, 10, &[], |_| true), "00".repeat(32));
+    between.archive(1, 8, &sha);
+    between.grow(20);
+    let rest = between.export_of(11, 20, &[], |_| true);
+    let reports = run(&[&longer, &rest], options(&[]));
+    assert_eq!(kinds(&reports[1]), [("other_segment", Some(11))]);
+    assert!(!reports[1].archives[0].seen);
+    // A file with a checkpoint of these records within it was not made of them alone.
+    let other = between.export_of(1, 10, &[8], |_| true);
+    assert_eq!(outcomes(&run(&[&other, &rest], options(&[]))), [Outcome::Whole; 2]);
     // In the wrong order.
     assert_eq!(kinds(&run(&[&second, &segment], options(&[]))[1]), [("rollback", Some(11))]);
     // A checkpoint that only a missing segment could show.
@@ -252,4 +267,80 @@ proptest! {
         let report = verified(swapped.join("\n").as_bytes(), options(&[]));
         prop_assert!(report.outcome == Outcome::Tampered || swapped == lines);
     }
+}
+
+#[test]
+fn a_checkpoint_of_no_records_is_no_whole_trail() {
+    let trail = Trail::of(12);
+    let note = trail.checkpoint(0);
+    let header = trail.export().lines().next().unwrap().replace("\"last\":12", "\"last\":0");
+    let sealed = serde_json::json!({ "checkpoint": note, "keys": [audit_key(1)] });
+    let report = verified(format!("{header}\n{sealed}\n").as_bytes(), options(&[]));
+    assert_eq!(
+        (report.outcome, &kinds(&report)[..]),
+        (Outcome::Tampered, &[("emptied", None)][..])
+    );
+}
+
+#[test]
+fn hidden_records_are_excused_by_the_archive_that_covers_them_and_by_nothing_else() {
+    let mut trail = Trail::of(10);
+    trail.archive(1, 6, &"00".repeat(32));
+    trail.change_key(2);
+    trail.archive(7, 12, &"11".repeat(32));
+    trail.grow(20);
+    let hides = |shown: fn(u64) -> bool| {
+        let report = verified(trail.export_of(1, 20, &[], shown).as_bytes(), options(&[]));
+        assert_eq!(report.outcome, Outcome::Partial, "{:?}", report.problems);
+        report.not_archived.map(|it| (it.first, it.last))
+    };
+    // As a server shows it: the key, what was archived, and everything that is there.
+    assert_eq!(hides(|seq| matches!(seq, 1 | 11..)), None);
+    assert_eq!(hides(|seq| matches!(seq, 1..=4 | 7 | 11..)), None);
+    assert_eq!(hides(|seq| matches!(seq, 1 | 11..=14 | 16..)), Some((15, 15)));
+    // Beyond the archive.
+    assert_eq!(hides(|seq| matches!(seq, 1 | 11..=13) || seq > 15), Some((14, 15)));
+    assert_eq!(hides(|seq| matches!(seq, 1 | 12) || seq > 15), Some((2, 11)));
+    // The record that says so is hidden as well: that is in the second archive, and the
+    // first is not known.
+    assert_eq!(hides(|seq| matches!(seq, 1 | 12..)), Some((2, 11)));
+    // As far as one of them goes.
+    assert_eq!(hides(|seq| matches!(seq, 1 | 11 | 12) || seq > 13), Some((7, 10)));
+}
+
+#[test]
+fn a_key_that_was_recovered_counts_for_whoever_pins_it_and_is_said_aloud() {
+    let mut trail = Trail::of(6);
+    trail.recover_key(2);
+    trail.grow(12);
+    let export = trail.export();
+    let report = verified(export.as_bytes(), options(&[]));
+    assert_eq!(kinds(&report), [("not_followed", Some(7)), ("wrong_key", Some(12))]);
+    assert!(report.problems[0].detail.contains(&audit_key(2).to_string()));
+    let with = |keys: &[u8]| Options {
+        keys: keys.iter().map(|n| audit_key(*n)).collect(),
+        ..Options::default()
+    };
+    for keys in [&[2][..], &[1, 2]] {
+        let report = verified(export.as_bytes(), with(keys));
+        assert_eq!((report.outcome, report.problems.len()), (Outcome::Whole, 0));
+        let [it] = report.recovered.as_slice() else { panic!("{report:?}") };
+        assert_eq!(
+            (it.record, it.pinned, it.reason.as_deref()),
+            (7, true, Some("the disk is gone"))
+        );
+    }
+    // The key that was lost counts no more from there on.
+    let found_again = trail.head(12).sign(&audit_signer(1)).unwrap();
+    let forged = export
+        .replace(&trail.checkpoint(12).replace('\n', "\\n"), &found_again.replace('\n', "\\n"));
+    assert_ne!(forged, export);
+    let kinds = kinds(&verified(forged.as_bytes(), options(&[])));
+    assert_eq!(kinds, [("not_followed", Some(7)), ("wrong_key", Some(12))]);
+    // What follows from it by a signature, follows from it.
+    trail.change_key(3);
+    trail.grow(15);
+    assert_eq!(verified(trail.export().as_bytes(), with(&[2])).outcome, Outcome::Whole);
+    assert_eq!(verified(trail.export().as_bytes(), with(&[3])).outcome, Outcome::Whole);
+    assert_eq!(verified(trail.export().as_bytes(), with(&[1])).outcome, Outcome::Tampered);
 }

@@ -39,7 +39,7 @@ pub(super) async fn server(
     let mut verifier = Verifier::new(options);
     let (mut collected, mut spool) = (Collected::of(since), Spool::new()?);
     let mut progress = Progress::new(output);
-    let mut stream = client.export(&Filter::default(), "jsonl").await?;
+    let mut stream = client.export(&Filter::default(), "jsonl", &[]).await?;
     while let Some(line) = stream.line().await? {
         verifier.write(line.as_bytes());
         verifier.write(b"\n");
@@ -167,10 +167,11 @@ impl Trail {
                 }
             }
         }
+        let not_known = collected.kills.not_known();
         let shown = reports.last().map(|it| verdict::lines(it, trust)).unwrap_or_default();
         Ok(Found {
             verification: reports.iter().map(|it| verdict::document(it, trust)).collect(),
-            not_known: collected.kills.not_known(),
+            not_known,
             kills: collected.listed,
             decisions: collected.decisions,
             allowed: collected.allowed,

@@ -87,6 +87,9 @@ fn lacks(found: &Found, output: &mut Output<'_>) -> Result<(), Error> {
                 Unknown::Gap => "events never came",
                 Unknown::NotApplied => "it never said that it applied the kill",
                 Unknown::NotListed => "not everybody whom the kill stops is listed",
+                Unknown::TokenNotNamed => {
+                    "it allowed a request whose token has no id here, so nobody can tell whether the kill stops it"
+                }
             };
             [
                 kill_id.clone(),
