@@ -38,6 +38,8 @@ pub struct Downed {
     grpc: SocketAddr,
     /// Whether it issues capability tokens.
     issues: bool,
+    /// Its PostgreSQL database, where it is not to have a SQLite file.
+    database_url: Option<String>,
     /// By which every proxy of the run authenticates, once there is one.
     credential: Option<String>,
 }
@@ -61,6 +63,7 @@ impl Downed {
             http: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             grpc: SocketAddr::from(([127, 0, 0, 1], reserve_port()?)),
             issues: false,
+            database_url: None,
             credential: None,
         })
     }
@@ -68,6 +71,11 @@ impl Downed {
     /// The same that issues capability tokens: its issuer is the address of its HTTP API.
     pub fn issuing(self) -> Self {
         Self { issues: true, ..self }
+    }
+
+    /// The same on a PostgreSQL database.
+    pub fn on(self, url: String) -> Self {
+        Self { database_url: Some(url), ..self }
     }
 
     /// Where it will listen for proxies, at every start.
@@ -107,6 +115,9 @@ impl Downed {
             .arg(&self.data_dir);
         if self.issues {
             command.args(["--issuer", &access::http_base(self.http)]);
+        }
+        if let Some(url) = &self.database_url {
+            command.args(["--database-url", url]);
         }
         // A stale announcement of a killed server would be believed.
         if announcement.exists() {

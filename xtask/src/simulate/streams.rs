@@ -82,6 +82,7 @@ async fn follow_all(options: &Options, credential: &str) -> Result<()> {
             address: options.address.clone(),
             credential: credential.to_owned(),
             number,
+            instance: 1,
             acknowledges: options.acknowledge,
         };
         tasks.spawn(stream(proxy, Arc::clone(&missing), Arc::clone(&deltas), turn(&turns)));
@@ -134,7 +135,7 @@ where
                     missing.one_less();
                 }
             }
-            Heard::Delta { revision, bytes, unix_ms } => {
+            Heard::Delta { revision, bytes, unix_ms, .. } => {
                 if let Some(arrived) = deltas.note(revision, bytes, unix_ms) {
                     say(&Said::Delta(arrived));
                 }
