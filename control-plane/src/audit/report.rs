@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use kya_core::InFlight;
 use kya_core::audit::event::{self, Batch, Body, Decision, Happened, Token};
 use kya_core::audit::{
-    Applied, BodyHash, Concerned, Decided, Draft, Dropped, Ended, Entry, FlightEnd, Payload, Source,
-    Timestamp, Verdict,
+    Applied, BodyHash, Concerned, Decided, Draft, Dropped, Ended, Entry, FlightEnd, Payload,
+    Source, Timestamp, Verdict,
 };
 use kya_core::{Fingerprint, TokenId};
 

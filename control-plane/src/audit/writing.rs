@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use kya_core::audit::merkle::NodeHash;
 use kya_core::audit::{
-    Archived, Canonical, CanonicalError, Checkpoint, Closed, Draft, Entry, Gap, KeyNamed, Lost, Record, Restored,
-    Timestamp,
+    Archived, Canonical, CanonicalError, Checkpoint, Closed, Draft, Entry, Gap, KeyNamed, Lost,
+    Record, Restored, Timestamp,
 };
 
 use super::acts;

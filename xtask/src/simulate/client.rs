@@ -23,7 +23,12 @@ const FRAME_HEADER: usize = 9;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Heard {
     /// Its first state.
-    State,
+    State {
+        /// The epoch.
+        epoch: u64,
+        /// The revision.
+        revision: u64,
+    },
     /// The delta that leads to this revision, of so many bytes on the wire.
     Delta {
         /// The epoch.
@@ -96,12 +101,10 @@ impl Proxy {
                 if self.acknowledges {
                     say.send_data(framed(&report(self.instance, at_position)), false)?;
                 }
+                let Position { epoch, revision: Revision(revision) } = at_position;
                 heard(match is_delta {
-                    true => {
-                        let Position { epoch, revision } = at_position;
-                        Heard::Delta { epoch, revision: revision.0, bytes, unix_ms: at }
-                    }
-                    false => Heard::State,
+                    true => Heard::Delta { epoch, revision, bytes, unix_ms: at },
+                    false => Heard::State { epoch, revision },
                 });
             }
         }

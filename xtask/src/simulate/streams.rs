@@ -129,7 +129,7 @@ where
     let turn = Mutex::new(Some(turn.await));
     proxy
         .follow(|heard| match heard {
-            Heard::State => {
+            Heard::State { .. } => {
                 let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 if turn.take().is_some() {
                     missing.one_less();

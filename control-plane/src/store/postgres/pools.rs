@@ -57,17 +57,7 @@ impl Pools {
         let [writer_came, reader_came, door_came, publisher_came] =
             [(); 4].map(|()| Mutex::new(Instant::now()));
         let (url, renewed) = (url.clone(), watch::Sender::default());
-        Self {
-            url,
-            clock,
-            seen,
-            now,
-            renewed,
-            writer_came,
-            reader_came,
-            door_came,
-            publisher_came,
-        }
+        Self { url, clock, seen, now, renewed, writer_came, reader_came, door_came, publisher_came }
     }
 
     /// Those to use now.
@@ -152,5 +142,10 @@ fn connections(url: &DatabaseUrl, clock: &Arc<dyn Clock>, seen: &Arc<Seen>) -> C
             })
             .connect_lazy_with(url.options())
     };
-    Connections { writer: pool(1), readers: pool(READERS + 1), doors: pool(DOORS), publishers: pool(PUBLISHERS) }
+    Connections {
+        writer: pool(1),
+        readers: pool(READERS + 1),
+        doors: pool(DOORS),
+        publishers: pool(PUBLISHERS),
+    }
 }

@@ -255,19 +255,21 @@ fn written_at_once(record: &Record) -> String {
 
 #[test]
 fn a_draft_of_what_holds_its_own_names_again_is_none() {
-    let act = |after: Value| Entry::Admin(Box::new(crate::audit::Administered {
-        event: 1,
-        epoch: 2,
-        revision: 3,
-        actor: "alice".into(),
-        address: None,
-        act: "agent.revoked".into(),
-        subject: "agt".into(),
-        reason: None,
-        incident_id: None,
-        before: None,
-        after: Some(after),
-    }));
+    let act = |after: Value| {
+        Entry::Admin(Box::new(crate::audit::Administered {
+            event: 1,
+            epoch: 2,
+            revision: 3,
+            actor: "alice".into(),
+            address: None,
+            act: "agent.revoked".into(),
+            subject: "agt".into(),
+            reason: None,
+            incident_id: None,
+            before: None,
+            after: Some(after),
+        }))
+    };
     for (after, drafted) in [
         (json!({ "a": 1, "seq": 0, "z": 2 }), false),
         (json!({ "a": 1, "recorded": "", "z": 2 }), false),

@@ -167,8 +167,11 @@ async fn follow(
     ready: mpsc::Sender<()>,
 ) -> Result<()> {
     let heard = |heard| match heard {
-        // Whoever counts them has room for all.
-        Heard::State => drop(ready.try_send(())),
+        Heard::State { epoch, revision } => {
+            applied.push(Position { epoch, revision: Revision(revision) });
+            // Whoever counts them has room for all.
+            drop(ready.try_send(()));
+        }
         Heard::Delta { epoch, revision, bytes, unix_ms } => {
             applied.push(Position { epoch, revision: Revision(revision) });
             if let Some(arrived) = deltas.note(revision, bytes, unix_ms) {
