@@ -170,7 +170,7 @@ async fn follow(
         Heard::State { epoch, revision } => {
             applied.push(Position { epoch, revision: Revision(revision) });
             // Whoever counts them has room for all.
-            drop(ready.try_send(()));
+            let _ = ready.try_send(());
         }
         Heard::Delta { epoch, revision, bytes, unix_ms } => {
             applied.push(Position { epoch, revision: Revision(revision) });
