@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long all of it may be refused before it is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of so many batches one is sent once more, as after an answer that was lost.
-const TWICE_EVERY: u64 = 50;
+const TWICE_EVERY: u64 = 10;
 
 /// Options of `xtask simulate reports`.
 #[derive(Debug, clap::Args)]

@@ -15,7 +15,7 @@ use kya_core::{Position, Revision};
 /// Requests that go on at a time.
 const OPEN: usize = 64;
 /// In so many batches there was once no room.
-const DROPS_EVERY: u64 = 32;
+const DROPS_EVERY: u64 = 8;
 /// For so many events.
 const DROPPED: u64 = 10;
 
@@ -243,7 +243,7 @@ mod tests {
         let last = worker.last();
         assert!(Batch::read(&last.encode_to_vec()).unwrap().last);
         numbers += last.events.len() as u64;
-        assert_eq!(drops, 2);
+        assert_eq!(drops, 8);
         assert_eq!(worker.dropped, drops * DROPPED);
         assert_eq!(worker.happened, numbers - drops + worker.dropped);
     }
