@@ -121,6 +121,7 @@ impl Trail {
             signing: Arc::clone(&signing),
             grown: tell,
             jobs,
+            pace: writer::Pace::default(),
         };
         let writer = tokio::spawn(writer.run());
         let tokens = TokenNames::default();
@@ -174,7 +175,9 @@ impl Trail {
     /// When too much waits or the store fails: the worker sends it again.
     pub async fn report(&self, batch: Batch) -> Result<u64, NotAppended> {
         let tokens = self.tokens.of(&batch, &*self.registry).await;
-        let report = Report::new(batch, &tokens);
+        // To write a thousand records is nothing for a thread that answers others, too.
+        let report = tokio::task::spawn_blocking(move || Report::new(batch, &tokens));
+        let report = report.await.map_err(|_| NotAppended::Unavailable)?;
         match self.queue.append(Work::Report(Arc::new(report))).await? {
             Done::Next(next) => Ok(next),
             _ => Err(NotAppended::Unavailable),

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use kya_core::InFlight;
 use kya_core::audit::event::{self, Batch, Body, Decision, Happened, Token};
 use kya_core::audit::{
-    Applied, BodyHash, Concerned, Decided, Dropped, Ended, Entry, FlightEnd, Payload, Source,
-    Timestamp, Verdict,
+    Applied, BodyHash, Concerned, Decided, Draft, Dropped, Ended, Entry, FlightEnd, Payload,
+    Source, Timestamp, Verdict,
 };
 use kya_core::{Fingerprint, TokenId};
 
@@ -31,6 +31,8 @@ pub(super) struct Reported {
     pub(super) time: Timestamp,
     pub(super) entry: Entry,
     pub(super) flight: Flight,
+    /// Its record but for its place, where nothing else is to be added.
+    pub(super) draft: Option<Draft>,
 }
 
 /// What an event says about requests that go on.
@@ -60,7 +62,12 @@ impl Report {
         let events = events.into_iter().map(|event| {
             let source = source(event.number);
             let (entry, flight) = entry(source, event.happened, service.as_deref(), tokens);
-            Reported { time: event.time, entry, flight }
+            // What does not get a place here is refused where it would get one.
+            let draft = match flight {
+                Flight::None | Flight::Begins(_) => Draft::of(event.time, &entry).ok().flatten(),
+                Flight::Ends(_) | Flight::IsConcerned(_) => None,
+            };
+            Reported { time: event.time, entry, flight, draft }
         });
         let events = events.collect();
         Self { source: SourceKey { node, instance }, slot, first, events, last }

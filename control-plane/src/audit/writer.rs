@@ -19,7 +19,7 @@ use crate::time::Clock;
 const WAITING: usize = 65_536;
 /// Pieces of work that wait, at most.
 const JOBS: usize = 4096;
-/// Events of one transaction, about: the last piece of work may make it more.
+/// Events of one transaction, at most about: the last piece of work may make it more.
 const TOGETHER: usize = 8192;
 /// Pieces of work of one transaction.
 const JOBS_TOGETHER: usize = 256;
@@ -27,6 +27,25 @@ const JOBS_TOGETHER: usize = 256;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
 static WARNINGS: Throttle = Throttle::new(Duration::from_secs(1));
+
+/// Events of one transaction, about: half as many after one that has failed, so that what is
+/// too much for the database at once gets there in parts, and twice as many after one that
+/// went well.
+#[derive(Debug)]
+pub(super) struct Pace(usize);
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self(TOGETHER)
+    }
+}
+
+impl Pace {
+    fn note(&mut self, well: bool) {
+        let next = if well { self.0.saturating_mul(2) } else { self.0 / 2 };
+        self.0 = next.clamp(1, TOGETHER);
+    }
+}
 
 /// Something to append, and who waits for it.
 #[derive(Debug)]
@@ -66,6 +85,7 @@ pub(super) struct Writer {
     pub(super) signing: Arc<Mutex<Option<Arc<Signing>>>>,
     pub(super) grown: watch::Sender<u64>,
     pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) pace: Pace,
 }
 
 /// A queue and its other end.
@@ -123,7 +143,7 @@ impl Writer {
 
     fn together(&mut self, first: Job) -> Vec<Job> {
         let (mut weight, mut jobs) = (first.weight, vec![first]);
-        while weight < TOGETHER && jobs.len() < JOBS_TOGETHER {
+        while weight < self.pace.0 && jobs.len() < JOBS_TOGETHER {
             let Ok(job) = self.jobs.try_recv() else { break };
             weight += job.weight;
             jobs.push(job);
@@ -132,10 +152,11 @@ impl Writer {
     }
 
     /// Returns whether the trail has grown without a checkpoint.
-    async fn append(&self, jobs: Vec<Job>) -> bool {
+    async fn append(&mut self, jobs: Vec<Job>) -> bool {
         let work = jobs.iter().map(|job| job.work.clone()).collect();
         match self.write(work).await {
             Ok((done, unsigned)) => {
+                self.pace.note(true);
                 for (job, done) in jobs.into_iter().zip(done) {
                     // Whoever does not wait any more finds out when asking again.
                     let _ = job.reply.send(Some(done));
@@ -155,6 +176,7 @@ impl Writer {
                 unsigned
             }
             Err(error) => {
+                self.pace.note(false);
                 failed(&error);
                 for job in jobs {
                     let _ = job.reply.send(None);
@@ -192,5 +214,58 @@ impl Writer {
 fn failed(error: &StoreError) {
     if WARNINGS.passes() {
         tracing::error!(%error, "cannot append to the audit trail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kya_core::audit::{Entry, Restored};
+
+    use super::*;
+    use crate::store::audit::SqliteAuditStore;
+    use crate::time::SystemClock;
+
+    /// Of so many records.
+    fn work(records: usize) -> Work {
+        let restored = Entry::Restored(Restored { event: 1, known: 2, epoch: 3 });
+        Work::Entries(Arc::new(vec![(kya_core::audit::Timestamp(5), restored); records]))
+    }
+
+    #[tokio::test]
+    async fn what_has_failed_together_is_tried_in_parts() {
+        let temp = tempfile::tempdir().unwrap();
+        let store = Arc::new(SqliteAuditStore::open(&temp.path().join("audit.db")).await.unwrap());
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (queue, jobs) = queue(Arc::clone(&metrics));
+        let (grown, _) = watch::channel(0);
+        let (clock, signing) = (Arc::new(SystemClock), Arc::default());
+        let pace = Pace::default();
+        let mut writer =
+            Writer { store: Arc::clone(&store) as _, clock, metrics, signing, grown, jobs, pace };
+        let mut waiting = Vec::new();
+        for _ in 0..24 {
+            let queue = queue.clone();
+            waiting.push(tokio::spawn(async move { queue.append(work(1024)).await }));
+        }
+        tokio::task::yield_now().await;
+        let first = writer.jobs.recv().await.unwrap();
+        let group = writer.together(first);
+        assert_eq!(group.len(), 8);
+        // Nothing is written to a store that is closed.
+        store.close().await;
+        let mut sizes = Vec::new();
+        let mut group = Some(group);
+        for _ in 0..5 {
+            let Some(now) = group.take() else { break };
+            sizes.push(now.len());
+            assert!(writer.append(now).await);
+            group = writer.jobs.try_recv().ok().map(|first| writer.together(first));
+        }
+        assert_eq!(sizes, [8, 4, 2, 1, 1]);
+        for _ in 0..20 {
+            writer.pace.note(true);
+        }
+        assert_eq!(writer.pace.0, TOGETHER);
+        drop(queue);
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use kya_core::audit::merkle::NodeHash;
 use kya_core::audit::{
-    Archived, Canonical, Checkpoint, Closed, Entry, Gap, KeyNamed, Lost, Record, Restored,
-    Timestamp,
+    Archived, Canonical, CanonicalError, Checkpoint, Closed, Draft, Entry, Gap, KeyNamed, Lost,
+    Record, Restored, Timestamp,
 };
 
 use super::acts;
@@ -65,12 +65,28 @@ impl Writing {
 
     /// Appends a record.
     pub(super) fn add(&mut self, time: Timestamp, entry: Entry) -> Result<u64, StoreError> {
-        let seq = self.to.head.size + 1;
         let columns = Columns::of(&entry);
-        self.wants_checkpoint |= columns.is_a_kill;
-        let record = Record { seq, time, recorded: Timestamp(self.now.0), entry };
+        let (seq, recorded) = (self.to.head.size + 1, Timestamp(self.now.0));
+        let canonical = Canonical::of(&Record { seq, time, recorded, entry });
+        self.append(time, columns, canonical)
+    }
+
+    /// Appends a record that is written but for its place.
+    fn place(&mut self, time: Timestamp, entry: &Entry, draft: &Draft) -> Result<u64, StoreError> {
+        let canonical = draft.at(self.to.head.size + 1, Timestamp(self.now.0));
+        self.append(time, Columns::of(entry), canonical)
+    }
+
+    fn append(
+        &mut self,
+        time: Timestamp,
+        columns: Columns,
+        canonical: Result<Canonical, CanonicalError>,
+    ) -> Result<u64, StoreError> {
+        let seq = self.to.head.size + 1;
         let unwritable = |error| StoreError::Corrupt(format!("record {seq}: {error}"));
-        let canonical = Canonical::of(&record).map_err(unwritable)?;
+        let canonical = canonical.map_err(unwritable)?;
+        self.wants_checkpoint |= columns.is_a_kill;
         let head = &mut self.to.head;
         head.hash = head.hash.next(canonical.as_bytes());
         head.size = seq;
@@ -122,10 +138,19 @@ impl Writing {
         let there = row.next.saturating_sub(report.first);
         let new = report.events.iter().skip(usize::try_from(there).unwrap_or(usize::MAX));
         for (number, event) in (row.next..).zip(new) {
-            let mut entry = event.entry.clone();
-            self.flight(place, number, &event.flight, &mut row, &mut entry);
-            let mark = marks::of_event(report, (place, number), event.time, &entry);
-            let seq = self.add(event.time, entry)?;
+            let agent = self.flight(place, number, &event.flight, &mut row);
+            let (seq, mark) = match &event.draft {
+                Some(draft) => {
+                    let here = (place, number);
+                    let mark = marks::of_event(report, here, event.time, &event.entry);
+                    (self.place(event.time, &event.entry, draft)?, mark)
+                }
+                None => {
+                    let entry = of_agent(event.entry.clone(), agent);
+                    let mark = marks::of_event(report, (place, number), event.time, &entry);
+                    (self.add(event.time, entry)?, mark)
+                }
+            };
             self.to.kills.extend(mark.map(|mark| marks::at(mark, seq, self.now)));
             row.next = number + 1;
         }
@@ -147,23 +172,22 @@ impl Writing {
         Ok(Done::Next(next))
     }
 
-    /// Notes which requests go on, and says whose those are that an event is about.
+    /// Notes which requests go on, and returns whose that is that an event is about.
     fn flight(
         &mut self,
         place: usize,
         number: u64,
         flight: &Flight,
         row: &mut SourceRow,
-        entry: &mut Entry,
-    ) {
+    ) -> Option<String> {
         let (about, ended) = match flight {
-            Flight::None => return,
+            Flight::None => return None,
             Flight::Begins(agent) => {
                 if row.unended < REMEMBERED {
                     self.began.insert((place, number), agent.clone());
                     row.unended += 1;
                 }
-                return;
+                return None;
             }
             Flight::Ends(decision) => (*decision, true),
             Flight::IsConcerned(decision) => (*decision, false),
@@ -171,19 +195,16 @@ impl Writing {
         let key = (place, about);
         let begun = self.began.get(&key).cloned();
         let known = begun.clone().or_else(|| self.unended.get(&key).cloned());
-        match entry {
-            Entry::Ended(ended) => ended.agent_id = known.clone().flatten(),
-            Entry::InFlight(concerned) => concerned.agent_id = known.clone().flatten(),
-            _ => {}
-        }
-        if !ended || known.is_none() {
-            return;
+        let Some(agent) = known else { return None };
+        if !ended {
+            return agent;
         }
         row.unended = row.unended.saturating_sub(1);
         if self.began.remove(&key).is_none() {
             self.unended.remove(&key);
             self.to.ended.push(key);
         }
+        agent
     }
 
     /// Those that follow what is in the trail. Another server may have been here before.
@@ -340,4 +361,14 @@ impl Writing {
         self.to.began = began.collect();
         self.to
     }
+}
+
+/// What is said about a request, with whose it was.
+fn of_agent(mut entry: Entry, agent: Option<String>) -> Entry {
+    match &mut entry {
+        Entry::Ended(ended) => ended.agent_id = agent,
+        Entry::InFlight(concerned) => concerned.agent_id = agent,
+        _ => {}
+    }
+    entry
 }

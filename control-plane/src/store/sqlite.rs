@@ -1,20 +1,16 @@
 //! The embedded store: one SQLite file, one writer, several readers.
 
 mod backup;
+mod file;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use kya_core::{PublicKey, Revision};
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{ConnectOptions, Sqlite, Transaction};
 
 use super::sql::{self, Backend, Sql, signed, values};
@@ -22,24 +18,26 @@ use super::{Commits, Committed, KeyStep, StoreError};
 use crate::time::{Clock, UnixMicros};
 
 pub use backup::{BackupError, back_up, restore, restore_trail};
+pub(in crate::store) use file::SqliteFile;
+use file::WAIT;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// How long a write waits for its turn, and a read for a connection.
-const WAIT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
 /// Readers that look up who asks, and nothing else.
 const DOORS: u32 = 2;
+/// Readers for what a stop waits for, and nothing else.
+const PUBLISHERS: u32 = 2;
 
 /// The registry in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    /// One connection: writers queue here instead of in SQLite's busy handler,
-    /// which is neither fair nor patient.
     writer: SqlitePool,
     readers: SqlitePool,
     /// Apart from the others, so that whoever reads a lot keeps nobody out.
     doors: SqlitePool,
+    /// Likewise, so that it delays no stop.
+    publishers: SqlitePool,
     clock: Arc<dyn Clock>,
 }
 
@@ -47,35 +45,12 @@ impl SqliteStore {
     /// Opens the file, makes it if there is none (readable by its owner alone),
     /// brings its tables up to date, and begins a new epoch.
     pub async fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        // SQLite gives its `-wal` and `-shm` the permissions of the database.
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(WAIT)
-            .synchronous(SqliteSynchronous::Full);
-        let pool = || {
-            SqlitePoolOptions::new()
-                .acquire_timeout(WAIT)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-        };
-        let writer = pool()
-            .max_connections(1)
-            .connect_with(options.clone().journal_mode(SqliteJournalMode::Wal))
-            .await?;
-        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
-        begin_epoch(&writer, clock.now()).await?;
-        let options = options.read_only(true);
-        let readers = pool().max_connections(READERS).connect_with(options.clone()).await?;
-        let doors = pool().max_connections(DOORS).connect_with(options).await?;
-        Ok(Self { writer, readers, doors, clock })
+        let file = SqliteFile::open(path, &MIGRATIONS, &[]).await?;
+        begin_epoch(&file.writer, clock.now()).await?;
+        let readers = file.readers(READERS).await?;
+        let doors = file.readers(DOORS).await?;
+        let publishers = file.readers(PUBLISHERS).await?;
+        Ok(Self { writer: file.writer, readers, doors, publishers, clock })
     }
 }
 
@@ -95,8 +70,12 @@ impl Backend for SqliteStore {
         Ok(self.doors.acquire().await?)
     }
 
+    async fn publisher(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        Ok(self.publishers.acquire().await?)
+    }
+
     async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.readers.begin().await?)
+        Ok(self.publishers.begin().await?)
     }
 
     async fn writer(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
@@ -130,6 +109,7 @@ impl Backend for SqliteStore {
 
     async fn close(&self) {
         self.doors.close().await;
+        self.publishers.close().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -188,13 +168,13 @@ mod tests {
         let (mode,): (String,) =
             sqlx::query_as("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
         assert_eq!(mode, "wal");
-        for pool in [&store.readers, &store.doors] {
+        for pool in [&store.readers, &store.doors, &store.publishers] {
             assert!(sqlx::query("DELETE FROM agents").execute(pool).await.is_err());
         }
     }
 
     #[tokio::test]
-    async fn whoever_reads_a_lot_keeps_no_operator_out() {
+    async fn whoever_reads_a_lot_keeps_no_operator_out_and_delays_no_stop() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("kya.db");
         let store = SqliteStore::open(&path, Arc::new(SystemClock)).await.unwrap();
@@ -202,11 +182,14 @@ mod tests {
         for _ in 0..READERS {
             reading.push(store.readers.acquire().await.unwrap());
         }
-        let late = tokio::time::timeout(Duration::from_millis(50), store.head()).await;
-        assert!(late.is_err(), "there is a reader left");
+        assert!(store.readers.try_acquire().is_none(), "there is a reader left");
         let found = store.operator_by_key(OperatorKeyDigest([7; 32])).await.unwrap();
         assert_eq!(found, None);
-        drop(reading);
+        // What the publisher asks, and what the answer to a stop says.
         store.head().await.unwrap();
+        assert!(store.updates_after(Revision(0), 9).await.unwrap().is_empty());
+        store.key_steps_after(Revision(0)).await.unwrap();
+        store.issuer().await.unwrap();
+        store.kill_at(Revision(0)).await.unwrap();
     }
 }

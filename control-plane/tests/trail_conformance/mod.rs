@@ -50,6 +50,7 @@ macro_rules! conformance {
             what_is_missing_is_named_and_what_came_twice_is_not_there_twice,
             many_workers_at_once_make_one_chain,
             an_end_says_whose_request_it_was,
+            very_many_requests_of_many_workers_end_at_once,
             a_worker_that_ends_is_closed_and_one_that_is_gone_is_lost_once,
             whoever_comes_back_goes_on,
             tokens_are_called_by_their_names_where_they_are_known,

@@ -149,6 +149,61 @@ pub async fn an_end_says_whose_request_it_was<F: Fixture>() {
     assert_eq!(whose, expected);
 }
 
+pub async fn very_many_requests_of_many_workers_end_at_once<F: Fixture>() {
+    let fixture = F::new().await;
+    let it = open(&fixture).await;
+    let (workers, each) = (8, 500);
+    let begun = |n: u64| Happened::Decision(Box::new(decision(u8::try_from(n % 7).unwrap())));
+    for instance in 1..=workers {
+        it.report(batch("web", instance, 1, (0..each).map(begun).collect())).await;
+    }
+    let at = Position { epoch: 7, revision: Revision(4) };
+    // Every second one is concerned by a state first; some end twice.
+    let about = |n: u64| {
+        let ends = Happened::End { decision: n + 1, end: end() };
+        match n % 2 {
+            0 => vec![
+                Happened::InFlight { position: at, decision: n + 1, ending: InFlight::Drain },
+                ends,
+            ],
+            _ if n % 5 == 0 => vec![ends.clone(), ends],
+            _ => vec![ends],
+        }
+    };
+    let waiting = (1..=workers).map(|instance| {
+        let trail = Arc::clone(&it.trail);
+        let events: Vec<_> = (0..each).flat_map(about).collect();
+        tokio::spawn(async move { trail.report(batch("web", instance, each + 1, events)).await })
+    });
+    for done in waiting.collect::<Vec<_>>() {
+        done.await.unwrap().unwrap();
+    }
+    let (mut known, mut unknown, mut concerned) = (0, 0, 0);
+    for entry in it.entries().await {
+        let (number, whose) = match entry {
+            Entry::Ended(ended) => (ended.decision_number, ended.agent_id),
+            Entry::InFlight(it) => {
+                concerned += 1;
+                (it.decision_number, it.agent_id)
+            }
+            _ => continue,
+        };
+        let expected = agent(u8::try_from((number - 1) % 7).unwrap()).to_string();
+        match whose {
+            Some(whose) => {
+                assert_eq!(whose, expected);
+                known += 1;
+            }
+            None => unknown += 1,
+        }
+    }
+    // What has ended is known no more, so that the second end of it is nobody's.
+    let twice = (0..each).filter(|n| n % 2 == 1 && n % 5 == 0).count() as u64;
+    assert_eq!(concerned, workers * each / 2);
+    assert_eq!(known, workers * each + concerned);
+    assert_eq!(unknown, workers * twice);
+}
+
 pub async fn a_worker_that_ends_is_closed_and_one_that_is_gone_is_lost_once<F: Fixture>() {
     let fixture = F::new().await;
     let it = open_at(&fixture, fixture.dir(), 1_000).await;

@@ -25,7 +25,7 @@ mod record;
 mod timestamp;
 pub mod verify;
 
-pub use canonical::{Canonical, CanonicalError, MAX_RECORD_BYTES, NotCanonical, Outline};
+pub use canonical::{Canonical, CanonicalError, Draft, MAX_RECORD_BYTES, NotCanonical, Outline};
 pub use chain::{BadHash, ChainHash};
 pub use checkpoint::{BadCheckpoint, Checkpoint, SignedCheckpoint};
 pub use filter::{Filter, RECORD_TYPES};

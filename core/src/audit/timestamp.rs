@@ -23,13 +23,41 @@ const DAY: u64 = 86_400;
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.digits()).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Timestamp {
+    /// Adds it to a text, as it is written.
+    pub(super) fn write(self, to: &mut String) {
+        to.push_str(std::str::from_utf8(&self.digits()).unwrap_or_default());
+    }
+
+    fn digits(self) -> [u8; 27] {
         let micros = self.0.min(LAST);
         let seconds = micros.div_euclid(MICROS);
         let (year, month, day) = civil(seconds.div_euclid(DAY));
         let of_day = seconds.rem_euclid(DAY);
         let (hour, minute) = (of_day.div_euclid(3600), of_day.div_euclid(60).rem_euclid(60));
         let (second, fraction) = (of_day.rem_euclid(60), micros.rem_euclid(MICROS));
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (place, number) in [
+            (0..4, year),
+            (5..7, month),
+            (8..10, day),
+            (11..13, hour),
+            (14..16, minute),
+            (17..19, second),
+            (20..26, fraction),
+        ] {
+            let mut rest = number;
+            for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+                let last = u8::try_from(rest.rem_euclid(10)).unwrap_or_default();
+                *digit = b'0'.saturating_add(last);
+                rest = rest.div_euclid(10);
+            }
+        }
+        text
     }
 }
 
@@ -55,7 +83,7 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.digits()).unwrap_or_default())
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements. They print; they do not judge.
 
+mod audit;
 mod distribution;
 mod helper;
 mod memory;
@@ -37,6 +38,13 @@ pub(crate) enum Command {
     /// some connections at once; and the time from the commit that stops a principal with
     /// many agents and tokens to the last of many simulated proxies.
     Registry(registry::Options),
+    /// What the audit trail takes, on SQLite and on PostgreSQL that write through to the disk.
+    ///
+    /// Simulated workers report over HTTP as fast as they are acknowledged, while an
+    /// operator revokes agents and tokens at a steady pace. Then the trail is exported,
+    /// every event of every worker is looked for in it, and the export is verified as an
+    /// auditor does. An event that is missing or there twice is an error.
+    Audit(audit::Options),
 }
 
 /// Runs one.
@@ -45,5 +53,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Revoke(options) => revoke::run(options),
         Command::Memory(options) => memory::run(options),
         Command::Registry(options) => registry::run(options),
+        Command::Audit(options) => audit::run(options),
     }
 }

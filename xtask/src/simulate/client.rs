@@ -23,9 +23,16 @@ const FRAME_HEADER: usize = 9;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Heard {
     /// Its first state.
-    State,
+    State {
+        /// The epoch.
+        epoch: u64,
+        /// The revision.
+        revision: u64,
+    },
     /// The delta that leads to this revision, of so many bytes on the wire.
     Delta {
+        /// The epoch.
+        epoch: u64,
         /// The revision.
         revision: u64,
         /// Bytes, with the framing of gRPC and HTTP/2.
@@ -44,6 +51,8 @@ pub(super) struct Proxy {
     pub(super) credential: String,
     /// Its name, and what its nonce is made of.
     pub(super) number: usize,
+    /// Which VM its one worker is.
+    pub(super) instance: u64,
     /// Whether it reports what it has applied.
     pub(super) acknowledges: bool,
 }
@@ -90,11 +99,12 @@ impl Proxy {
                 let bytes = FRAME_HEADER + PREFIX + message.len();
                 let Some((at_position, is_delta)) = position(&message)? else { continue };
                 if self.acknowledges {
-                    say.send_data(framed(&report(at_position)), false)?;
+                    say.send_data(framed(&report(self.instance, at_position)), false)?;
                 }
+                let Position { epoch, revision: Revision(revision) } = at_position;
                 heard(match is_delta {
-                    true => Heard::Delta { revision: at_position.revision.0, bytes, unix_ms: at },
-                    false => Heard::State,
+                    true => Heard::Delta { epoch, revision, bytes, unix_ms: at },
+                    false => Heard::State { epoch, revision },
                 });
             }
         }
@@ -102,12 +112,17 @@ impl Proxy {
         bail!("the control plane ended the stream: {trailers:?}")
     }
 
+    /// Its `node.id`.
+    pub(super) fn name(&self) -> String {
+        format!("simulated-{}", self.number)
+    }
+
     fn hello(&self) -> wire::ProxyMessage {
         let mut nonce = vec![0; 24];
         nonce.extend(self.number.to_le_bytes());
         said(proxy_message::Message::Hello(wire::Hello {
             protocol_version: 1,
-            node_id: format!("simulated-{}", self.number),
+            node_id: self.name(),
             node_cluster: "simulated".to_owned(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             nonce,
@@ -121,10 +136,10 @@ fn said(message: proxy_message::Message) -> wire::ProxyMessage {
 }
 
 /// That the one worker of a proxy is there.
-fn report(at: Position) -> wire::ProxyMessage {
+fn report(instance: u64, at: Position) -> wire::ProxyMessage {
     let worker = wire::WorkerState {
         slot: 0,
-        instance: 1,
+        instance,
         epoch: at.epoch,
         revision: at.revision.0,
         ..wire::WorkerState::default()
@@ -176,7 +191,7 @@ mod tests {
 
     #[test]
     fn messages_are_taken_out_whole_however_they_arrive() {
-        let one = framed(&report(Position { epoch: 1, revision: Revision(7) }));
+        let one = framed(&report(1, Position { epoch: 1, revision: Revision(7) }));
         let sent = [&one[..], &one].concat();
         let (mut buffer, mut taken) = (BytesMut::new(), 0);
         for byte in sent {

@@ -5,8 +5,10 @@
 //! line, and end with their stdin.
 
 mod arrivals;
+mod auditor;
 mod client;
 mod plain;
+mod reports;
 mod streams;
 mod writer;
 
@@ -15,6 +17,8 @@ use std::io::Write as _;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use auditor::Counted;
+pub(crate) use reports::Reported;
 pub(crate) use streams::CREDENTIAL;
 
 /// What can be simulated.
@@ -24,6 +28,10 @@ pub(crate) enum Role {
     Streams(streams::Options),
     /// Who writes to plain TCP connections, without any protocol.
     Writer(writer::Options),
+    /// Workers that report as fast as they are acknowledged what they decide.
+    Reports(reports::Options),
+    /// Who looks for every event in an export, and verifies that.
+    Auditor(auditor::Options),
 }
 
 /// What a simulation says.
@@ -48,6 +56,10 @@ pub(crate) enum Said {
         /// When.
         unix_ms: f64,
     },
+    /// Everything that was reported is acknowledged.
+    Reported(Reported),
+    /// What is in an export, which verifies.
+    Audited(Counted),
     /// It cannot go on.
     Failed {
         /// Why.
@@ -73,6 +85,8 @@ pub(crate) fn run(role: &Role) -> Result<()> {
     match role {
         Role::Streams(options) => streams::run(options),
         Role::Writer(options) => writer::run(options),
+        Role::Reports(options) => reports::run(options),
+        Role::Auditor(options) => auditor::run(options),
     }
 }
 

@@ -82,6 +82,7 @@ async fn follow_all(options: &Options, credential: &str) -> Result<()> {
             address: options.address.clone(),
             credential: credential.to_owned(),
             number,
+            instance: 1,
             acknowledges: options.acknowledge,
         };
         tasks.spawn(stream(proxy, Arc::clone(&missing), Arc::clone(&deltas), turn(&turns)));
@@ -128,13 +129,13 @@ where
     let turn = Mutex::new(Some(turn.await));
     proxy
         .follow(|heard| match heard {
-            Heard::State => {
+            Heard::State { .. } => {
                 let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 if turn.take().is_some() {
                     missing.one_less();
                 }
             }
-            Heard::Delta { revision, bytes, unix_ms } => {
+            Heard::Delta { revision, bytes, unix_ms, .. } => {
                 if let Some(arrived) = deltas.note(revision, bytes, unix_ms) {
                     say(&Said::Delta(arrived));
                 }

@@ -45,10 +45,11 @@ pub(in crate::api) async fn report(
     let bytes = timeout(BODY, body_bytes(request, &(), MAX_BATCH_BYTES)).await.map_err(slow)??;
     let turn = timeout(TURN, READING.acquire()).await;
     let _turn = turn.map_err(|_| NotAppended::Busy).inspect_err(|_| count(&api, "busy"))?;
-    let batch = Batch::read(&bytes).map_err(Problem::from);
+    let read = tokio::task::spawn_blocking(move || Batch::read(&bytes)).await;
+    let read = read.map_err(|_| NotAppended::Unavailable)?;
+    let batch = read.map_err(Problem::from);
     let batch = batch.inspect_err(|_| count(&api, "malformed"))?;
     identity.admits(&batch.node)?;
-    drop(bytes);
     let instance = batch.instance;
     let happened = newest(&batch);
     let appended = api.trail.report(batch).await;

@@ -10,17 +10,18 @@ use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
 use super::kills;
+use super::many::{self, Many};
 use super::{
     Additions, Author, EventCursor, Locked, NewLine, SourceKey, SourceRow, SourceState, TrailHead,
 };
 use crate::store::StoreError;
-use crate::store::sql::{Columns, Engine, Sql, signed, values};
+use crate::store::sql::{Columns, Sql, signed, values};
 use crate::time::UnixMicros;
 
 /// A database that has the tables of the trail.
 #[async_trait]
 pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
-    type Engine: Engine;
+    type Engine: Many;
     /// Reads the head, and keeps every other writer out until the transaction ends.
     const LOCK: &'static str;
 
@@ -43,8 +44,6 @@ pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
     async fn close(&self);
 }
 
-const SOURCE: &str = "SELECT * FROM audit_sources WHERE node_id = $1 AND instance = $2";
-
 const NEWEST_KEY: &str = "SELECT verifier_key FROM audit_keys ORDER BY seq DESC LIMIT 1";
 
 pub(super) async fn append<T: Tables>(
@@ -56,20 +55,8 @@ pub(super) async fn append<T: Tables>(
     let row = db.one(T::LOCK, values![]).await?;
     let head = head(&row)?;
     let keys = author.sources();
-    let mut sources = Vec::with_capacity(keys.len());
-    for key in &keys {
-        let row = db.first(SOURCE, values![&key.node, instance(key)]).await?;
-        sources.push(row.as_ref().map(source).transpose()?);
-    }
-    let mut unended = HashMap::new();
-    for (place, number) in author.unended() {
-        let Some(Some(known)) = sources.get(place) else { continue };
-        let one = "SELECT agent_id FROM audit_unended WHERE source = $1 AND number = $2";
-        if let Some(row) = db.first(one, values![known.id, signed(number)]).await? {
-            let agent = row.optional_text("agent_id")?.map(str::to_owned);
-            unended.insert((place, number), agent);
-        }
-    }
+    let sources = sources::<T>(db, &keys).await?;
+    let unended = unended::<T>(db, &sources, &author.unended()).await?;
     let ids: Vec<_> = sources.iter().map(|it| it.as_ref().map(|it| it.id)).collect();
     let mut kills = HashMap::new();
     for id in author.kills() {
@@ -101,28 +88,30 @@ async fn write<T: Tables>(
         db.execute("INSERT INTO audit_tiles (level, tile, hashes) VALUES ($1, $2, $3)", values)
             .await?;
     }
-    let places = keys.iter().zip(&mut ids).zip(&additions.sources);
-    for ((key, id), row) in places {
+    let statements = T::Engine::STATEMENTS;
+    let mut known = Vec::new();
+    for ((key, id), row) in keys.iter().zip(&mut ids).zip(&additions.sources) {
         let Some(row) = row else { continue };
-        *id = Some(write_source(db, key, *id, row).await?);
+        let (slot, next, seen) = (i64::from(row.slot), signed(row.next), signed(row.seen.0));
+        match *id {
+            Some(id) => known.push((slot, next, seen, row.state.name(), row.unended, id)),
+            None => *id = Some(insert_source(db, key, row).await?),
+        }
     }
+    many::execute(db, statements.update_sources, &known).await?;
     let id = |place: usize| ids.get(place).copied().flatten();
-    kills::write(db, &id, &additions.kills).await?;
+    kills::write::<T::Engine>(db, &id, &additions.kills).await?;
     for place in &additions.forgotten {
         let Some(source) = id(*place) else { continue };
         db.execute("DELETE FROM audit_unended WHERE source = $1", values![source]).await?;
     }
-    for (place, number) in &additions.ended {
-        let Some(source) = id(*place) else { continue };
-        let ended = "DELETE FROM audit_unended WHERE source = $1 AND number = $2";
-        db.execute(ended, values![source, signed(*number)]).await?;
-    }
-    for (place, number, agent) in &additions.began {
-        let Some(source) = id(*place) else { continue };
-        let began = "INSERT INTO audit_unended (source, number, agent_id) VALUES ($1, $2, $3)
-                     ON CONFLICT DO NOTHING";
-        db.execute(began, values![source, signed(*number), agent]).await?;
-    }
+    let ended = additions.ended.iter();
+    let ended: Vec<_> = ended.filter_map(|(place, n)| Some((id(*place)?, signed(*n)))).collect();
+    many::execute(db, statements.ended, &ended).await?;
+    let began = additions.began.iter();
+    let began = began.filter_map(|(place, n, agent)| Some((id(*place)?, signed(*n), agent)));
+    let began: Vec<_> = began.collect();
+    many::execute(db, statements.began, &began).await?;
     if let Some(key) = &additions.key {
         let insert = "INSERT INTO audit_keys (seq, verifier_key) VALUES ($1, $2)";
         db.execute(insert, values![signed(key.seq), &key.verifier_key]).await?;
@@ -159,26 +148,56 @@ async fn write<T: Tables>(
     Ok(db.execute(update, values).await?)
 }
 
-async fn write_source(
+async fn insert_source(
     db: &mut impl Sql,
     key: &SourceKey,
-    id: Option<i64>,
     row: &SourceRow,
 ) -> Result<i64, StoreError> {
     let (slot, next, seen) = (i64::from(row.slot), signed(row.next), signed(row.seen.0));
     let (state, unended) = (row.state.name(), signed(row.unended));
-    let Some(id) = id else {
-        let insert = "INSERT INTO audit_sources
-                      (node_id, instance, slot, next, seen_us, state, unended, first_seq)
-                      SELECT $1, $2, $3, $4, $5, $6, $7, size FROM audit_head RETURNING id";
-        let values = values![&key.node, instance(key), slot, next, seen, state, unended];
-        return Ok(db.one(insert, values).await?.int("id")?);
-    };
-    let update = "UPDATE audit_sources
-                  SET slot = $1, next = $2, seen_us = $3, state = $4, unended = $5
-                  WHERE id = $6";
-    db.execute(update, values![slot, next, seen, state, unended, id]).await?;
-    Ok(id)
+    let insert = "INSERT INTO audit_sources
+                  (node_id, instance, slot, next, seen_us, state, unended, first_seq)
+                  SELECT $1, $2, $3, $4, $5, $6, $7, size FROM audit_head RETURNING id";
+    let values = values![&key.node, instance(key), slot, next, seen, state, unended];
+    Ok(db.one(insert, values).await?.int("id")?)
+}
+
+/// The workers that are known, by their places among these.
+async fn sources<T: Tables>(
+    db: &mut <T::Engine as sqlx::Database>::Connection,
+    keys: &[SourceKey],
+) -> Result<Vec<Option<SourceRow>>, StoreError> {
+    let wanted = keys.iter().zip(0u64..);
+    let wanted: Vec<_> = wanted.map(|(key, place)| (&key.node, instance(key), place)).collect();
+    let mut found: Vec<_> = keys.iter().map(|_| None).collect();
+    for row in many::all(db, T::Engine::STATEMENTS.sources, &wanted).await? {
+        if let Some(it) = found.get_mut(place(&row)?) {
+            *it = Some(source(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Whose requests these are, of those that go on.
+async fn unended<T: Tables>(
+    db: &mut <T::Engine as sqlx::Database>::Connection,
+    sources: &[Option<SourceRow>],
+    wanted: &[(usize, u64)],
+) -> Result<HashMap<(usize, u64), Option<String>>, StoreError> {
+    let of = |place: usize| Some(sources.get(place)?.as_ref()?.id);
+    let wanted = wanted.iter();
+    let wanted = wanted.filter_map(|(place, n)| Some((of(*place)?, signed(*n), *place)));
+    let wanted: Vec<_> = wanted.collect();
+    let mut found = HashMap::new();
+    for row in many::all(db, T::Engine::STATEMENTS.unended, &wanted).await? {
+        let agent = row.optional_text("agent_id")?.map(str::to_owned);
+        found.insert((place(&row)?, number(&row, "number")?), agent);
+    }
+    Ok(found)
+}
+
+fn place(row: &impl Columns) -> Result<usize, StoreError> {
+    usize::try_from(row.int("place")?).map_err(|_| corrupt("place"))
 }
 
 /// Of 64 bits, all of which count.

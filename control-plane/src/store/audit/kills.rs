@@ -6,6 +6,7 @@
 //! it is found without reading the trail.
 
 mod model;
+mod write;
 
 use kya_core::audit::Disposition;
 
@@ -13,6 +14,8 @@ use super::append::{corrupt, micros, number};
 use super::{SourceKey, SourceState};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};
+
+pub(super) use write::write;
 
 pub use model::{Concern, KillApplied, KillMark, KillRow, KillWorker, WorkersOf};
 
@@ -132,123 +135,6 @@ async fn concerns(
         }
     }
     Ok(found)
-}
-
-/// Writes what records say. `id` is the row of a worker by its place.
-pub(super) async fn write(
-    db: &mut impl Sql,
-    id: &(impl Fn(usize) -> Option<i64> + Sync),
-    marks: &[KillMark],
-) -> Result<(), StoreError> {
-    // Most of the time nobody was stopped, and the ends of requests concern nothing.
-    let ends = marks.iter().any(|mark| matches!(mark, KillMark::Ended { .. }));
-    let concerns = marks.iter().any(|mark| matches!(mark, KillMark::Concerned { .. }));
-    let open = "SELECT source FROM audit_concerned WHERE disposition IS NULL LIMIT 1";
-    let anything = concerns || ends && db.first(open, values![]).await?.is_some();
-    for mark in marks {
-        match mark {
-            KillMark::Activated(kill) => activated(db, kill).await?,
-            KillMark::Scoped { id, seq } => {
-                let scoped = "UPDATE audit_kills SET scope_seq = $1 WHERE kill_id = $2";
-                db.execute(scoped, values![signed(*seq), id]).await?;
-            }
-            KillMark::Completed { id, seq } => {
-                let completed = "UPDATE audit_kills SET completed_seq = $1 WHERE kill_id = $2";
-                db.execute(completed, values![signed(*seq), id]).await?;
-            }
-            KillMark::Ended { .. } if !anything => {}
-            KillMark::Applied { place, .. }
-            | KillMark::Concerned { place, .. }
-            | KillMark::Ended { place, .. }
-            | KillMark::Gone { place, .. }
-            | KillMark::Back { place } => {
-                if let Some(source) = id(*place) {
-                    of_worker(db, source, mark).await?;
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn activated(db: &mut impl Sql, kill: &KillRow) -> Result<(), StoreError> {
-    let insert = "INSERT INTO audit_kills (kill_id, activated_seq, epoch, revision, at_us)
-                  VALUES ($1, $2, $3, $4, $5)";
-    let values = values![
-        &kill.id,
-        signed(kill.activated),
-        signed(kill.epoch),
-        signed(kill.revision),
-        signed(kill.at.0),
-    ];
-    Ok(db.execute(insert, values).await?)
-}
-
-async fn of_worker(db: &mut impl Sql, source: i64, mark: &KillMark) -> Result<(), StoreError> {
-    match mark {
-        KillMark::Applied { number, seq, position, at, in_flight, .. } => {
-            let insert = "INSERT INTO audit_applied
-                 (source, number, seq, epoch, revision, at_us, recorded_us, in_flight, untracked)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-            let values = values![
-                source,
-                signed(*number),
-                signed(*seq),
-                signed(position.0),
-                signed(position.1),
-                signed(at.0.0),
-                signed(at.1.0),
-                signed(in_flight.0),
-                signed(in_flight.1),
-            ];
-            db.execute(insert, values).await?;
-        }
-        KillMark::Concerned { decision, position, agent_id, ending, seq, disposition, .. } => {
-            let insert = "INSERT INTO audit_concerned
-                 (source, number, epoch, revision, ending, agent_id, seq, disposition, ended_seq)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-            let values = values![
-                source,
-                signed(*decision),
-                signed(position.0),
-                signed(position.1),
-                ending,
-                agent_id,
-                signed(*seq),
-                disposition.map(disposition_name),
-                disposition.map(|_| signed(*seq)),
-            ];
-            db.execute(insert, values).await?;
-        }
-        KillMark::Ended { decision, disposition, seq, .. } => {
-            let ended = "UPDATE audit_concerned SET disposition = $1, ended_seq = $2
-                         WHERE source = $3 AND number = $4 AND disposition IS NULL";
-            let name = disposition_name(*disposition);
-            let values = values![name, signed(*seq), source, signed(*decision)];
-            db.execute(ended, values).await?;
-        }
-        KillMark::Gone { seq, .. } => {
-            let ended = "UPDATE audit_sources SET ended_seq = $1 WHERE id = $2";
-            db.execute(ended, values![signed(*seq), source]).await?;
-            let open = "UPDATE audit_concerned SET disposition = 'escalated', ended_seq = $1
-                        WHERE source = $2 AND disposition IS NULL";
-            db.execute(open, values![signed(*seq), source]).await?;
-            let lost = "INSERT INTO audit_concerned
-                 (source, number, epoch, revision, ending, agent_id, seq, disposition, ended_seq)
-                 SELECT source, number, 0, 0, 'lost', agent_id, $1, 'escalated', $1
-                 FROM audit_unended
-                 WHERE source = $2
-                   AND EXISTS (SELECT 1 FROM audit_kills WHERE completed_seq IS NULL)
-                 ON CONFLICT DO NOTHING";
-            db.execute(lost, values![signed(*seq), source]).await?;
-        }
-        KillMark::Back { .. } => {
-            let back = "UPDATE audit_sources SET ended_seq = NULL WHERE id = $1";
-            db.execute(back, values![source]).await?;
-        }
-        KillMark::Activated(_) | KillMark::Scoped { .. } | KillMark::Completed { .. } => {}
-    }
-    Ok(())
 }
 
 fn kill(row: &impl Columns) -> Result<KillRow, StoreError> {

@@ -12,6 +12,7 @@
 mod append;
 mod filter;
 mod kills;
+mod many;
 mod model;
 mod postgres;
 mod read;

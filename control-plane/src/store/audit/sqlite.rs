@@ -1,28 +1,25 @@
 //! The trail in a SQLite file of its own.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::append::Tables;
 use super::{NewLine, origin};
 use crate::store::StoreError;
 use crate::store::sql::{Sql, values};
+use crate::store::sqlite::SqliteFile;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/audit-sqlite");
 
-/// How long a write waits for its turn, and a read for a connection.
-const WAIT: Duration = Duration::from_secs(5);
+/// 32 MiB of cache. And 32 MiB of the write-ahead log, each commit of which is on the disk
+/// before it is answered, before it is copied into the file: one transaction may have 10,
+/// and the same pages of the indexes are in many.
+const PRAGMAS: [(&str, &str); 2] = [("cache_size", "-32768"), ("wal_autocheckpoint", "8192")];
 const READERS: u32 = 4;
 /// Records that one statement inserts, by falling number: a statement for each is kept.
 const AT_ONCE: [usize; 4] = [128, 16, 4, 1];
@@ -41,34 +38,14 @@ impl SqliteAuditStore {
     /// # Errors
     /// When the file cannot be used.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(WAIT)
-            .pragma("cache_size", "-32768")
-            .synchronous(SqliteSynchronous::Full);
-        let pool = || {
-            SqlitePoolOptions::new()
-                .acquire_timeout(WAIT)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .test_before_acquire(false)
-        };
-        let writing = options.clone().journal_mode(SqliteJournalMode::Wal);
-        let writer = pool().max_connections(1).connect_with(writing).await?;
-        MIGRATIONS.run(&writer).await.map_err(|error| StoreError::Unavailable(error.into()))?;
-        let mut db = writer.acquire().await?;
+        let file = SqliteFile::open(path, &MIGRATIONS, &PRAGMAS).await?;
+        let mut db = file.writer.acquire().await?;
         let begin = "INSERT INTO audit_head SELECT 1, $1, 0, zeroblob(32), x'', 0, 0, 0, 0, 0, 0
                      WHERE NOT EXISTS (SELECT 1 FROM audit_head)";
         db.execute(begin, values![origin()?]).await?;
         drop(db);
-        let readers = pool().max_connections(READERS).connect_with(options.read_only(true));
-        Ok(Self { writer, readers: readers.await? })
+        let readers = file.readers(READERS).await?;
+        Ok(Self { writer: file.writer, readers })
     }
 }
 

@@ -149,9 +149,13 @@ impl Backend for PostgresStore {
         Ok(self.pools.door().await?)
     }
 
+    async fn publisher(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        Ok(self.pools.publisher().await?)
+    }
+
     async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let mut transaction = self.pools.now().readers.begin_with(begin).await?;
+        let mut transaction = self.pools.now().publishers.begin_with(begin).await?;
         // Whoever reads everything takes long.
         transaction.execute("SET LOCAL statement_timeout = 0", values![]).await?;
         Ok(transaction)
@@ -219,5 +223,6 @@ impl Backend for PostgresStore {
         pools.writer.close().await;
         pools.readers.close().await;
         pools.doors.close().await;
+        pools.publishers.close().await;
     }
 }

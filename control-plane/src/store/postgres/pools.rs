@@ -19,6 +19,8 @@ const PING: Duration = Duration::from_secs(2);
 const READERS: u32 = 4;
 /// Readers that look up who asks, and nothing else.
 const DOORS: u32 = 2;
+/// Readers for what a stop waits for, and nothing else.
+const PUBLISHERS: u32 = 2;
 
 /// The connections, which can be replaced by new ones.
 #[derive(Debug)]
@@ -28,11 +30,12 @@ pub(super) struct Pools {
     seen: Arc<Seen>,
     now: RwLock<Connections>,
     renewed: watch::Sender<()>,
-    /// When somebody last got a connection to write, one to read, and one to look up
-    /// who asks.
+    /// When somebody last got a connection to write, one to read, one to look up who
+    /// asks, and one for what a stop waits for.
     writer_came: Mutex<Instant>,
     reader_came: Mutex<Instant>,
     door_came: Mutex<Instant>,
+    publisher_came: Mutex<Instant>,
 }
 
 /// Some connections.
@@ -44,14 +47,17 @@ pub(super) struct Connections {
     pub(super) readers: PgPool,
     /// Apart from the others, so that whoever reads a lot keeps nobody out.
     pub(super) doors: PgPool,
+    /// Likewise, so that it delays no stop.
+    pub(super) publishers: PgPool,
 }
 
 impl Pools {
     pub(super) fn new(url: &DatabaseUrl, clock: Arc<dyn Clock>, seen: Arc<Seen>) -> Self {
         let now = RwLock::new(connections(url, &clock, &seen));
-        let [writer_came, reader_came, door_came] = [(); 3].map(|()| Mutex::new(Instant::now()));
+        let [writer_came, reader_came, door_came, publisher_came] =
+            [(); 4].map(|()| Mutex::new(Instant::now()));
         let (url, renewed) = (url.clone(), watch::Sender::default());
-        Self { url, clock, seen, now, renewed, writer_came, reader_came, door_came }
+        Self { url, clock, seen, now, renewed, writer_came, reader_came, door_came, publisher_came }
     }
 
     /// Those to use now.
@@ -72,6 +78,12 @@ impl Pools {
     /// A connection to look up who asks.
     pub(super) async fn door(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
         self.get(&self.door_came, async |now: Connections| now.doors.acquire().await).await
+    }
+
+    /// A connection for what a stop waits for.
+    pub(super) async fn publisher(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.get(&self.publisher_came, async |now: Connections| now.publishers.acquire().await)
+            .await
     }
 
     /// Where nobody has got one for a whole wait it is not that others are busy: a
@@ -130,5 +142,10 @@ fn connections(url: &DatabaseUrl, clock: &Arc<dyn Clock>, seen: &Arc<Seen>) -> C
             })
             .connect_lazy_with(url.options())
     };
-    Connections { writer: pool(1), readers: pool(READERS + 1), doors: pool(DOORS) }
+    Connections {
+        writer: pool(1),
+        readers: pool(READERS + 1),
+        doors: pool(DOORS),
+        publishers: pool(PUBLISHERS),
+    }
 }

@@ -27,6 +27,10 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
     /// keeps nobody out.
     async fn door(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
 
+    /// A connection for what a stop waits for, its publication and its answer, and for
+    /// nothing else: whoever reads a lot delays no stop.
+    async fn publisher(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
+
     /// A transaction that sees one state, for as long as it takes to read it all.
     async fn snapshot(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
 

@@ -25,7 +25,7 @@ impl<B: Backend> CapabilityTokenStore for B {
     }
 
     async fn issuer(&self) -> Result<Issuer, StoreError> {
-        read!(self, |db| issuer::read(db))
+        read!(self, publisher, |db| issuer::read(db))
     }
 
     async fn change_issuer(

@@ -14,7 +14,7 @@ impl<B: Backend> KillStore for B {
     }
 
     async fn kill_at(&self, revision: Revision) -> Result<Option<KillId>, StoreError> {
-        read!(self, |db| kills::at(db, revision))
+        read!(self, publisher, |db| kills::at(db, revision))
     }
 
     async fn kills(

@@ -30,7 +30,7 @@ use crate::store::{
 impl<B: Backend> Store for B {
     async fn head(&self) -> Result<Committed, StoreError> {
         let before = self.seen();
-        let head = read!(self, |db| read::head(db))?;
+        let head = read!(self, publisher, |db| read::head(db))?;
         self.observe(before, head)?;
         Ok(head)
     }
@@ -103,7 +103,7 @@ impl<B: Backend> Store for B {
         revision: Revision,
         limit: u32,
     ) -> Result<Vec<StoredUpdate>, StoreError> {
-        read!(self, |db| read::updates_after(db, revision, limit))
+        read!(self, publisher, |db| read::updates_after(db, revision, limit))
     }
 
     async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError> {
@@ -146,7 +146,7 @@ impl<B: Backend> Store for B {
     }
 
     async fn key_steps_after(&self, revision: Revision) -> Result<Vec<KeyStep>, StoreError> {
-        read!(self, |db| keys::after(db, revision))
+        read!(self, publisher, |db| keys::after(db, revision))
     }
 
     async fn events_after(&self, after: u64, limit: u32) -> Result<Vec<Event>, StoreError> {

@@ -249,7 +249,77 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+fn written_at_once(record: &Record) -> String {
+    Canonical::of(record).unwrap().into_string()
+}
+
+#[test]
+fn a_draft_of_what_holds_its_own_names_again_is_none() {
+    let act = |after: Value| {
+        Entry::Admin(Box::new(crate::audit::Administered {
+            event: 1,
+            epoch: 2,
+            revision: 3,
+            actor: "alice".into(),
+            address: None,
+            act: "agent.revoked".into(),
+            subject: "agt".into(),
+            reason: None,
+            incident_id: None,
+            before: None,
+            after: Some(after),
+        }))
+    };
+    for (after, drafted) in [
+        (json!({ "a": 1, "seq": 0, "z": 2 }), false),
+        (json!({ "a": 1, "recorded": "", "z": 2 }), false),
+        (json!(",\"seq\":0,\"recorded\":\"\""), true),
+    ] {
+        let draft = Draft::of(Timestamp(5), &act(after)).unwrap();
+        assert_eq!(draft.is_some(), drafted);
+    }
+    let draft = Draft::of(Timestamp(5), &record().entry).unwrap().unwrap();
+    assert!(draft.at((1 << 53) - 1, Timestamp(6)).is_ok());
+    assert!(draft.at(1 << 53, Timestamp(6)).is_err());
+    let Entry::Decision(mut long) = record().entry else { panic!() };
+    long.method = Some("a".repeat(MAX_RECORD_BYTES));
+    let draft = Draft::of(Timestamp(5), &Entry::Decision(long)).unwrap().unwrap();
+    assert!(matches!(draft.at(1, Timestamp(6)), Err(CanonicalError::TooLong(_))));
+}
+
 proptest! {
+    /// Whoever brings a record and whoever appends it write together what one alone writes.
+    #[test]
+    fn a_draft_at_its_place_is_the_record(
+        seq in 0..1u64 << 53,
+        times in any::<[u64; 2]>(),
+        texts in any::<[String; 3]>(),
+        has_end in any::<bool>(),
+    ) {
+        let mut record = Record {
+            seq,
+            time: Timestamp(times[0]),
+            recorded: Timestamp(times[1]),
+            entry: record().entry,
+        };
+        let [method, reason, proxy] = texts;
+        if let Entry::Decision(decided) = &mut record.entry {
+            decided.method = Some(method);
+            decided.reason = Some(reason + "\",\"seq\":0,\"recorded\":\"");
+            decided.source.proxy = proxy;
+            decided.end = has_end.then(|| crate::audit::FlightEnd {
+                disposition: crate::audit::Disposition::Committed,
+                upstream_status: Some(200),
+                duration_us: 5,
+                cut_by_revision: None,
+                payload: None,
+            });
+        }
+        let draft = Draft::of(record.time, &record.entry).unwrap().unwrap();
+        let placed = draft.at(record.seq, record.recorded).unwrap();
+        prop_assert_eq!(placed.as_str(), written_at_once(&record));
+    }
+
     #[test]
     fn another_implementation_writes_the_same(value in any_json()) {
         let text = canonical(&value);

@@ -4,6 +4,7 @@
 //! the one that RFC 8785 names: members in the order of their names' UTF-16 code units,
 //! no white space, the shortest escapes, numbers as ECMAScript writes them.
 
+mod draft;
 mod number;
 mod outline;
 mod write;
@@ -13,6 +14,7 @@ use std::fmt;
 use serde::Serialize;
 use thiserror::Error;
 
+pub use draft::Draft;
 pub use outline::{NotCanonical, Outline};
 
 /// Largest record, in bytes of its canonical form.
