@@ -5,6 +5,7 @@ mod distribution;
 mod helper;
 mod memory;
 mod process;
+mod recording;
 mod registry;
 mod revoke;
 
@@ -45,6 +46,11 @@ pub(crate) enum Command {
     /// every event of every worker is looked for in it, and the export is verified as an
     /// auditor does. An event that is missing or there twice is an error.
     Audit(audit::Options),
+    /// CPU that the audit trail adds to a request in Envoy.
+    ///
+    /// Requests through two listeners of one Envoy in turn: the shipped one, and one whose
+    /// filter records nothing.
+    Recording(recording::Options),
 }
 
 /// Runs one.
@@ -54,5 +60,6 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Memory(options) => memory::run(options),
         Command::Registry(options) => registry::run(options),
         Command::Audit(options) => audit::run(options),
+        Command::Recording(options) => recording::run(options),
     }
 }
