@@ -228,7 +228,13 @@ mod tests {
 
     /// Of so many records.
     fn work(records: usize) -> Work {
-        let restored = Entry::Restored(Restored { event: 1, known: 2, epoch: 3 });
+        let restored = Entry::Restored(Restored {
+            event: 1,
+            known: 2,
+            epoch: 3,
+            replaced_size: None,
+            trail_size: None,
+        });
         Work::Entries(Arc::new(vec![(kya_core::audit::Timestamp(5), restored); records]))
     }
 
