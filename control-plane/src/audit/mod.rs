@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use kya_core::audit::event::Batch;
 use kya_core::audit::{Entry, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +73,8 @@ pub struct Trail {
     metrics: Arc<Metrics>,
     queue: Queue,
     tokens: TokenNames,
+    /// Turns of those who write records. Half of the processors are left to stops.
+    preparing: Semaphore,
     signing: Arc<Mutex<Option<Arc<Signing>>>>,
     /// Number of the newest record that this server knows of.
     grown: watch::Receiver<u64>,
@@ -126,8 +128,21 @@ impl Trail {
         let writer = tokio::spawn(writer.run());
         let tokens = TokenNames::default();
         let push = OnceLock::new();
-        let trail =
-            Self { store, registry, keys, clock, metrics, queue, tokens, signing, grown, push };
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let preparing = Semaphore::new(processors.div_ceil(2));
+        let trail = Self {
+            store,
+            registry,
+            keys,
+            clock,
+            metrics,
+            queue,
+            tokens,
+            preparing,
+            signing,
+            grown,
+            push,
+        };
         trail.find_key().await?;
         let _ = trail.queue.append(Work::Checkpoint).await;
         Ok((Arc::new(trail), writer))
@@ -175,9 +190,11 @@ impl Trail {
     /// When too much waits or the store fails: the worker sends it again.
     pub async fn report(&self, batch: Batch) -> Result<u64, NotAppended> {
         let tokens = self.tokens.of(&batch, &*self.registry).await;
+        let turn = self.preparing.acquire().await.map_err(|_| NotAppended::Unavailable)?;
         // To write a thousand records is nothing for a thread that answers others, too.
         let report = tokio::task::spawn_blocking(move || Report::new(batch, &tokens));
         let report = report.await.map_err(|_| NotAppended::Unavailable)?;
+        drop(turn);
         match self.queue.append(Work::Report(Arc::new(report))).await? {
             Done::Next(next) => Ok(next),
             _ => Err(NotAppended::Unavailable),

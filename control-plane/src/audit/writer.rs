@@ -20,7 +20,8 @@ const WAITING: usize = 65_536;
 /// Pieces of work that wait, at most.
 const JOBS: usize = 4096;
 /// Events of one transaction, at most about: the last piece of work may make it more.
-const TOGETHER: usize = 8192;
+/// No more, because a stop that is committed at the same time waits for the same disk.
+const TOGETHER: usize = 4096;
 /// Pieces of work of one transaction.
 const JOBS_TOGETHER: usize = 256;
 /// How long a trail that has grown is without a checkpoint.
@@ -227,7 +228,13 @@ mod tests {
 
     /// Of so many records.
     fn work(records: usize) -> Work {
-        let restored = Entry::Restored(Restored { event: 1, known: 2, epoch: 3 });
+        let restored = Entry::Restored(Restored {
+            event: 1,
+            known: 2,
+            epoch: 3,
+            replaced_size: None,
+            trail_size: None,
+        });
         Work::Entries(Arc::new(vec![(kya_core::audit::Timestamp(5), restored); records]))
     }
 
@@ -250,7 +257,7 @@ mod tests {
         tokio::task::yield_now().await;
         let first = writer.jobs.recv().await.unwrap();
         let group = writer.together(first);
-        assert_eq!(group.len(), 8);
+        assert_eq!(group.len(), 4);
         // Nothing is written to a store that is closed.
         store.close().await;
         let mut sizes = Vec::new();
@@ -261,7 +268,7 @@ mod tests {
             assert!(writer.append(now).await);
             group = writer.jobs.try_recv().ok().map(|first| writer.together(first));
         }
-        assert_eq!(sizes, [8, 4, 2, 1, 1]);
+        assert_eq!(sizes, [4, 2, 1, 1, 1]);
         for _ in 0..20 {
             writer.pace.note(true);
         }

@@ -151,7 +151,7 @@ mod tests {
     use kya_core::OperatorKeyDigest;
 
     use super::*;
-    use crate::store::Store;
+    use crate::store::{CapabilityTokenStore, KillStore, Store};
     use crate::time::SystemClock;
 
     #[tokio::test]
