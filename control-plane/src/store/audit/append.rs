@@ -9,10 +9,10 @@ use kya_core::audit::merkle::Tile;
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
-use super::kills;
 use super::{
     Additions, Author, EventCursor, Locked, NewLine, SourceKey, SourceRow, SourceState, TrailHead,
 };
+use super::{kills, sources as of_sources};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Engine, Sql, signed, values};
 use crate::time::UnixMicros;
@@ -23,6 +23,10 @@ pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
     type Engine: Engine;
     /// Reads the head, and keeps every other writer out until the transaction ends.
     const LOCK: &'static str;
+    /// Inserts rows of `audit_taken` from one JSON text: an array of arrays.
+    const TAKEN: &'static str;
+    /// Counts and lists the requests in flight of one worker.
+    const FLIGHTS: kills::Statements;
 
     async fn writer(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
 
@@ -61,6 +65,8 @@ pub(super) async fn append<T: Tables>(
         let row = db.first(SOURCE, values![&key.node, instance(key)]).await?;
         sources.push(row.as_ref().map(source).transpose()?);
     }
+    let alive = of_sources::alive(db, &keys, &sources).await?;
+    let taken = of_sources::taken(db, &author.spans(), &sources).await?;
     let mut unended = HashMap::new();
     for (place, number) in author.unended() {
         let Some(Some(known)) = sources.get(place) else { continue };
@@ -79,7 +85,7 @@ pub(super) async fn append<T: Tables>(
     }
     let newest = db.first(NEWEST_KEY, values![]).await?;
     let key = newest.map(|row| row.text("verifier_key").map(str::to_owned)).transpose()?;
-    let locked = Locked { head, key, sources, unended, kills };
+    let locked = Locked { head, key, sources, unended, taken, alive, kills };
     // Hashing thousands of records is nothing for a thread that answers others, too.
     let writing = tokio::task::spawn_blocking(move || author.write(locked));
     let failed = |error: tokio::task::JoinError| StoreError::Unavailable(error.into());
@@ -107,6 +113,7 @@ async fn write<T: Tables>(
         *id = Some(write_source(db, key, *id, row).await?);
     }
     let id = |place: usize| ids.get(place).copied().flatten();
+    of_sources::write::<T>(db, &id, additions).await?;
     kills::write(db, &id, &additions.kills).await?;
     for place in &additions.forgotten {
         let Some(source) = id(*place) else { continue };
@@ -211,6 +218,9 @@ pub(super) fn source(row: &impl Columns) -> Result<SourceRow, StoreError> {
         seen: micros(row, "seen_us")?,
         state: SourceState::from_name(state).ok_or_else(|| corrupt("state"))?,
         unended: number(row, "unended")?,
+        unremembered: number(row, "unremembered")?,
+        registration: row.optional_text("registration")?.map(str::to_owned),
+        conflict: row.optional_int("conflict_seq")?.map(i64::cast_unsigned),
     })
 }
 
