@@ -58,8 +58,8 @@ async fn report(plane: &ControlPlane, batch: &AuditBatch) -> u64 {
     let signed: SignedUpdate = ask(plane, AUDIT, batch).await;
     let update = Verifier::new([plane.server.public_key]).verify_signed(&signed).unwrap();
     match update.body() {
-        Body::AuditReceipt { instance, next } => {
-            assert_eq!(*instance, batch.instance);
+        Body::AuditReceipt { node, instance, next } => {
+            assert_eq!((node, *instance), (&batch.node_id, batch.instance));
             *next
         }
         other => panic!("no receipt: {other:?}"),

@@ -59,7 +59,7 @@ pub(in crate::api) async fn report(
         let lag = api.clock.now().0.saturating_sub(happened);
         api.metrics.audit.lag(Duration::from_micros(lag));
     }
-    Ok(Protobuf(api.push.audit_receipt(instance, next)))
+    Ok(Protobuf(api.push.audit_receipt(node_id, instance, next)))
 }
 
 /// When its last event happened, by this control plane's clock, in microseconds.
