@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kya_control_plane::store::audit::KillAsked;
 use kya_control_plane::store::audit::KillWorker;
 use kya_control_plane::store::{Cause, NewAgent, NewToken, StatusAction, TokenLimits};
 use kya_control_plane::time::UnixMicros;
@@ -196,7 +197,7 @@ pub async fn whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it<F: Fix
     let followed = async || {
         let store = it.trail.store();
         let kill = store.kill(&id).await.unwrap().unwrap();
-        let workers = store.kill_workers(&kill).await.unwrap();
+        let workers = store.kill_workers(&kill, &KillAsked::default()).await.unwrap().workers;
         let of = |worker: &KillWorker| (worker.key.instance, worker.followed.is_some());
         workers.iter().map(of).collect::<Vec<_>>()
     };
