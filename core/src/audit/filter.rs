@@ -38,7 +38,7 @@ pub struct Filter {
 }
 
 /// The types of records, as they are written.
-pub const RECORD_TYPES: [&str; 16] = [
+pub const RECORD_TYPES: [&str; 17] = [
     "decision",
     "ended",
     "applied",
