@@ -58,7 +58,7 @@ impl Real {
             events: events.collect(),
             ..Default::default()
         };
-        self.server.trail().report(Batch::from_wire(batch).unwrap()).await.unwrap();
+        self.server.trail().report("edge", Batch::from_wire(batch).unwrap()).await.unwrap();
     }
 
     /// Waits until the newest checkpoint is of everything that is there.

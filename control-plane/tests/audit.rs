@@ -58,8 +58,8 @@ async fn report(plane: &ControlPlane, batch: &AuditBatch) -> u64 {
     let signed: SignedUpdate = ask(plane, AUDIT, batch).await;
     let update = Verifier::new([plane.server.public_key]).verify_signed(&signed).unwrap();
     match update.body() {
-        Body::AuditReceipt { instance, next } => {
-            assert_eq!(*instance, batch.instance);
+        Body::AuditReceipt { node, instance, next } => {
+            assert_eq!((node, *instance), (&batch.node_id, batch.instance));
             *next
         }
         other => panic!("no receipt: {other:?}"),
@@ -361,7 +361,10 @@ async fn a_restarted_server_goes_on_and_doubles_nothing() {
     let plane = ControlPlane::start().await;
     let agent = plane.api.register("payer").await;
     report(&plane, &decisions("web-1", 1, 5, &agent)).await;
-    let plane = plane.restart().await;
+    // Its proxies keep their credential.
+    let credential = plane.credential.clone();
+    let mut plane = plane.restart().await;
+    plane.credential = credential;
     assert_eq!(report(&plane, &decisions("web-1", 1, 7, &agent)).await, 8);
     assert_eq!(records(&plane, "type=decision").await.len(), 7);
     assert_eq!(records(&plane, "act=agent.registered").await.len(), 1);

@@ -82,7 +82,7 @@ async fn report(api: Api, credential: String, key: PublicKey, instance: u64, fro
         let signed = SignedUpdate::decode(bytes).unwrap();
         let update = Verifier::new([key]).verify_signed(&signed).unwrap();
         match update.body() {
-            Body::AuditReceipt { instance: of, next: expected } if *of == instance => {
+            Body::AuditReceipt { instance: of, next: expected, .. } if *of == instance => {
                 next = *expected;
             }
             other => panic!("no receipt: {other:?}"),

@@ -88,6 +88,8 @@ pub enum Body {
     },
     /// How much of what one worker has reported is in the trail.
     AuditReceipt {
+        /// Its proxy.
+        node: String,
         /// The worker's VM.
         instance: u64,
         /// Everything below this number is there; this one is expected.
@@ -231,9 +233,11 @@ impl Body {
                 digest: TokenDigest::from_slice(&answer.digest)?,
                 known: answer.known,
             },
-            Wire::AuditReceipt(receipt) => {
-                Self::AuditReceipt { instance: receipt.instance, next: receipt.next }
-            }
+            Wire::AuditReceipt(receipt) => Self::AuditReceipt {
+                node: receipt.node_id,
+                instance: receipt.instance,
+                next: receipt.next,
+            },
         })
     }
 }

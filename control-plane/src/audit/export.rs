@@ -1,19 +1,17 @@
 //! Exports: a file that can be verified without this server.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
-use axum::body::Bytes;
 use kya_core::audit::export::{ExportError, ExportWriter, Header};
 use kya_core::audit::formats::{NoRecord, cloud_event, csv_header, csv_row};
 use kya_core::audit::merkle::Node;
 use kya_core::audit::{ChainHash, Entry, Filter, Record, VerifierKey};
 use thiserror::Error;
-use tokio::sync::mpsc;
 
 use super::Trail;
 use super::group::Work;
+use super::pieces::{Pieces, UNREAD, hand_on};
 use crate::store::StoreError;
 use crate::store::audit::{AuditStore, CheckpointRow, RecordFilter, StoredLine, TrailHead};
 
@@ -24,9 +22,6 @@ const PIECE: usize = 64 * 1024;
 
 /// What stands in the second row of a kill, as canonical JSON writes it.
 const SCOPE: &str = "\"type\":\"kill_scope\"";
-
-/// Where an export goes, piece by piece.
-pub(crate) type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,6 +77,9 @@ pub enum ExportFailed {
     /// Nobody takes it any more.
     #[error("nobody takes it any more")]
     Left,
+    /// Whoever asked for it does not read it.
+    #[error("it was not read for {UNREAD:?}")]
+    Unread,
 }
 
 /// An export that is being written.
@@ -170,9 +168,6 @@ impl Export {
 
     /// Writes all of it, piece by piece.
     pub(crate) async fn write(mut self, pieces: &Pieces) -> Result<(), ExportFailed> {
-        let take = async |piece: String| {
-            pieces.send(Ok(piece.into())).await.map_err(|_| ExportFailed::Left)
-        };
         let mut out = String::with_capacity(2 * PIECE);
         let mut verifiable = match self.wanted.format {
             Format::Jsonl => Some(self.header(&mut out)?),
@@ -209,7 +204,7 @@ impl Export {
                     None => self.show(line, &mut out)?,
                 }
                 if out.len() >= PIECE {
-                    take(std::mem::take(&mut out)).await?;
+                    hand_on(pieces, std::mem::take(&mut out), UNREAD).await?;
                 }
             }
             match page.next {
@@ -224,7 +219,7 @@ impl Export {
             }
             writer.finish(&self.checkpoint.note, self.keys.clone(), &mut out)?;
         }
-        take(out).await
+        hand_on(pieces, out, UNREAD).await
     }
 
     /// Whether a line is to be shown that the store has found: of kills it finds every second

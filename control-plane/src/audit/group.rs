@@ -7,6 +7,7 @@ use kya_core::Signer;
 use kya_core::audit::{Archived, Entry, KeyNamed, Timestamp, VerifierKey};
 
 use super::kills::rows;
+use super::refusal::NotTaken;
 use super::report::{Flight, Report};
 use super::writing::Writing;
 use crate::store::audit::{Additions, Author, EventCursor, Locked, SourceKey};
@@ -56,6 +57,8 @@ pub(super) enum Done {
     At(u64),
     /// It was not, or no more, to be appended.
     Refused,
+    /// It could not have come from this worker.
+    NotTaken(NotTaken),
 }
 
 /// Who signs checkpoints.
@@ -120,6 +123,18 @@ impl Author for Group {
             }
         }
         numbers
+    }
+
+    fn spans(&self) -> Vec<(usize, u64, u64)> {
+        let span = |work: &Work| match work {
+            Work::Report(report) if !report.events.is_empty() => {
+                let count = report.events.len() as u64;
+                let last = report.first.saturating_add(count) - 1;
+                Some((self.place(&report.source), report.first, last))
+            }
+            _ => None,
+        };
+        self.work.iter().filter_map(span).collect()
     }
 
     fn kills(&self) -> Vec<String> {

@@ -51,7 +51,7 @@ impl AuditMetrics {
             batches: IntCounterVec::new(
                 Opts::new(
                     "kya_audit_batches_total",
-                    "Batches of workers, by outcome: taken, malformed, busy, unavailable.",
+                    "Batches of workers, by outcome: taken, malformed, busy, unavailable, or refused: too_many_workers, ahead, other_registration, conflict.",
                 ),
                 &["outcome"],
             )?,

@@ -17,14 +17,19 @@ mod group;
 mod keys;
 pub(crate) mod kills;
 mod metrics;
+mod newest;
 mod outbox;
+mod pieces;
 mod receipts;
+mod refusal;
 mod report;
 mod restored;
+pub(crate) mod shares;
 mod signing;
 mod silence;
 mod tokens;
 mod tree;
+mod workers;
 mod writer;
 mod writing;
 
@@ -46,7 +51,9 @@ use crate::telemetry::Metrics;
 use crate::time::Clock;
 use anchor::Remote;
 use group::{Done, Signing, Work};
+use newest::Newest;
 use report::Report;
+use shares::Shares;
 use tokens::TokenNames;
 use writer::{Queue, Writer};
 
@@ -58,6 +65,7 @@ pub use keys::AuditKeys;
 pub(crate) use metrics::AuditMetrics;
 pub use outbox::Stuck;
 pub use receipts::NoReceipt;
+pub use refusal::{MAX_WORKERS, NotTaken};
 pub(crate) use restored::note_restored;
 pub use signing::{Because, RotationError};
 pub use tree::TreeError;
@@ -75,9 +83,13 @@ pub struct Trail {
     tokens: TokenNames,
     /// Turns of those who write records. Half of the processors are left to stops.
     preparing: Semaphore,
+    newest: Newest,
     signing: Arc<Mutex<Option<Arc<Signing>>>>,
     /// Number of the newest record that this server knows of.
     grown: watch::Receiver<u64>,
+    /// Batches that are being read, and exports that are being written.
+    pub(crate) reading: Arc<Shares>,
+    pub(crate) exports: Arc<Shares>,
     /// The proxies of this server, once it follows them.
     push: OnceLock<Arc<Push>>,
 }
@@ -126,7 +138,7 @@ impl Trail {
             pace: writer::Pace::default(),
         };
         let writer = tokio::spawn(writer.run());
-        let tokens = TokenNames::default();
+        let (tokens, newest) = (TokenNames::default(), Newest::default());
         let push = OnceLock::new();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let preparing = Semaphore::new(processors.div_ceil(2));
@@ -139,8 +151,11 @@ impl Trail {
             queue,
             tokens,
             preparing,
+            newest,
             signing,
             grown,
+            reading: Shares::new(shares::BATCHES),
+            exports: Shares::new(shares::EXPORTS),
             push,
         };
         trail.find_key().await?;
@@ -183,21 +198,26 @@ impl Trail {
         Ok(())
     }
 
-    /// Appends what a worker has reported, as far as it is not there yet, and returns the
-    /// number that is expected next.
+    /// Appends what a worker has reported by the credential of this node registration, as
+    /// far as it is not there yet, and returns the number that is expected next.
     ///
     /// # Errors
-    /// When too much waits or the store fails: the worker sends it again.
-    pub async fn report(&self, batch: Batch) -> Result<u64, NotAppended> {
-        let tokens = self.tokens.of(&batch, &*self.registry).await;
+    /// When too much waits or the store fails: the worker sends it again. When it could not
+    /// have come from this worker.
+    pub async fn report(&self, registration: &str, batch: Batch) -> Result<u64, NotTaken> {
+        self.newest.admits(&batch, &*self.registry).await?;
+        let tokens = self.tokens.of(&batch, &*self.registry, self.clock.now()).await;
         let turn = self.preparing.acquire().await.map_err(|_| NotAppended::Unavailable)?;
+        let registration = registration.to_owned();
         // To write a thousand records is nothing for a thread that answers others, too.
-        let report = tokio::task::spawn_blocking(move || Report::new(batch, &tokens));
+        let report =
+            tokio::task::spawn_blocking(move || Report::new(&registration, batch, &tokens));
         let report = report.await.map_err(|_| NotAppended::Unavailable)?;
         drop(turn);
         match self.queue.append(Work::Report(Arc::new(report))).await? {
             Done::Next(next) => Ok(next),
-            _ => Err(NotAppended::Unavailable),
+            Done::NotTaken(refusal) => Err(refusal),
+            _ => Err(NotAppended::Unavailable.into()),
         }
     }
 

@@ -9,14 +9,17 @@ use kya_core::audit::{
     Source, Timestamp, Verdict,
 };
 use kya_core::{Fingerprint, TokenId};
+use sha2::{Digest, Sha256};
 
-use crate::store::audit::SourceKey;
+use crate::store::audit::{DIGEST_BYTES, SourceKey};
 use crate::store::in_flight_name;
 
 /// A batch, as what it adds to the trail.
 #[derive(Debug)]
 pub(super) struct Report {
     pub(super) source: SourceKey,
+    /// The node registration by whose credential it came.
+    pub(super) registration: String,
     pub(super) slot: u32,
     /// Number of the first event, or of the one that comes next where there is none.
     pub(super) first: u64,
@@ -33,6 +36,9 @@ pub(super) struct Reported {
     pub(super) flight: Flight,
     /// Its record but for its place, where nothing else is to be added.
     pub(super) draft: Option<Draft>,
+    /// Of what it says, without what the control plane adds and what may be another when it
+    /// is sent again.
+    pub(super) digest: [u8; DIGEST_BYTES],
 }
 
 /// What an event says about requests that go on.
@@ -50,27 +56,30 @@ pub(super) enum Flight {
 
 impl Report {
     /// `tokens` are those of the opaque tokens in it that are known.
-    pub(super) fn new(batch: Batch, tokens: &HashMap<Fingerprint, TokenId>) -> Self {
+    pub(super) fn new(
+        registration: &str,
+        batch: Batch,
+        tokens: &HashMap<Fingerprint, TokenId>,
+    ) -> Self {
         let Batch { node, slot, instance, service, first, events, last, .. } = batch;
         let written = hex(&instance.to_be_bytes());
-        let source = |number| Source {
-            proxy: node.clone(),
-            worker: slot,
-            instance: written.clone(),
-            number,
-        };
         let events = events.into_iter().map(|event| {
-            let source = source(event.number);
-            let (entry, flight) = entry(source, event.happened, service.as_deref(), tokens);
+            let (proxy, instance) = (node.clone(), written.clone());
+            let source = Source { proxy, worker: 0, instance, number: event.number };
+            let token = token(&event.happened).and_then(|it| tokens.get(&it));
+            let (mut entry, flight) = entry(source, event.happened);
+            let digest = digest(event.time, &entry);
+            complete(&mut entry, slot, service.as_deref(), token);
             // What does not get a place here is refused where it would get one.
             let draft = match flight {
                 Flight::None | Flight::Begins(_) => Draft::of(event.time, &entry).ok().flatten(),
                 Flight::Ends(_) | Flight::IsConcerned(_) => None,
             };
-            Reported { time: event.time, entry, flight, draft }
+            Reported { time: event.time, entry, flight, draft, digest }
         });
         let events = events.collect();
-        Self { source: SourceKey { node, instance }, slot, first, events, last }
+        let registration = registration.to_owned();
+        Self { source: SourceKey { node, instance }, registration, slot, first, events, last }
     }
 
     /// An event of it, without what it says.
@@ -81,14 +90,18 @@ impl Report {
 
     /// The opaque tokens of known agents in a batch.
     pub(super) fn tokens(batch: &Batch) -> impl Iterator<Item = Fingerprint> {
-        batch.events.iter().filter_map(|event| match &event.happened {
-            // Whoever makes tokens up has no agent, and causes no look-ups.
-            Happened::Decision(it) if it.agent.is_some() => match it.token {
-                Some(Token::Opaque(fingerprint)) => Some(fingerprint),
-                _ => None,
-            },
+        batch.events.iter().filter_map(|event| token(&event.happened))
+    }
+}
+
+fn token(happened: &Happened) -> Option<Fingerprint> {
+    match happened {
+        // Whoever makes tokens up has no agent, and causes no look-ups.
+        Happened::Decision(it) if it.agent.is_some() => match it.token {
+            Some(Token::Opaque(fingerprint)) => Some(fingerprint),
             _ => None,
-        })
+        },
+        _ => None,
     }
 }
 
@@ -97,16 +110,40 @@ pub(super) fn source(node: &str, slot: u32, instance: u64, number: u64) -> Sourc
     Source { proxy: node.to_owned(), worker: slot, instance, number }
 }
 
-fn entry(
-    source: Source,
-    happened: Happened,
-    service: Option<&str>,
-    tokens: &HashMap<Fingerprint, TokenId>,
-) -> (Entry, Flight) {
+/// What an event says, to be compared with what comes under the same number again. Tokens
+/// are in it by their hash: whether their names are known may change.
+fn digest(time: Timestamp, entry: &Entry) -> [u8; DIGEST_BYTES] {
+    // There is nothing in it that JSON has no form for.
+    let text = serde_json::to_vec(&(time, entry)).unwrap_or_default();
+    let mut half = [0; DIGEST_BYTES];
+    half.copy_from_slice(&Sha256::digest(&text)[..DIGEST_BYTES]);
+    half
+}
+
+/// Adds what the control plane knows, and what is said of the batch as a whole.
+fn complete(entry: &mut Entry, slot: u32, service: Option<&str>, token: Option<&TokenId>) {
+    let source = match entry {
+        Entry::Decision(it) => {
+            it.service = service.map(str::to_owned);
+            if let Some(id) = token {
+                it.token_id = Some(id.to_string());
+            }
+            &mut it.source
+        }
+        Entry::Ended(it) => &mut it.source,
+        Entry::Applied(it) => &mut it.source,
+        Entry::InFlight(it) => &mut it.source,
+        Entry::Dropped(it) => &mut it.source,
+        _ => return,
+    };
+    source.worker = slot;
+}
+
+fn entry(source: Source, happened: Happened) -> (Entry, Flight) {
     match happened {
         Happened::Decision(decision) => {
             let goes_on = decision.end.is_none() && decision.verdict != Verdict::Deny;
-            let decided = decided(source, *decision, service, tokens);
+            let decided = decided(source, *decision);
             let flight = match goes_on {
                 true => Flight::Begins(decided.agent_id.clone()),
                 false => Flight::None,
@@ -144,18 +181,10 @@ fn ending_name(ending: InFlight) -> &'static str {
     in_flight_name(ending)
 }
 
-fn decided(
-    source: Source,
-    decision: Decision,
-    service: Option<&str>,
-    tokens: &HashMap<Fingerprint, TokenId>,
-) -> Decided {
+fn decided(source: Source, decision: Decision) -> Decided {
     let token_id = decision.token.map(|token| match token {
         Token::Capability(id) => id.to_string(),
-        Token::Opaque(fingerprint) => match tokens.get(&fingerprint) {
-            Some(id) => id.to_string(),
-            None => format!("sha256:{}", hex(&fingerprint.0)),
-        },
+        Token::Opaque(fingerprint) => format!("sha256:{}", hex(&fingerprint.0)),
     });
     Decided {
         source,
@@ -164,7 +193,7 @@ fn decided(
         agent_id: decision.agent.map(|id| id.to_string()),
         principal_id: decision.principal.map(|id| id.to_string()),
         token_id,
-        service: service.map(str::to_owned),
+        service: None,
         action: decision.action.map(|action| action.to_string()),
         method: decision.method,
         path_template: decision.template,

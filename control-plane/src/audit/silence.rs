@@ -5,13 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Trail;
 use super::group::{Done, Work};
 use super::outbox::Stuck;
+use super::writer::NotAppended;
 use crate::push::Push;
 use crate::store::audit::SourceKey;
+use crate::throttle::Throttle;
 use crate::time::UnixMicros;
 
 /// How long a worker may be seen by no server before it is lost. Proxies connect again
@@ -19,8 +22,12 @@ use crate::time::UnixMicros;
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is noted who is there.
 pub(super) const BEAT: Duration = Duration::from_secs(10);
-/// Workers that are found lost at once.
+/// Workers that are found lost at once, and are appended together.
 const AT_ONCE: u32 = 256;
+/// How often that is done in one go, at most.
+const ROUNDS: u32 = 16;
+
+static WARNINGS: Throttle = Throttle::new(Duration::from_secs(1));
 
 /// Notes who is there and who is not, for ever.
 pub(super) async fn watch(trail: Arc<Trail>, push: Arc<Push>, patience: Duration, beat: Duration) {
@@ -49,10 +56,22 @@ impl Trail {
     /// # Errors
     /// When the store cannot be used, or too much waits.
     pub async fn lose_silent(&self, since: UnixMicros) -> Result<(), Stuck> {
-        for key in self.store.silent(since, AT_ONCE).await? {
-            let node = key.node.clone();
-            if let Done::At(_) = self.queue.append(Work::Silent(key, since)).await? {
-                tracing::warn!(node, "a worker is gone, and what it had not reported with it");
+        for _ in 0..ROUNDS {
+            let silent = self.store.silent(since, AT_ONCE).await?;
+            let found = silent.len();
+            let mut gone = JoinSet::new();
+            for key in silent {
+                let (queue, node) = (self.queue.clone(), key.node.clone());
+                gone.spawn(async move { (node, queue.append(Work::Silent(key, since)).await) });
+            }
+            while let Some(lost) = gone.join_next().await {
+                let (node, done) = lost.map_err(|_| NotAppended::Unavailable)?;
+                if matches!(done?, Done::At(_)) && WARNINGS.passes() {
+                    tracing::warn!(node, "a worker is gone, and what it had not reported with it");
+                }
+            }
+            if u32::try_from(found) != Ok(AT_ONCE) {
+                break;
             }
         }
         Ok(())

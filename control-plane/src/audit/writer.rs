@@ -8,17 +8,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::group::{Done, Group, Signing, Work};
+use super::shares::{Room, Share, Shares};
 use crate::store::StoreError;
 use crate::store::audit::AuditStore;
 use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 use crate::time::Clock;
 
-/// Events that wait to be appended, at most. Whoever comes when there is no room is told
-/// to come again.
-const WAITING: usize = 65_536;
-/// Pieces of work that wait, at most.
+/// Events of workers that wait to be appended, at most, and of one node and one node
+/// registration. Whoever comes when there is no room is told to come again.
+const WAITING: Room = Room { all: 65_536, registration: 32_768, node: 8192 };
+/// Reports of workers that wait, at most.
 const JOBS: usize = 4096;
+/// Acts, rows of kills, and what else the control plane itself appends: it has room of its
+/// own, which no proxy can take, and is appended first.
+const OWN_WAITING: usize = 16_384;
+const OWN_JOBS: usize = 4096;
 /// Events of one transaction, at most about: the last piece of work may make it more.
 /// No more, because a stop that is committed at the same time waits for the same disk.
 const TOGETHER: usize = 4096;
@@ -55,14 +60,23 @@ pub(super) struct Job {
     /// Events in it.
     weight: usize,
     reply: oneshot::Sender<Option<Done>>,
-    _room: OwnedSemaphorePermit,
+    _room: Held,
+}
+
+/// The room of a piece of work, until it is done.
+#[derive(Debug)]
+enum Held {
+    Own { _permit: OwnedSemaphorePermit },
+    Share { _share: Share },
 }
 
 /// Hands work to the writer.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    jobs: mpsc::Sender<Job>,
-    room: Arc<Semaphore>,
+    own: mpsc::Sender<Job>,
+    reports: mpsc::Sender<Job>,
+    own_room: Arc<Semaphore>,
+    shares: Arc<Shares>,
     metrics: Arc<Metrics>,
 }
 
@@ -72,6 +86,11 @@ pub enum NotAppended {
     /// Too much waits.
     #[error("too many audit records wait to be appended")]
     Busy,
+    /// Too much of this proxy waits.
+    #[error(
+        "too many audit records of this proxy, or of its node registration, wait to be appended"
+    )]
+    Share,
     /// The store failed, or the server is ending.
     #[error("the audit trail cannot be appended to now")]
     Unavailable,
@@ -85,14 +104,23 @@ pub(super) struct Writer {
     pub(super) metrics: Arc<Metrics>,
     pub(super) signing: Arc<Mutex<Option<Arc<Signing>>>>,
     pub(super) grown: watch::Sender<u64>,
-    pub(super) jobs: mpsc::Receiver<Job>,
+    pub(super) jobs: Jobs,
     pub(super) pace: Pace,
 }
 
+/// What waits.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    own: mpsc::Receiver<Job>,
+    reports: mpsc::Receiver<Job>,
+}
+
 /// A queue and its other end.
-pub(super) fn queue(metrics: Arc<Metrics>) -> (Queue, mpsc::Receiver<Job>) {
-    let (jobs, waiting) = mpsc::channel(JOBS);
-    (Queue { jobs, room: Arc::new(Semaphore::new(WAITING)), metrics }, waiting)
+pub(super) fn queue(metrics: Arc<Metrics>) -> (Queue, Jobs) {
+    let ((own, own_jobs), (reports, jobs)) = (mpsc::channel(OWN_JOBS), mpsc::channel(JOBS));
+    let own_room = Arc::new(Semaphore::new(OWN_WAITING));
+    let queue = Queue { own, reports, own_room, shares: Shares::new(WAITING), metrics };
+    (queue, Jobs { own: own_jobs, reports: jobs })
 }
 
 impl Queue {
@@ -104,13 +132,23 @@ impl Queue {
             Work::Entries(entries) => entries.len(),
             _ => 0,
         };
-        let permits = u32::try_from(weight.clamp(1, WAITING)).unwrap_or(1);
-        let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
-        let _room = room.map_err(|_| NotAppended::Busy)?;
+        let (jobs, _room) = match &work {
+            Work::Report(report) => {
+                let (registration, node) = (&report.registration, &report.source.node);
+                let share = self.shares.take(registration, node, weight.max(1));
+                (&self.reports, Held::Share { _share: share.ok_or(NotAppended::Share)? })
+            }
+            _ => {
+                let permits = u32::try_from(weight.clamp(1, OWN_WAITING)).unwrap_or(1);
+                let room = Arc::clone(&self.own_room).try_acquire_many_owned(permits);
+                let _permit = room.map_err(|_| NotAppended::Busy)?;
+                (&self.own, Held::Own { _permit })
+            }
+        };
         let (reply, told) = oneshot::channel();
-        self.jobs.try_send(Job { work, weight, reply, _room }).map_err(|_| NotAppended::Busy)?;
-        let waiting = WAITING.saturating_sub(self.room.available_permits());
-        self.metrics.audit.waiting(waiting);
+        jobs.try_send(Job { work, weight, reply, _room }).map_err(|_| NotAppended::Busy)?;
+        let own = OWN_WAITING.saturating_sub(self.own_room.available_permits());
+        self.metrics.audit.waiting(own.saturating_add(self.shares.held_now()));
         match told.await {
             Ok(Some(done)) => Ok(done),
             Ok(None) | Err(_) => Err(NotAppended::Unavailable),
@@ -126,16 +164,18 @@ impl Writer {
         let mut unsigned = true;
         loop {
             let first = tokio::select! {
-                job = self.jobs.recv() => match job {
-                    Some(job) => job,
-                    None => return,
-                },
+                biased;
                 _ = beat.tick() => {
                     if unsigned && self.signing().is_some() {
                         unsigned = !self.checkpoint().await;
                     }
                     continue;
                 }
+                job = self.jobs.own.recv() => match job {
+                    Some(job) => job,
+                    None => return,
+                },
+                Some(job) = self.jobs.reports.recv() => job,
             };
             let jobs = self.together(first);
             unsigned |= self.append(jobs).await;
@@ -145,7 +185,8 @@ impl Writer {
     fn together(&mut self, first: Job) -> Vec<Job> {
         let (mut weight, mut jobs) = (first.weight, vec![first]);
         while weight < self.pace.0 && jobs.len() < JOBS_TOGETHER {
-            let Ok(job) = self.jobs.try_recv() else { break };
+            let own = self.jobs.own.try_recv();
+            let Ok(job) = own.or_else(|_| self.jobs.reports.try_recv()) else { break };
             weight += job.weight;
             jobs.push(job);
         }
@@ -219,60 +260,5 @@ fn failed(error: &StoreError) {
 }
 
 #[cfg(test)]
-mod tests {
-    use kya_core::audit::{Entry, Restored};
-
-    use super::*;
-    use crate::store::audit::SqliteAuditStore;
-    use crate::time::SystemClock;
-
-    /// Of so many records.
-    fn work(records: usize) -> Work {
-        let restored = Entry::Restored(Restored {
-            event: 1,
-            known: 2,
-            epoch: 3,
-            replaced_size: None,
-            trail_size: None,
-        });
-        Work::Entries(Arc::new(vec![(kya_core::audit::Timestamp(5), restored); records]))
-    }
-
-    #[tokio::test]
-    async fn what_has_failed_together_is_tried_in_parts() {
-        let temp = tempfile::tempdir().unwrap();
-        let store = Arc::new(SqliteAuditStore::open(&temp.path().join("audit.db")).await.unwrap());
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (queue, jobs) = queue(Arc::clone(&metrics));
-        let (grown, _) = watch::channel(0);
-        let (clock, signing) = (Arc::new(SystemClock), Arc::default());
-        let pace = Pace::default();
-        let mut writer =
-            Writer { store: Arc::clone(&store) as _, clock, metrics, signing, grown, jobs, pace };
-        let mut waiting = Vec::new();
-        for _ in 0..24 {
-            let queue = queue.clone();
-            waiting.push(tokio::spawn(async move { queue.append(work(1024)).await }));
-        }
-        tokio::task::yield_now().await;
-        let first = writer.jobs.recv().await.unwrap();
-        let group = writer.together(first);
-        assert_eq!(group.len(), 4);
-        // Nothing is written to a store that is closed.
-        store.close().await;
-        let mut sizes = Vec::new();
-        let mut group = Some(group);
-        for _ in 0..5 {
-            let Some(now) = group.take() else { break };
-            sizes.push(now.len());
-            assert!(writer.append(now).await);
-            group = writer.jobs.try_recv().ok().map(|first| writer.together(first));
-        }
-        assert_eq!(sizes, [4, 2, 1, 1, 1]);
-        for _ in 0..20 {
-            writer.pace.note(true);
-        }
-        assert_eq!(writer.pace.0, TOGETHER);
-        drop(queue);
-    }
-}
+#[path = "writer_tests.rs"]
+mod tests;

@@ -1,51 +1,51 @@
 //! The trail as it grows within one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kya_core::audit::merkle::NodeHash;
 use kya_core::audit::{
-    Archived, Canonical, CanonicalError, Checkpoint, Closed, Draft, Entry, Gap, KeyNamed, Lost,
-    Record, Restored, Timestamp,
+    Archived, Canonical, CanonicalError, Checkpoint, Draft, Entry, KeyNamed, Record, Restored,
+    Timestamp,
 };
 
 use super::acts;
 use super::columns::Columns;
 use super::edge::Edge;
 use super::group::{Done, Signing};
-use super::kills::{marks, rows};
-use super::report::{Flight, Report, source};
+use super::kills::rows;
 use crate::store::audit::{
     Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, KillMark, KillRow, Locked,
-    NewLine, SourceKey, SourceRow, SourceState,
+    NewLine, SourceRow, Taken,
 };
 use crate::store::{Event, Kill, StoreError};
 use crate::time::UnixMicros;
 
-/// Most requests of one worker of which it is remembered whose they are until they end.
-/// Those above are known by their decision alone.
-const REMEMBERED: u64 = 65_536;
 /// How long the trail may grow without a checkpoint, in microseconds.
 const CHECKPOINT_EVERY: u64 = 1_000_000;
 
 /// The trail as it grows.
 pub(super) struct Writing {
-    to: Additions,
+    pub(super) to: Additions,
     edge: Edge,
-    sources: Vec<Option<SourceRow>>,
+    pub(super) sources: Vec<Option<SourceRow>>,
     /// The key that signs, by the newest record that names one.
     key: Option<String>,
     /// Requests that went on before, and those that began here.
-    unended: HashMap<(usize, u64), Option<String>>,
-    began: HashMap<(usize, u64), Option<String>>,
+    pub(super) unended: HashMap<(usize, u64), Option<String>>,
+    pub(super) began: HashMap<(usize, u64), Option<String>>,
+    /// What numbers were taken with, by place and first number.
+    pub(super) taken: BTreeMap<(usize, u64), Taken>,
+    /// How many workers of a node are there.
+    pub(super) alive: HashMap<String, u64>,
     /// Kills of which a row is to be written, as far as they are in the trail.
     kills: HashMap<String, KillRow>,
     pub(super) wants_checkpoint: bool,
-    now: UnixMicros,
+    pub(super) now: UnixMicros,
 }
 
 impl Writing {
     pub(super) fn new(locked: Locked, now: UnixMicros) -> Result<Self, StoreError> {
-        let Locked { mut head, key, sources, unended, kills } = locked;
+        let Locked { mut head, key, sources, unended, taken, alive, kills } = locked;
         let edge = Edge::from_bytes(head.size, &head.edge);
         let wrong = || StoreError::Corrupt("the head of the audit trail".to_owned());
         let edge = edge.ok_or_else(wrong)?;
@@ -55,7 +55,19 @@ impl Writing {
         let to = Additions::none(head, sources.len());
         let began = HashMap::new();
         let wants_checkpoint = false;
-        Ok(Self { to, edge, sources, key, unended, began, kills, wants_checkpoint, now })
+        Ok(Self {
+            to,
+            edge,
+            sources,
+            key,
+            unended,
+            began,
+            taken,
+            alive,
+            kills,
+            wants_checkpoint,
+            now,
+        })
     }
 
     /// Number of the last record.
@@ -72,7 +84,12 @@ impl Writing {
     }
 
     /// Appends a record that is written but for its place.
-    fn place(&mut self, time: Timestamp, entry: &Entry, draft: &Draft) -> Result<u64, StoreError> {
+    pub(super) fn place(
+        &mut self,
+        time: Timestamp,
+        entry: &Entry,
+        draft: &Draft,
+    ) -> Result<u64, StoreError> {
         let canonical = draft.at(self.to.head.size + 1, Timestamp(self.now.0));
         self.append(time, Columns::of(entry), canonical)
     }
@@ -108,105 +125,6 @@ impl Writing {
         Ok(seq)
     }
 
-    /// What is there already is not added again, and what is missing is named.
-    pub(super) fn report(&mut self, place: usize, report: &Report) -> Result<Done, StoreError> {
-        let known = self.sources.get(place).cloned().flatten();
-        let mut row = known.unwrap_or(SourceRow {
-            id: 0,
-            slot: report.slot,
-            next: 1,
-            seen: self.now,
-            state: SourceState::Alive,
-            unended: 0,
-        });
-        row.seen = row.seen.max(self.now);
-        row.slot = report.slot;
-        let is_more = report.first.saturating_add(report.events.len() as u64) > row.next;
-        let gap = report.first.saturating_sub(row.next);
-        if gap > 0 && (is_more && !report.events.is_empty() || report.last) {
-            let source = report.source(row.next);
-            self.add(Timestamp(self.now.0), Entry::Gap(Gap { source, events: gap }))?;
-            row.next = report.first;
-        }
-        if is_more || row.state == SourceState::Lost {
-            if row.state != SourceState::Alive {
-                self.to.kills.push(KillMark::Back { place });
-            }
-            // Whoever was taken for lost is back.
-            row.state = SourceState::Alive;
-        }
-        let there = row.next.saturating_sub(report.first);
-        let new = report.events.iter().skip(usize::try_from(there).unwrap_or(usize::MAX));
-        for (number, event) in (row.next..).zip(new) {
-            let agent = self.flight(place, number, &event.flight, &mut row);
-            let (seq, mark) = match &event.draft {
-                Some(draft) => {
-                    let here = (place, number);
-                    let mark = marks::of_event(report, here, event.time, &event.entry);
-                    (self.place(event.time, &event.entry, draft)?, mark)
-                }
-                None => {
-                    let entry = of_agent(event.entry.clone(), agent);
-                    let mark = marks::of_event(report, (place, number), event.time, &entry);
-                    (self.add(event.time, entry)?, mark)
-                }
-            };
-            self.to.kills.extend(mark.map(|mark| marks::at(mark, seq, self.now)));
-            row.next = number + 1;
-        }
-        let ends_here = report.first.saturating_add(report.events.len() as u64) == row.next;
-        if report.last && ends_here && row.state != SourceState::Closed {
-            let source = report.source(row.next);
-            let closed = Entry::WorkerClosed(Closed { source });
-            let seq = self.add(Timestamp(self.now.0), closed)?;
-            self.to.kills.push(KillMark::Gone { place, seq });
-            row.state = SourceState::Closed;
-        }
-        let next = row.next;
-        if let Some(kept) = self.sources.get_mut(place) {
-            *kept = Some(row.clone());
-        }
-        if let Some(written) = self.to.sources.get_mut(place) {
-            *written = Some(row);
-        }
-        Ok(Done::Next(next))
-    }
-
-    /// Notes which requests go on, and returns whose that is that an event is about.
-    fn flight(
-        &mut self,
-        place: usize,
-        number: u64,
-        flight: &Flight,
-        row: &mut SourceRow,
-    ) -> Option<String> {
-        let (about, ended) = match flight {
-            Flight::None => return None,
-            Flight::Begins(agent) => {
-                if row.unended < REMEMBERED {
-                    self.began.insert((place, number), agent.clone());
-                    row.unended += 1;
-                }
-                return None;
-            }
-            Flight::Ends(decision) => (*decision, true),
-            Flight::IsConcerned(decision) => (*decision, false),
-        };
-        let key = (place, about);
-        let begun = self.began.get(&key).cloned();
-        let known = begun.clone().or_else(|| self.unended.get(&key).cloned());
-        let Some(agent) = known else { return None };
-        if !ended {
-            return agent;
-        }
-        row.unended = row.unended.saturating_sub(1);
-        if self.began.remove(&key).is_none() {
-            self.unended.remove(&key);
-            self.to.ended.push(key);
-        }
-        agent
-    }
-
     /// Those that follow what is in the trail. Another server may have been here before.
     pub(super) fn acts(
         &mut self,
@@ -240,33 +158,6 @@ impl Writing {
             self.to.head.event = to;
         }
         Ok(Done::Cursor(self.to.head.event))
-    }
-
-    pub(super) fn silent(
-        &mut self,
-        place: usize,
-        key: &SourceKey,
-        since: UnixMicros,
-    ) -> Result<Done, StoreError> {
-        let Some(Some(row)) = self.sources.get(place) else { return Ok(Done::Refused) };
-        if row.state != SourceState::Alive || row.seen >= since {
-            return Ok(Done::Refused);
-        }
-        let mut row = row.clone();
-        let source = source(&key.node, row.slot, key.instance, row.next);
-        let lost = Lost { source, unended: row.unended };
-        let seq = self.add(Timestamp(self.now.0), Entry::WorkerLost(lost))?;
-        self.to.kills.push(KillMark::Gone { place, seq });
-        (row.state, row.unended) = (SourceState::Lost, 0);
-        self.began.retain(|(of, _), _| *of != place);
-        self.to.forgotten.push(place);
-        if let Some(kept) = self.sources.get_mut(place) {
-            *kept = Some(row.clone());
-        }
-        if let Some(written) = self.to.sources.get_mut(place) {
-            *written = Some(row);
-        }
-        Ok(Done::At(seq))
     }
 
     /// A row of a kill, unless it is there.
@@ -361,14 +252,4 @@ impl Writing {
         self.to.began = began.collect();
         self.to
     }
-}
-
-/// What is said about a request, with whose it was.
-fn of_agent(mut entry: Entry, agent: Option<String>) -> Entry {
-    match &mut entry {
-        Entry::Ended(ended) => ended.agent_id = agent,
-        Entry::InFlight(concerned) => concerned.agent_id = agent,
-        _ => {}
-    }
-    entry
 }

@@ -276,8 +276,13 @@ impl Push {
     }
 
     /// Says to a worker how much of what it has reported is in the trail.
-    pub(crate) fn audit_receipt(&self, instance: u64, next: u64) -> wire::SignedUpdate {
-        self.signing.audit_receipt(self.ring.newest(), instance, next)
+    pub(crate) fn audit_receipt(
+        &self,
+        node_id: String,
+        instance: u64,
+        next: u64,
+    ) -> wire::SignedUpdate {
+        self.signing.audit_receipt(self.ring.newest(), node_id, instance, next)
     }
 
     /// How long ago the commit was.

@@ -157,10 +157,12 @@ impl Signing {
     pub(super) fn audit_receipt(
         &self,
         position: Position,
+        node_id: String,
         instance: u64,
         next: u64,
     ) -> wire::SignedUpdate {
-        self.sign(position, Body::AuditReceipt(wire::AuditReceipt { instance, next }))
+        let receipt = wire::AuditReceipt { node_id, instance, next };
+        self.sign(position, Body::AuditReceipt(receipt))
     }
 
     fn sign(&self, position: Position, body: Body) -> wire::SignedUpdate {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kya_control_plane::store::audit::KillAsked;
 use kya_control_plane::store::audit::KillWorker;
 use kya_control_plane::store::{Cause, NewAgent, NewToken, StatusAction, TokenLimits};
 use kya_control_plane::time::UnixMicros;
@@ -13,7 +14,7 @@ use super::{Fixture, Opened, agent, batch, decision, end, ended, open};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn register(it: &Opened, n: u8, parent: Option<u8>) {
+pub(super) async fn register(it: &Opened, n: u8, parent: Option<u8>) {
     let new = NewAgent { parent: parent.map(agent), ..NewAgent::named(agent(n), "payer") };
     it.registry.register_agent(new, Cause::default()).await.unwrap();
 }
@@ -39,33 +40,33 @@ async fn stop(it: &Opened, n: u8, action: StatusAction) -> Position {
     outcome.committed.position
 }
 
-async fn revoke(it: &Opened, n: u8) -> Position {
+pub(super) async fn revoke(it: &Opened, n: u8) -> Position {
     stop(it, n, StatusAction::Revoke(InFlight::Abort)).await
 }
 
 /// As every server does all the time.
-async fn close(it: &Opened) {
+pub(super) async fn close(it: &Opened) {
     it.trail.close_kills(MINUTE).await.unwrap();
 }
 
-fn goes_on(n: u8) -> Happened {
+pub(super) fn goes_on(n: u8) -> Happened {
     Happened::Decision(Box::new(decision(n)))
 }
 
-fn applied(position: Position, in_flight: u32) -> Happened {
+pub(super) fn applied(position: Position, in_flight: u32) -> Happened {
     Happened::Applied(Applied { position, in_flight, untracked: 0 })
 }
 
-fn concerned(position: Position, decision: u64, ending: InFlight) -> Happened {
+pub(super) fn concerned(position: Position, decision: u64, ending: InFlight) -> Happened {
     Happened::InFlight { position, decision, ending }
 }
 
-fn ends(decision: u64, disposition: Disposition) -> Happened {
+pub(super) fn ends(decision: u64, disposition: Disposition) -> Happened {
     Happened::End { decision, end: End { disposition, ..end() } }
 }
 
 /// The rows of all kills.
-async fn rows(it: &Opened) -> (Vec<Activated>, Vec<Scope>, Vec<Completed>) {
+pub(super) async fn rows(it: &Opened) -> (Vec<Activated>, Vec<Scope>, Vec<Completed>) {
     let mut rows = (Vec::new(), Vec::new(), Vec::new());
     for entry in it.entries().await {
         match entry {
@@ -196,7 +197,7 @@ pub async fn whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it<F: Fix
     let followed = async || {
         let store = it.trail.store();
         let kill = store.kill(&id).await.unwrap().unwrap();
-        let workers = store.kill_workers(&kill).await.unwrap();
+        let workers = store.kill_workers(&kill, &KillAsked::default()).await.unwrap().workers;
         let of = |worker: &KillWorker| (worker.key.instance, worker.followed.is_some());
         workers.iter().map(of).collect::<Vec<_>>()
     };

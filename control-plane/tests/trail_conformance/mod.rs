@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
 
 mod acts;
+mod attacks;
 mod keys;
 mod kills;
 mod reports;
@@ -27,6 +28,7 @@ use kya_core::{AgentId, Position, Revision};
 
 use crate::support::TestClock;
 pub use acts::*;
+pub use attacks::*;
 pub use keys::*;
 pub use kills::*;
 pub use reports::*;
@@ -71,6 +73,20 @@ macro_rules! conformance {
             whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it,
             a_kill_is_closed_in_time_whatever_is_not_known,
             each_kill_has_the_requests_of_its_own_agents,
+            a_node_has_so_many_workers_at_a_time_and_no_more,
+            nobody_has_applied_what_was_not_done_yet,
+            a_worker_reports_by_the_registration_that_began_it,
+            a_number_that_was_taken_with_something_else_is_refused_and_said,
+            of_two_that_report_as_one_worker_at_once_one_is_refused,
+            whoever_jumps_ahead_as_another_is_found_when_that_one_comes,
+            a_worker_of_which_two_report_completes_no_kill,
+            more_workers_than_are_looked_at_leave_a_kill_incomplete,
+            more_requests_than_are_counted_leave_a_kill_incomplete,
+            requests_that_were_not_remembered_leave_a_kill_incomplete,
+            requests_are_counted_by_the_database_as_they_were_one_by_one,
+            of_a_worker_that_has_ended_no_request_is_remembered,
+            many_invented_workers_are_lost_at_one_look,
+            a_page_looks_at_so_much_and_says_where_the_next_one_begins,
         );
     };
     ($fixture:ty: $($case:ident,)*) => {
@@ -150,7 +166,7 @@ impl Opened {
     }
 
     pub async fn report(&self, batch: Batch) -> u64 {
-        self.trail.report(batch).await.unwrap()
+        self.trail.report("fleet", batch).await.unwrap()
     }
 }
 

@@ -68,6 +68,8 @@ pub enum Unknown {
     Dropped,
     /// Events never came.
     Gap,
+    /// Two have reported as this worker.
+    Conflict,
     /// The trail does not show that the worker ever applied the kill.
     NotApplied,
     /// The kill names more than the trail lists.
@@ -146,6 +148,7 @@ impl Kills {
             Entry::WorkerLost(it) => self.unknown(&it.source, Unknown::WorkerLost, record.time),
             Entry::Dropped(it) => self.unknown(&it.source, Unknown::Dropped, record.time),
             Entry::Gap(it) => self.unknown(&it.source, Unknown::Gap, record.time),
+            Entry::Conflict(it) => self.unknown(&it.source, Unknown::Conflict, record.time),
             Entry::WorkerClosed(it) => self.history(&it.source).closed = true,
             // That it was there: whether it ever applied a kill is asked at the end.
             Entry::Decision(it) => {
@@ -299,7 +302,10 @@ fn missing(history: &History, killed: Place, time: Timestamp) -> Vec<(Option<u64
     let applied = history.applied.iter().find(|(_, at)| **at >= killed).map(|(number, _)| *number);
     let silent = applied.is_none() && !history.closed;
     let from = applied.unwrap_or_default();
-    let holes = history.unknown.range(from..).map(|(number, (why, _))| (Some(*number), *why));
+    // Where two report as one worker, its word counts for nothing.
+    let counts = |it: &(&u64, &(Unknown, Timestamp))| *it.0 >= from || it.1.0 == Unknown::Conflict;
+    let holes = history.unknown.iter().filter(counts);
+    let holes = holes.map(|(number, (why, _))| (Some(*number), *why));
     silent.then_some((None, Unknown::NotApplied)).into_iter().chain(holes).collect()
 }
 

@@ -239,6 +239,10 @@ fn what_cannot_be_known_is_said() {
     let dropped = |instance: &str, number| {
         record(0, Entry::Dropped(Dropped { source: source(instance, number), events: 3 }))
     };
+    let conflict = |instance: &str, number| {
+        let source = source(instance, number);
+        record(0, Entry::Conflict(Conflict { source, registration: "edge".to_owned() }))
+    };
     let seen = |instance: &str| record(0, Entry::Decision(Box::new(decided(instance, 1, 1))));
     let closed =
         |instance: &str| record(0, Entry::WorkerClosed(Closed { source: source(instance, 5) }));
@@ -251,6 +255,9 @@ fn what_cannot_be_known_is_said() {
         // Applied it, and lost something after that.
         applied("tail", 10, 21),
         lost("tail", 30, 6 * SECOND),
+        // Two say what it did, and one of them that it applied it.
+        applied("two", 10, 20),
+        conflict("two", 3),
         // Never said that it did.
         seen("silent"),
         // Was gone before the kill, or ended in order.
@@ -267,6 +274,7 @@ fn what_cannot_be_known_is_said() {
         [
             ("silent".to_owned(), None, Unknown::NotApplied),
             ("tail".to_owned(), Some(30), Unknown::WorkerLost),
+            ("two".to_owned(), Some(3), Unknown::Conflict),
         ]
     );
 }

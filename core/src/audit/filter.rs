@@ -38,13 +38,14 @@ pub struct Filter {
 }
 
 /// The types of records, as they are written.
-pub const RECORD_TYPES: [&str; 16] = [
+pub const RECORD_TYPES: [&str; 17] = [
     "decision",
     "ended",
     "applied",
     "in_flight",
     "dropped",
     "gap",
+    "conflict",
     "worker_lost",
     "worker_closed",
     "admin",
@@ -88,6 +89,7 @@ impl Entry {
             Self::InFlight(_) => "in_flight",
             Self::Dropped(_) => "dropped",
             Self::Gap(_) => "gap",
+            Self::Conflict(_) => "conflict",
             Self::WorkerLost(_) => "worker_lost",
             Self::WorkerClosed(_) => "worker_closed",
             Self::Admin(_) => "admin",

@@ -38,8 +38,8 @@ pub use receipt::{
     SignedReceipt, Unsigned,
 };
 pub use record::{
-    Activated, Administered, Applied, Archived, BodyHash, Closed, Completed, Concerned, Decided,
-    Disposition, Dropped, Ended, Entry, FlightEnd, Gap, KeyNamed, Lost, Payload, Record, Restored,
-    Scope, Source, Verdict,
+    Activated, Administered, Applied, Archived, BodyHash, Closed, Completed, Concerned, Conflict,
+    Decided, Disposition, Dropped, Ended, Entry, FlightEnd, Gap, KeyNamed, Lost, Payload, Record,
+    Restored, Scope, Source, Verdict,
 };
 pub use timestamp::{BadTimestamp, Timestamp};

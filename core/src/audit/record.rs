@@ -45,6 +45,8 @@ pub enum Entry {
     Dropped(Dropped),
     /// Events of a worker that never came.
     Gap(Gap),
+    /// A number of a worker came again and says something else: two report as one worker.
+    Conflict(Conflict),
     /// A worker is gone without having said that it was its last batch.
     WorkerLost(Lost),
     /// A worker has ended and said so: nothing of it is missing.
@@ -280,6 +282,18 @@ pub struct Gap {
     pub source: Source,
     /// How many.
     pub events: u64,
+}
+
+/// A number of a worker that came again with something else than is in the trail, or after
+/// a record had said that it never came. What came was refused. There is at most one such
+/// record of each instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Which worker, as whoever was refused said, and the first such number.
+    #[serde(flatten)]
+    pub source: Source,
+    /// The node registration by whose credential it came.
+    pub registration: String,
 }
 
 /// A worker that is gone. What it had not sent is lost: everything from `number` on.

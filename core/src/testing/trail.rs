@@ -37,7 +37,8 @@ impl Trail {
         let fresh = batch.events.iter().filter(|event| event.number >= next).cloned();
         reported.events.extend(fresh);
         reported.closed |= batch.last;
-        let receipt = wire::AuditReceipt { instance: batch.instance, next: reported.next() };
+        let (node_id, instance) = (batch.node.clone(), batch.instance);
+        let receipt = wire::AuditReceipt { node_id, instance, next: reported.next() };
         self.batches.push(batch);
         receipt
     }

@@ -117,7 +117,7 @@ impl Outbox {
         response: Option<&HttpResponse>,
     ) {
         let Some(open) = self.open.take_if(|open| open.call == call) else { return };
-        match receipt(plugin, verifier, sender, response) {
+        match receipt(plugin, verifier, &self.node_id, sender, response) {
             // Of a last batch without events there is nothing to acknowledge.
             Ok(next) if recorder.acknowledge(next) || (open.last && next == recorder.next()) => {
                 if self.failures > 0 {
@@ -230,6 +230,7 @@ impl Outbox {
 fn receipt<H: Host>(
     plugin: &Plugin<H>,
     verifier: &Verifier,
+    node_id: &str,
     sender: &Sender,
     response: Option<&HttpResponse>,
 ) -> Result<u64, String> {
@@ -247,8 +248,12 @@ fn receipt<H: Host>(
         plugin.metrics.update_rejected(&plugin.host, error.cause());
         format!("the receipt is not believed: {error}")
     })?;
-    match *update.body() {
-        Body::AuditReceipt { instance, next } if instance == sender.instance => Ok(next),
+    match update.body() {
+        Body::AuditReceipt { node, instance, next }
+            if *instance == sender.instance && node == node_id =>
+        {
+            Ok(*next)
+        }
         Body::AuditReceipt { .. } => Err("the receipt is for another worker".to_owned()),
         _ => Err("the answer is no receipt".to_owned()),
     }

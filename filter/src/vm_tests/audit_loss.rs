@@ -12,6 +12,8 @@ use super::*;
 use crate::testing::{HttpCall, bearer, token};
 
 const PATH: &str = "/v1/enforcement/audit";
+/// The proxy of the workers.
+const NODE: &str = "sidecar-a";
 
 /// The batches that wait for the test's answer.
 fn batches(world: &mut World) -> Vec<HttpCall> {
@@ -42,7 +44,11 @@ fn first(call: &HttpCall) -> u64 {
 }
 
 fn receipt(world: &World, instance: u64, next: u64) -> Vec<u8> {
-    let receipt = wire::AuditReceipt { instance, next };
+    receipt_for(world, NODE, instance, next)
+}
+
+fn receipt_for(world: &World, node: &str, instance: u64, next: u64) -> Vec<u8> {
+    let receipt = wire::AuditReceipt { node_id: node.to_owned(), instance, next };
     world.plane.sign(Body::AuditReceipt(receipt)).encode_to_vec()
 }
 
@@ -120,7 +126,11 @@ fn a_receipt_is_believed_only_if_it_is_signed_and_for_what_was_sent() {
     let instance = world.vms[1].vm.instance;
     let stranger = Signer::from_seed([9; 32]);
     let forged = |next| {
-        let body = Some(Body::AuditReceipt(wire::AuditReceipt { instance, next }));
+        let body = Some(Body::AuditReceipt(wire::AuditReceipt {
+            node_id: NODE.to_owned(),
+            instance,
+            next,
+        }));
         let update = wire::Update { epoch: 1, revision: 5, unix_millis: 1, body };
         sign_update(&stranger, &update).encode_to_vec()
     };
@@ -128,6 +138,8 @@ fn a_receipt_is_believed_only_if_it_is_signed_and_for_what_was_sent() {
     let answers: Vec<(u16, Vec<u8>)> = vec![
         (200, forged(begun + 1)),
         (200, receipt(&world, instance + 1, begun + 1)),
+        (200, receipt_for(&world, "another", instance, begun + 1)),
+        (200, receipt_for(&world, "", instance, begun + 1)),
         (200, receipt(&world, instance, begun + 2)),
         (200, receipt(&world, instance, begun)),
         (200, receipt(&world, instance, begun - 1)),
@@ -142,7 +154,7 @@ fn a_receipt_is_believed_only_if_it_is_signed_and_for_what_was_sent() {
         world.vms[1].answer_http(call.id, status, &body);
     }
     world.tick();
-    assert_eq!(world.proxy.metric("kya.audit.failed"), 10);
+    assert_eq!(world.proxy.metric("kya.audit.failed"), 12);
     assert_complete(&mut world, 1);
 }
 

@@ -83,6 +83,13 @@ fn said(entry: &Entry) -> (Tone, &'static str, String) {
                 format!("{who}: {} events from number {from} never came", it.events),
             )
         }
+        Entry::Conflict(it) => {
+            let (who, from, by) = (whose(&it.source), it.source.number, &it.registration);
+            let says = format!(
+                "two report as {who}: number {from} came again and says something else; refused, by {by}"
+            );
+            (Tone::Doubt, "CONFLICT", says)
+        }
         Entry::WorkerLost(it) => {
             let (who, from) = (whose(&it.source), it.source.number);
             let says = format!(
@@ -238,6 +245,9 @@ fn completed(it: &Completed) -> (Tone, &'static str, String) {
     );
     if it.timed_out {
         says.push_str("; the time was over");
+    }
+    if it.cut_off {
+        says.push_str("; there were more than are counted");
     }
     if !it.unknown.is_empty() {
         says.push_str(&format!("; not known of {}", it.unknown.join(", ")));

@@ -64,6 +64,11 @@ fn each() -> Vec<(&'static str, Value, &'static str)> {
             "GAP       edge/1: 3 events from number 9 never came",
         ),
         (
+            "conflict",
+            from(json!({ "registration": "edge" })),
+            "CONFLICT  two report as edge/1: number 9 came again and says something else; refused, by edge",
+        ),
+        (
             "worker_lost",
             from(json!({ "unended": 2 })),
             "LOST      edge/1 is gone; what it had not sent, from number 9 on, is lost; 2 requests had not ended",

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -13,19 +14,18 @@ use kya_core::audit::Archived;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::{Mutex, mpsc};
 
 use super::asked::asks;
+use super::stream::Whole;
 use crate::api::Api;
 use crate::api::describe::{Answers, Operation, Schemas, Shaped};
 use crate::api::extract::{Body, Params};
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::By;
+use crate::audit::shares::{EXPORTS, Room};
 use crate::audit::{ArchiveRefused, Export, ExportFailed, Format, Wanted};
 
-/// Exports that are written at the same time.
-const AT_ONCE: usize = 4;
 /// How long it may take to read a part that is archived once more.
 pub(in crate::api) const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Earlier checkpoints that one may have.
@@ -33,7 +33,6 @@ const AT_MOST: usize = 16;
 /// Pieces that wait for whoever takes them.
 const WAITING: usize = 4;
 
-static EXPORTS: Semaphore = Semaphore::const_new(AT_ONCE);
 static ARCHIVING: Mutex<()> = Mutex::const_new(());
 
 asks! {
@@ -108,10 +107,15 @@ impl Answers for Lines {
 
 pub(in crate::api) async fn export(
     State(api): State<Arc<Api>>,
+    By(operator): By,
     Params(asked): Params<ExportTrail>,
 ) -> Result<Shaped<Lines>, Problem> {
-    let turn = EXPORTS.try_acquire().map_err(|_| {
-        let told = format!("{AT_ONCE} exports are being written; ask again later");
+    let name = operator.name().to_string();
+    let turn = api.trail.exports.take(&name, &name, 1).ok_or_else(|| {
+        let Room { all, registration: of_one, .. } = EXPORTS;
+        let told = format!(
+            "{of_one} exports for this operator, or {all} for all, are being written; ask again later"
+        );
         Problem::new(Code::TooManyRequests, told).retry_after(Duration::from_secs(5))
     })?;
     let format = match asked.format {
@@ -127,6 +131,7 @@ pub(in crate::api) async fn export(
     let export = Export::begin(Arc::clone(&api.trail), wanted).await?;
     let name = format!("kya-audit-{}.{}", export.size(), format.extension());
     let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(WAITING);
+    let (body, is_whole) = Whole::new(taken);
     let draining = api.draining.clone();
     tokio::spawn(async move {
         let _turn = turn;
@@ -136,14 +141,14 @@ pub(in crate::api) async fn export(
         };
         if let Err(error) = written {
             tracing::warn!(%error, "an export of the audit trail ended early");
-            // Whoever reads it sees that it has no end.
-            let _ = pieces.send(Err(io::Error::other("the export ended early"))).await;
+        } else {
+            is_whole.store(true, Ordering::Release);
         }
     });
     let response = Response::builder()
         .header(header::CONTENT_TYPE, format.media_type())
         .header(header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\""))
-        .body(ResponseBody::from_stream(ReceiverStream::new(taken)));
+        .body(ResponseBody::from_stream(body));
     response.map(Shaped::new).map_err(|error| Problem::new(Code::Internal, error.to_string()))
 }
 
@@ -218,7 +223,10 @@ impl From<ExportFailed> for Problem {
             ExportFailed::NoCheckpoint(_) | ExportFailed::Archived(_) => {
                 Self::new(Code::Conflict, told)
             }
-            ExportFailed::Torn(_) | ExportFailed::NoRecord(_) | ExportFailed::Left => {
+            ExportFailed::Torn(_)
+            | ExportFailed::NoRecord(_)
+            | ExportFailed::Left
+            | ExportFailed::Unread => {
                 tracing::error!(error = told, "audit export");
                 Self::new(
                     Code::Internal,

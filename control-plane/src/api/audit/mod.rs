@@ -6,6 +6,7 @@ mod keys;
 mod proofs;
 mod records;
 mod report;
+mod stream;
 mod tail;
 
 pub(super) use export::{ARCHIVE_TIMEOUT, archive, export};

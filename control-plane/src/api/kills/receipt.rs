@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use kya_core::audit::{
-    Disposition, Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, Timestamp,
-};
+use kya_core::audit::{Receipt, ReceiptFlights, ReceiptProxy, ReceiptWorker, Timestamp};
 
 use super::{Looked, is_complete};
 use crate::api::Api;
 use crate::audit::kills::{Progress, Standing};
 use crate::nodes::NodePattern;
+use crate::store::audit::Flights;
 use crate::store::{Kill, StoreError};
 use crate::time::UnixMicros;
 
@@ -124,15 +123,11 @@ fn worker(standing: &Standing, kill: &Kill) -> ReceiptWorker {
 }
 
 pub(super) fn flights(progress: &Progress) -> ReceiptFlights {
-    let mut sum = ReceiptFlights::default();
-    for concern in progress.workers.iter().flat_map(|it| &it.worker.concerns) {
-        sum.requests += 1;
-        *match concern.disposition {
-            Some(Disposition::Committed) => &mut sum.committed,
-            Some(Disposition::RolledBack) => &mut sum.rolled_back,
-            Some(Disposition::Escalated) => &mut sum.escalated,
-            None => &mut sum.open,
-        } += 1;
+    ReceiptFlights {
+        requests: progress.flights(Flights::all),
+        committed: progress.flights(|it| it.committed),
+        rolled_back: progress.flights(|it| it.rolled_back),
+        escalated: progress.flights(|it| it.escalated),
+        open: progress.flights(Flights::open),
     }
-    sum
 }

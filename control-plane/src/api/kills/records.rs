@@ -11,9 +11,6 @@ use crate::audit::kills::{Progress, Stage, Standing};
 use crate::store::audit::{Concern, KillRow, StoredLine};
 use crate::store::{Kill, StoreError, in_flight_name};
 
-/// Most requests of one worker that are listed.
-const LISTED: usize = 1000;
-
 #[derive(Serialize, schemars::JsonSchema)]
 pub(in crate::api) struct Kills {
     pub(super) kills: Vec<Listed>,
@@ -60,6 +57,9 @@ pub(in crate::api) struct KillReport {
     acknowledged: u64,
     /// `proxy/instance` of those that have not, though they may serve.
     laggards: Vec<String>,
+    /// Whether there were more workers, or more requests, than are looked at; then the
+    /// numbers are the least that they can be, and it is never complete.
+    cut_off: bool,
     /// Requests that were in flight, by what became of them.
     in_flight: ReceiptFlights,
     workers: Vec<Worker>,
@@ -99,6 +99,8 @@ struct Worker {
     missing: u64,
     /// Requests of which it keeps no track.
     untracked: u64,
+    /// Whether the trail says that two report as this worker.
+    in_conflict: bool,
 }
 
 /// A request in flight.
@@ -157,6 +159,7 @@ impl KillReport {
                 workers_there: 0,
                 acknowledged: 0,
                 laggards: Vec::new(),
+                cut_off: false,
                 in_flight: ReceiptFlights::default(),
                 workers: Vec::new(),
                 unknown: Vec::new(),
@@ -174,6 +177,7 @@ impl KillReport {
             workers_there: completed.workers,
             acknowledged: progress.acknowledged(),
             laggards: progress.laggards().map(Standing::name).collect(),
+            cut_off: completed.cut_off,
             in_flight,
             unknown: progress
                 .workers
@@ -210,6 +214,15 @@ fn summary(progress: &Progress, complete: bool, flights: &ReceiptFlights) -> Str
     if *escalated > 0 {
         said.push_str(&format!(", of {escalated} nobody knows what they did: look"));
     }
+    if progress.is_cut_off() {
+        said.push_str("; there were more than are looked at, so it is not complete");
+    }
+    let twice = progress.workers.iter().filter(|it| it.worker.in_conflict).count();
+    if twice > 0 {
+        said.push_str(&format!(
+            "; as {twice} workers two report, and their word counts for nothing"
+        ));
+    }
     if lost > 0 {
         said.push_str(&format!("; {lost} workers were lost"));
     }
@@ -222,7 +235,7 @@ impl From<Standing> for Worker {
         let (stage, instance, missing) = (standing.stage(), standing.instance(), standing.missing);
         let worker = standing.worker;
         let applied = worker.applied.as_ref();
-        let more = worker.concerns.len().saturating_sub(LISTED);
+        let listed = u64::try_from(worker.requests.len()).unwrap_or(u64::MAX);
         Self {
             proxy: worker.key.node,
             worker: worker.slot,
@@ -233,9 +246,10 @@ impl From<Standing> for Worker {
             applied_number: applied.map(|it| it.number),
             applied_seq: applied.map(|it| it.seq),
             missing,
+            in_conflict: worker.in_conflict,
             untracked: applied.map_or(0, |it| it.untracked),
-            more_requests: u64::try_from(more).unwrap_or(u64::MAX),
-            requests: worker.concerns.into_iter().take(LISTED).map(Request::from).collect(),
+            more_requests: worker.flights.all().saturating_sub(listed),
+            requests: worker.requests.into_iter().map(Request::from).collect(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) use progress::{Progress, Stage, Standing, Whose};
 
 /// How long after a kill it is closed, whatever is still not known of it.
 pub(super) const BOUND: Duration = Duration::from_secs(60);
+/// Most requests of one kill that are listed.
+const LISTED: u32 = 10_000;
 /// Kills that are looked at together.
 const PAGE: u32 = 256;
 /// How long after one look the next one comes at the earliest, and at the latest.
@@ -107,7 +109,7 @@ impl Trail {
                 whose
             }
         };
-        let progress = self.progress(row, &whose).await?;
+        let progress = self.progress(row, &whose, 0).await?;
         let over = progress.is_over();
         let late = self.clock.now().0.saturating_sub(row.at.0) >= micros(bound);
         if over || late {
@@ -130,8 +132,13 @@ impl Trail {
         }
     }
 
-    async fn progress(&self, row: &KillRow, whose: &Whose) -> Result<Progress, StoreError> {
-        Ok(Progress::new(self.store.kill_workers(row).await?, whose))
+    async fn progress(
+        &self,
+        row: &KillRow,
+        whose: &Whose,
+        listed: u32,
+    ) -> Result<Progress, StoreError> {
+        Ok(Progress::new(self.store.kill_workers(row, &whose.asked(listed)).await?))
     }
 
     /// Whose requests a kill concerns. This looks at everything that it reached.
@@ -147,7 +154,7 @@ impl Trail {
         whose: &Whose,
     ) -> Result<Option<(KillRow, Progress)>, StoreError> {
         let Some(row) = self.store.kill(&kill.id.to_string()).await? else { return Ok(None) };
-        let progress = self.progress(&row, whose).await?;
+        let progress = self.progress(&row, whose, LISTED).await?;
         Ok(Some((row, progress)))
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kya_core::audit::{Completed, Disposition};
+use kya_core::audit::Completed;
 
 use crate::audit::report::hex;
-use crate::store::audit::{Concern, KillRow, KillWorker, SourceState, WorkersOf};
+use crate::store::audit::{Flights, KillAsked, KillRow, KillWorker, SourceState, WorkersOf};
 
 /// Most workers that the last row of a kill names.
 const NAMED: usize = 100;
@@ -24,6 +24,8 @@ pub(crate) enum Whose {
 pub(crate) struct Progress {
     /// The workers that were there.
     pub(crate) workers: Vec<Standing>,
+    /// Whether there were more.
+    more_workers: bool,
 }
 
 /// How far a worker is with a kill.
@@ -64,26 +66,26 @@ impl Stage {
 }
 
 impl Whose {
-    fn includes(&self, concern: &Concern) -> bool {
-        match (self, &concern.agent_id) {
-            (Self::Agents(agents), Some(agent)) => agents.contains(agent),
-            (Self::Anybody, _) | (_, None) => true,
-        }
+    /// Theirs, of which so many are listed.
+    pub(super) fn asked(&self, listed: u32) -> KillAsked {
+        let agents = match self {
+            Self::Agents(agents) => Some(agents.clone()),
+            Self::Anybody => None,
+        };
+        KillAsked { agents, listed }
     }
 }
 
 impl Standing {
-    fn new(mut worker: KillWorker, whose: &Whose) -> Self {
+    fn new(worker: KillWorker) -> Self {
         let announced = worker.applied.as_ref().map_or(0, |it| it.in_flight);
-        let reported = worker.concerns.iter().filter(|it| it.ending != "lost").count();
-        let missing = announced.saturating_sub(u64::try_from(reported).unwrap_or(u64::MAX));
-        worker.concerns.retain(|concern| whose.includes(concern));
+        let missing = announced.saturating_sub(worker.flights.reported);
         Self { worker, missing }
     }
 
     pub(crate) fn stage(&self) -> Stage {
         let applied = self.worker.applied.is_some();
-        let open = self.worker.concerns.iter().any(|concern| concern.disposition.is_none());
+        let open = self.worker.flights.open() > 0;
         match self.worker.state {
             SourceState::Lost => Stage::Lost,
             SourceState::Closed if !applied => Stage::Closed,
@@ -97,6 +99,9 @@ impl Standing {
     /// Whether it is not known in full what was in flight.
     pub(crate) fn is_unknown(&self) -> bool {
         let untracked = self.worker.applied.as_ref().is_some_and(|it| it.untracked > 0);
+        if self.worker.in_conflict || self.is_cut_off() {
+            return true;
+        }
         match self.stage() {
             Stage::Waiting => true,
             Stage::Lost => self.worker.applied.is_none() || self.missing > 0 || untracked,
@@ -108,11 +113,21 @@ impl Standing {
     /// Whether nothing decides in its place without the kill: it has said that it applies
     /// it, or had ended, or was lost and the worker that took its place applies it.
     pub(crate) fn is_acknowledged(&self) -> bool {
+        if self.worker.in_conflict {
+            return false;
+        }
         match self.stage() {
             Stage::Closed => true,
             Stage::Lost => self.worker.applied.is_some() || self.worker.followed.is_some(),
             Stage::Waiting | Stage::Applied | Stage::Done => self.worker.applied.is_some(),
         }
+    }
+
+    /// Whether more was in flight than is counted: more than there is room for, or than was
+    /// remembered of a worker that was lost.
+    fn is_cut_off(&self) -> bool {
+        let lost = self.worker.state == SourceState::Lost && self.worker.unremembered > 0;
+        self.worker.flights.cut_off || lost
     }
 
     /// `proxy/instance`
@@ -126,14 +141,22 @@ impl Standing {
 }
 
 impl Progress {
-    pub(crate) fn new(workers: WorkersOf, whose: &Whose) -> Self {
-        let workers = workers.into_iter().map(|worker| Standing::new(worker, whose)).collect();
-        Self { workers }
+    pub(crate) fn new(found: WorkersOf) -> Self {
+        let workers = found.workers.into_iter().map(Standing::new).collect();
+        Self { workers, more_workers: found.cut_off }
     }
 
-    /// Whether every worker that is there applies it and nothing is in flight any more.
+    /// Whether there were more workers, or more of their requests, than are looked at.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.more_workers || self.workers.iter().any(Standing::is_cut_off)
+    }
+
+    /// Whether every worker that is there applies it and nothing is in flight any more. That
+    /// is never so where not all of it is known, or two report as one worker.
     pub(crate) fn is_over(&self) -> bool {
-        self.workers.iter().all(|it| !matches!(it.stage(), Stage::Waiting | Stage::Applied))
+        let doubtful = self.is_cut_off() || self.workers.iter().any(|it| it.worker.in_conflict);
+        !doubtful
+            && self.workers.iter().all(|it| !matches!(it.stage(), Stage::Waiting | Stage::Applied))
     }
 
     /// How many have said that they apply it.
@@ -143,7 +166,7 @@ impl Progress {
 
     /// Whether every worker that was there has acknowledged it.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        self.workers.iter().all(Standing::is_acknowledged)
+        !self.more_workers && self.workers.iter().all(Standing::is_acknowledged)
     }
 
     /// How many have.
@@ -156,29 +179,27 @@ impl Progress {
         self.workers.iter().filter(|it| !it.is_acknowledged())
     }
 
-    fn concerns(&self) -> impl Iterator<Item = &Concern> {
-        self.workers.iter().flat_map(|it| &it.worker.concerns)
+    /// The requests of all workers together.
+    pub(crate) fn flights(&self, of: impl Fn(&Flights) -> u64) -> u64 {
+        let each = self.workers.iter().map(|it| of(&it.worker.flights));
+        each.fold(0, u64::saturating_add)
     }
 
     /// The last row. `timed_out` says that the time is over and not all is known.
     pub(crate) fn completed(&self, kill: &KillRow, timed_out: bool) -> Completed {
-        let ended = |wanted: Disposition| {
-            count(self.concerns().filter(|it| it.disposition == Some(wanted)))
-        };
-        let going_on = || self.concerns().filter(|it| it.disposition.is_none());
-        // What was to be cut and of which nobody has said how it ended: nobody knows.
-        let cut = count(going_on().filter(|it| it.ending != "drain"));
         let unknown = self.workers.iter().filter(|it| it.is_unknown());
         Completed {
             kill_id: kill.id.clone(),
             workers: count(self.workers.iter()),
             applied: self.applied(),
-            in_flight: count(self.concerns()),
-            committed: ended(Disposition::Committed),
-            rolled_back: ended(Disposition::RolledBack),
-            escalated: ended(Disposition::Escalated).saturating_add(cut),
-            open: count(going_on().filter(|it| it.ending == "drain")),
+            in_flight: self.flights(Flights::all),
+            committed: self.flights(|it| it.committed),
+            rolled_back: self.flights(|it| it.rolled_back),
+            // What was to be cut and of which nobody has said how it ended: nobody knows.
+            escalated: self.flights(|it| it.escalated.saturating_add(it.to_be_cut)),
+            open: self.flights(|it| it.draining),
             timed_out,
+            cut_off: self.is_cut_off(),
             unknown: unknown.map(Standing::name).take(NAMED).collect(),
         }
     }

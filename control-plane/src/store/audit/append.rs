@@ -9,11 +9,11 @@ use kya_core::audit::merkle::Tile;
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
-use super::kills;
 use super::many::{self, Many};
 use super::{
     Additions, Author, EventCursor, Locked, NewLine, SourceKey, SourceRow, SourceState, TrailHead,
 };
+use super::{kills, sources as of_sources};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};
 use crate::time::UnixMicros;
@@ -24,6 +24,10 @@ pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
     type Engine: Many;
     /// Reads the head, and keeps every other writer out until the transaction ends.
     const LOCK: &'static str;
+    /// Inserts rows of `audit_taken` from one JSON text: an array of arrays.
+    const TAKEN: &'static str;
+    /// Counts and lists the requests in flight of one worker.
+    const FLIGHTS: kills::Statements;
 
     async fn writer(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
 
@@ -56,6 +60,8 @@ pub(super) async fn append<T: Tables>(
     let head = head(&row)?;
     let keys = author.sources();
     let sources = sources::<T>(db, &keys).await?;
+    let alive = of_sources::alive(db, &keys, &sources).await?;
+    let taken = of_sources::taken(db, &author.spans(), &sources).await?;
     let unended = unended::<T>(db, &sources, &author.unended()).await?;
     let ids: Vec<_> = sources.iter().map(|it| it.as_ref().map(|it| it.id)).collect();
     let mut kills = HashMap::new();
@@ -66,7 +72,7 @@ pub(super) async fn append<T: Tables>(
     }
     let newest = db.first(NEWEST_KEY, values![]).await?;
     let key = newest.map(|row| row.text("verifier_key").map(str::to_owned)).transpose()?;
-    let locked = Locked { head, key, sources, unended, kills };
+    let locked = Locked { head, key, sources, unended, taken, alive, kills };
     // Hashing thousands of records is nothing for a thread that answers others, too.
     let writing = tokio::task::spawn_blocking(move || author.write(locked));
     let failed = |error: tokio::task::JoinError| StoreError::Unavailable(error.into());
@@ -100,6 +106,7 @@ async fn write<T: Tables>(
     }
     many::execute(db, statements.update_sources, &known).await?;
     let id = |place: usize| ids.get(place).copied().flatten();
+    of_sources::write::<T>(db, &id, additions).await?;
     kills::write::<T::Engine>(db, &id, &additions.kills).await?;
     for place in &additions.forgotten {
         let Some(source) = id(*place) else { continue };
@@ -230,6 +237,9 @@ pub(super) fn source(row: &impl Columns) -> Result<SourceRow, StoreError> {
         seen: micros(row, "seen_us")?,
         state: SourceState::from_name(state).ok_or_else(|| corrupt("state"))?,
         unended: number(row, "unended")?,
+        unremembered: number(row, "unremembered")?,
+        registration: row.optional_text("registration")?.map(str::to_owned),
+        conflict: row.optional_int("conflict_seq")?.map(i64::cast_unsigned),
     })
 }
 

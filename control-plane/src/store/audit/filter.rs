@@ -7,6 +7,8 @@ use super::StoredLine;
 /// Most records that are looked at for one page. Where few of them are asked for, a page
 /// is short and says where the next one begins.
 pub const SCANNED_A_PAGE: u64 = 100_000;
+/// The same of records that an index leads to: they are anywhere.
+pub const LED_TO_A_PAGE: u32 = 10_000;
 
 /// In which order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,24 +5,25 @@
 //! transaction that appends it. What is kept here besides is what the trail says, so that
 //! it is found without reading the trail.
 
+mod flights;
 mod model;
 mod write;
 
 use kya_core::audit::Disposition;
 
-use super::append::{corrupt, micros, number};
+use super::append::{Tables, corrupt, micros, number};
 use super::{SourceKey, SourceState};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};
 
+pub(super) use flights::{POSTGRES, SQLITE, Statements};
+pub use model::{
+    Concern, Flights, KillApplied, KillAsked, KillMark, KillRow, KillWorker, WorkersOf,
+};
 pub(super) use write::write;
-
-pub use model::{Concern, KillApplied, KillMark, KillRow, KillWorker, WorkersOf};
 
 /// Most workers of one kill that are looked at.
 const MAX_WORKERS: u32 = 20_000;
-/// Most requests of one worker that are looked at.
-const MAX_CONCERNS: u32 = 65_536;
 
 pub(super) async fn row(db: &mut impl Sql, id: &str) -> Result<Option<KillRow>, StoreError> {
     let one = "SELECT * FROM audit_kills WHERE kill_id = $1";
@@ -43,8 +44,8 @@ pub(super) async fn open(
 /// Each with the first state that it applied that holds the kill. A worker that was lost is
 /// followed by one that began later in the same slot of the same proxy.
 const WORKERS: &str = "SELECT known.id, known.node_id, known.instance, known.slot, known.state,
-           said.number, said.seq, said.at_us, said.recorded_us, said.in_flight, said.untracked,
-           said.epoch, said.revision, CASE WHEN known.state = 'lost' THEN
+           known.conflict_seq, known.unremembered, said.number, said.seq, said.at_us, said.recorded_us,
+           said.in_flight, said.untracked, said.epoch, said.revision, CASE WHEN known.state = 'lost' THEN
              (SELECT min(again.seq) FROM audit_sources AS later
               JOIN audit_applied AS again ON again.source = later.id
               WHERE later.node_id = known.node_id AND later.slot = known.slot
@@ -58,25 +59,29 @@ const WORKERS: &str = "SELECT known.id, known.node_id, known.instance, known.slo
     WHERE known.first_seq < $1 AND (known.ended_seq IS NULL OR known.ended_seq > $1)
     ORDER BY known.node_id, known.slot, known.instance LIMIT $4";
 
-/// Of the state that a worker has applied; and those of a worker that was lost.
-const CONCERNS: &str = "SELECT * FROM audit_concerned
-    WHERE source = $1 AND (epoch = $2 AND revision = $3 OR ending = 'lost' AND seq > $4)
-    ORDER BY number, seq LIMIT $5";
-
-pub(super) async fn workers(db: &mut impl Sql, kill: &KillRow) -> Result<WorkersOf, StoreError> {
+pub(super) async fn workers<T: Tables>(
+    db: &mut <T::Engine as sqlx::Database>::Connection,
+    kill: &KillRow,
+    asked: &KillAsked,
+) -> Result<WorkersOf, StoreError> {
     let (epoch, revision) = (signed(kill.epoch), signed(kill.revision));
-    let values = values![signed(kill.activated), epoch, revision, MAX_WORKERS];
-    let found = db.all(WORKERS, values).await?;
+    let values = values![signed(kill.activated), epoch, revision, MAX_WORKERS + 1];
+    let mut found = db.all(WORKERS, values).await?;
+    let most = usize::try_from(MAX_WORKERS).unwrap_or(usize::MAX);
+    let cut_off = found.len() > most;
+    found.truncate(most);
     let mut workers = Vec::with_capacity(found.len());
+    let mut listed = asked.listed;
     for row in &found {
         let applied = applied(row)?;
         let state = row.text("state")?;
         let state = SourceState::from_name(state).ok_or_else(|| corrupt("state"))?;
         let any = applied.as_ref().is_some_and(|it| it.in_flight > 0);
-        let concerns = match any || state != SourceState::Alive {
-            true => concerns(db, row, kill).await?,
-            false => Vec::new(),
+        let (flights, requests) = match any || state != SourceState::Alive {
+            true => flights::of::<T>(db, row, kill, asked, listed).await?,
+            false => Default::default(),
         };
+        listed = listed.saturating_sub(u32::try_from(requests.len()).unwrap_or(u32::MAX));
         let node = row.text("node_id")?.to_owned();
         workers.push(KillWorker {
             key: SourceKey { node, instance: row.int("instance")?.cast_unsigned() },
@@ -84,10 +89,13 @@ pub(super) async fn workers(db: &mut impl Sql, kill: &KillRow) -> Result<Workers
             state,
             applied,
             followed: row.optional_int("followed_seq")?.map(i64::cast_unsigned),
-            concerns,
+            in_conflict: row.optional_int("conflict_seq")?.is_some(),
+            unremembered: number(row, "unremembered")?,
+            flights,
+            requests,
         });
     }
-    Ok(workers)
+    Ok(WorkersOf { workers, cut_off })
 }
 
 fn applied(row: &impl Columns) -> Result<Option<KillApplied>, StoreError> {
@@ -102,39 +110,6 @@ fn applied(row: &impl Columns) -> Result<Option<KillApplied>, StoreError> {
         in_flight: number(row, "in_flight")?,
         untracked: number(row, "untracked")?,
     }))
-}
-
-/// A request is there once, though its worker was lost after it had reported it.
-async fn concerns(
-    db: &mut impl Sql,
-    worker: &impl Columns,
-    kill: &KillRow,
-) -> Result<Vec<Concern>, StoreError> {
-    let values = values![
-        worker.int("id")?,
-        worker.optional_int("epoch")?.unwrap_or(-1),
-        worker.optional_int("revision")?.unwrap_or(-1),
-        signed(kill.activated),
-        MAX_CONCERNS,
-    ];
-    let mut found = Vec::<Concern>::new();
-    for row in &db.all(CONCERNS, values).await? {
-        let disposition = row.optional_text("disposition")?;
-        let ended = row.optional_int("ended_seq")?.map(i64::cast_unsigned);
-        let concern = Concern {
-            decision: number(row, "number")?,
-            agent_id: row.optional_text("agent_id")?.map(str::to_owned),
-            ending: row.text("ending")?.to_owned(),
-            seq: number(row, "seq")?,
-            disposition: disposition.map(disposition_from).transpose()?,
-            ended,
-        };
-        match found.last_mut() {
-            Some(last) if last.decision == concern.decision => {}
-            _ => found.push(concern),
-        }
-    }
-    Ok(found)
 }
 
 fn kill(row: &impl Columns) -> Result<KillRow, StoreError> {
@@ -157,11 +132,4 @@ fn disposition_name(disposition: Disposition) -> &'static str {
         Disposition::RolledBack => "rolled_back",
         Disposition::Escalated => "escalated",
     }
-}
-
-fn disposition_from(name: &str) -> Result<Disposition, StoreError> {
-    [Disposition::Committed, Disposition::RolledBack, Disposition::Escalated]
-        .into_iter()
-        .find(|it| disposition_name(*it) == name)
-        .ok_or_else(|| corrupt("disposition"))
 }

@@ -16,6 +16,7 @@ mod many;
 mod model;
 mod postgres;
 mod read;
+mod sources;
 mod sqlite;
 mod tables;
 
@@ -28,13 +29,16 @@ use kya_core::audit::merkle::{Tile, TileId};
 
 use super::StoreError;
 use crate::time::UnixMicros;
-pub use filter::{Lines, Order, RecordFilter, SCANNED_A_PAGE};
-pub use kills::{Concern, KillApplied, KillMark, KillRow, KillWorker, WorkersOf};
+pub use filter::{LED_TO_A_PAGE, Lines, Order, RecordFilter, SCANNED_A_PAGE};
+pub use kills::{
+    Concern, Flights, KillApplied, KillAsked, KillMark, KillRow, KillWorker, WorkersOf,
+};
 pub use model::{
     Additions, ArchivedRange, CheckpointRow, EventCursor, KeyRow, Locked, NewLine, SourceKey,
-    SourceRow, SourceState, StoredLine, TrailHead,
+    SourceRow, SourceState, StoredLine, Taken, TrailHead,
 };
 pub use postgres::PostgresAuditStore;
+pub use sources::DIGEST_BYTES;
 pub use sqlite::SqliteAuditStore;
 
 /// Decides what is appended when the end of the trail is known, and nobody else appends.
@@ -45,6 +49,12 @@ pub trait Author: Debug + Send + Sync + 'static {
     /// Requests that went on, as the place of their worker in [`Author::sources`] and the
     /// number of their decision, of which it must know whose they are.
     fn unended(&self) -> Vec<(usize, u64)>;
+
+    /// Batches of which it must know what their numbers were taken with, if they were: the
+    /// place of the worker, the first number and the last.
+    fn spans(&self) -> Vec<(usize, u64, u64)> {
+        Vec::new()
+    }
 
     /// The kills of which it must know how far they are.
     fn kills(&self) -> Vec<String> {
@@ -108,7 +118,11 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
 
     /// The workers that were there at a kill, what they have said of it, and the requests
     /// in flight that it may concern.
-    async fn kill_workers(&self, kill: &KillRow) -> Result<WorkersOf, StoreError>;
+    async fn kill_workers(
+        &self,
+        kill: &KillRow,
+        asked: &KillAsked,
+    ) -> Result<WorkersOf, StoreError>;
 
     /// Removes up to `limit` records that are archived, the first first, and says how many.
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError>;

@@ -1,11 +1,11 @@
 //! What is kept of the trail.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kya_core::audit::ChainHash;
 use kya_core::audit::merkle::Tile;
 
-use super::{KillMark, KillRow};
+use super::{DIGEST_BYTES, KillMark, KillRow};
 use crate::time::UnixMicros;
 
 /// Where the trail ends.
@@ -74,6 +74,28 @@ pub struct SourceRow {
     pub state: SourceState,
     /// Requests that went on and of whose end nothing was reported.
     pub unended: u64,
+    /// Those that were too many to be remembered.
+    pub unremembered: u64,
+    /// By which node registration its first report came; of one that has not reported there
+    /// is none.
+    pub registration: Option<String>,
+    /// The record which says that two report as this worker.
+    pub conflict: Option<u64>,
+}
+
+/// Numbers of a worker that are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Place of the worker in [`Author::sources`](super::Author::sources).
+    pub place: usize,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+    /// The last of their records; 0 where nobody asks.
+    pub seq: u64,
+    /// What each was taken with; empty if they never came, and a record says so.
+    pub hashes: Vec<[u8; DIGEST_BYTES]>,
 }
 
 /// What an [`Author`](super::Author) gets to know.
@@ -88,6 +110,11 @@ pub struct Locked {
     pub sources: Vec<Option<SourceRow>>,
     /// Of the requests that were asked for those that are known, with whose they are.
     pub unended: HashMap<(usize, u64), Option<String>>,
+    /// What numbers were taken with, by place and first number.
+    pub taken: BTreeMap<(usize, u64), Taken>,
+    /// How many workers of a node are taken to be there, of each node of which one that is
+    /// not was asked for.
+    pub alive: HashMap<String, u64>,
     /// Of the kills that were asked for those that are in the trail, by their ids.
     pub kills: HashMap<String, KillRow>,
 }
@@ -180,6 +207,11 @@ pub struct Additions {
     /// Requests of the same kind that have ended; those that began in the same
     /// transaction are in neither.
     pub ended: Vec<(usize, u64)>,
+    /// Workers of which the registration, the conflict or the number of requests that are
+    /// not remembered has changed.
+    pub marked: BTreeSet<usize>,
+    /// Numbers that are taken by it.
+    pub taken: Vec<Taken>,
     /// Workers of which no request is taken to go on.
     pub forgotten: Vec<usize>,
     /// A checkpoint of the whole.
@@ -220,6 +252,8 @@ impl Additions {
             sources: vec![None; sources],
             began: Vec::new(),
             ended: Vec::new(),
+            marked: BTreeSet::new(),
+            taken: Vec::new(),
             forgotten: Vec::new(),
             checkpoint: None,
             key: None,

@@ -8,7 +8,7 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
 use super::append::Tables;
-use super::{NewLine, origin};
+use super::{NewLine, kills, origin};
 use crate::store::StoreError;
 use crate::store::postgres::DatabaseUrl;
 use crate::store::sql::{Sql, values};
@@ -66,6 +66,11 @@ impl PostgresAuditStore {
 impl Tables for PostgresAuditStore {
     type Engine = Postgres;
     const LOCK: &'static str = "SELECT * FROM audit_head FOR UPDATE";
+    const TAKEN: &'static str = "INSERT INTO audit_taken (source, first, last, seq, hashes)
+        SELECT (value ->> 0)::bigint, (value ->> 1)::bigint, (value ->> 2)::bigint,
+               (value ->> 3)::bigint, decode(value ->> 4, 'hex')
+        FROM json_array_elements($1::json)";
+    const FLIGHTS: kills::Statements = kills::POSTGRES;
 
     async fn writer(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
         Ok(self.writer.begin().await?)

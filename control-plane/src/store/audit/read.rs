@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use kya_core::audit::merkle::{Tile, TileId};
 
 use super::append::{hash, head, micros, number, tile};
-use super::filter::{Lines, Order, RecordFilter, SCANNED_A_PAGE};
+use super::filter::{LED_TO_A_PAGE, Lines, Order, RecordFilter, SCANNED_A_PAGE};
 use super::{ArchivedRange, CheckpointRow, KeyRow, SourceKey, StoredLine, TrailHead};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, Value, signed, values};
@@ -25,6 +25,19 @@ macro_rules! select {
               ORDER BY seq ",
             $order,
             " LIMIT $11"
+        )
+    };
+}
+
+/// The last record of so many that an index leads to.
+macro_rules! end {
+    ($lead:literal, $order:literal) => {
+        concat!(
+            "SELECT seq FROM audit_records WHERE ",
+            $lead,
+            " = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq ",
+            $order,
+            " LIMIT 1 OFFSET $4"
         )
     };
 }
@@ -60,8 +73,9 @@ pub(super) async fn lines(
     let is_found_by_index = !filter.with_seams
         && (filter.agent_id.is_some() || filter.kill_id.is_some() || filter.act.is_some());
     // What is looked at for this page.
-    let (from, to) = match (filter.is_all() || is_found_by_index, newest_first) {
+    let (from, to) = match (filter.is_all(), newest_first) {
         (true, _) => (first, last),
+        (false, _) if is_found_by_index => led_to(db, filter, (first, last), newest_first).await?,
         (false, false) => (first, last.min(first.saturating_add(SCANNED_A_PAGE - 1))),
         (false, true) => (first.max(last.saturating_sub(SCANNED_A_PAGE - 1)), last),
     };
@@ -78,6 +92,34 @@ pub(super) async fn lines(
         (to < last).then(|| to.saturating_add(1))
     };
     Ok(Lines { lines, next })
+}
+
+/// The part of the range in which an index leads to so many records at most.
+async fn led_to(
+    db: &mut impl Sql,
+    filter: &RecordFilter,
+    (first, last): (u64, u64),
+    newest_first: bool,
+) -> Result<(u64, u64), StoreError> {
+    let RecordFilter { agent_id, kill_id, act, .. } = filter;
+    let (statement, lead) = match (kill_id, act, newest_first) {
+        (Some(kill_id), _, false) => (end!("kill_id", "ASC"), kill_id),
+        (Some(kill_id), _, true) => (end!("kill_id", "DESC"), kill_id),
+        (None, Some(act), false) => (end!("act", "ASC"), act),
+        (None, Some(act), true) => (end!("act", "DESC"), act),
+        (None, None, order) => {
+            let Some(agent_id) = agent_id else { return Ok((first, last)) };
+            (if order { end!("agent_id", "DESC") } else { end!("agent_id", "ASC") }, agent_id)
+        }
+    };
+    let values = values![lead, signed(first), signed(last), LED_TO_A_PAGE - 1];
+    let end = db.first(statement, values).await?;
+    let end = end.map(|row| number(&row, "seq")).transpose()?;
+    Ok(match (end, newest_first) {
+        (None, _) => (first, last),
+        (Some(end), false) => (first, end),
+        (Some(end), true) => (end, last),
+    })
 }
 
 fn statement(filter: &RecordFilter, newest_first: bool) -> &'static str {

@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::append::Tables;
-use super::{NewLine, origin};
+use super::{NewLine, kills, origin};
 use crate::store::StoreError;
 use crate::store::sql::{Sql, values};
 use crate::store::sqlite::SqliteFile;
@@ -53,6 +53,10 @@ impl SqliteAuditStore {
 impl Tables for SqliteAuditStore {
     type Engine = Sqlite;
     const LOCK: &'static str = "SELECT * FROM audit_head";
+    const TAKEN: &'static str = "INSERT INTO audit_taken (source, first, last, seq, hashes)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, unhex(value ->> 4)
+        FROM json_each($1)";
+    const FLIGHTS: kills::Statements = kills::SQLITE;
 
     async fn writer(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)

@@ -8,7 +8,7 @@ use kya_core::audit::merkle::{Tile, TileId};
 
 use super::append::{Tables, append, instance};
 use super::{
-    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillRow, Lines,
+    Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillAsked, KillRow, Lines,
     RecordFilter, SourceKey, StoredLine, TrailHead, WorkersOf, kills, read,
 };
 use crate::store::StoreError;
@@ -99,8 +99,12 @@ impl<T: Tables> AuditStore for T {
         read!(self, |db| kills::open(db, after, limit))
     }
 
-    async fn kill_workers(&self, kill: &KillRow) -> Result<WorkersOf, StoreError> {
-        read!(self, |db| kills::workers(db, kill))
+    async fn kill_workers(
+        &self,
+        kill: &KillRow,
+        asked: &KillAsked,
+    ) -> Result<WorkersOf, StoreError> {
+        read!(self, |db| kills::workers::<T>(db, kill, asked))
     }
 
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError> {
@@ -118,6 +122,8 @@ impl<T: Tables> AuditStore for T {
             let remove = "DELETE FROM audit_records
                           WHERE seq <= $1 AND seq NOT IN (SELECT seq FROM audit_kept)";
             db.execute(remove, values![upper]).await?;
+            let compared = "DELETE FROM audit_taken WHERE seq <= $1";
+            db.execute(compared, values![upper]).await?;
             transaction.commit().await?;
             Ok(records)
         })

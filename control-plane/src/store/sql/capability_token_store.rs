@@ -21,7 +21,7 @@ impl<B: Backend> CapabilityTokenStore for B {
         &self,
         fingerprints: Vec<Fingerprint>,
     ) -> Result<Vec<(Fingerprint, TokenId)>, StoreError> {
-        read!(self, |db| tokens::names(db, &fingerprints))
+        read!(self, |db| tokens::names::<B::Engine>(db, &fingerprints))
     }
 
     async fn issuer(&self) -> Result<Issuer, StoreError> {

@@ -137,22 +137,48 @@ pub(super) trait Sql: Send {
     fn stream(&mut self, sql: &'static str, values: Vec<Value>) -> Rows<'_, Self::Row>;
 }
 
+/// Of many beginnings of digests, in hexadecimal, those that a token has, each by one look
+/// at the index. `$2` and `$3` are the lowest and the highest end of a digest.
+macro_rules! token_names {
+    ($asked:literal, $bytes:literal, $end:literal) => {
+        concat!(
+            "SELECT beginning, id FROM (SELECT value AS beginning,
+               (SELECT id FROM tokens WHERE digest BETWEEN ",
+            $bytes,
+            "value || $2",
+            $end,
+            " AND ",
+            $bytes,
+            "value || $3",
+            $end,
+            " ORDER BY digest LIMIT 1) AS id FROM ",
+            $asked,
+            ") AS found WHERE id IS NOT NULL"
+        )
+    };
+}
+
 /// A kind of database.
 pub(super) trait Engine: sqlx::Database<Connection: Sql> {
     /// Has references checked at the commit, where they are not anyway.
     const DEFER_REFERENCES: Option<&'static str>;
     /// Tells other servers of a commit when it happens, where there can be any.
     const NOTIFY: Option<&'static str>;
+    /// The names of tokens by the beginnings of their digests, a JSON array of texts.
+    const TOKEN_NAMES: &'static str;
 }
 
 impl Engine for Sqlite {
     const DEFER_REFERENCES: Option<&'static str> = Some("PRAGMA defer_foreign_keys = ON");
     const NOTIFY: Option<&'static str> = None;
+    const TOKEN_NAMES: &'static str = token_names!("json_each($1)", "unhex(", ")");
 }
 
 impl Engine for Postgres {
     const DEFER_REFERENCES: Option<&'static str> = None;
     const NOTIFY: Option<&'static str> = Some("SELECT pg_notify('kya_committed', '')");
+    const TOKEN_NAMES: &'static str =
+        token_names!("json_array_elements_text($1::json) AS asked(value)", "decode(", ", 'hex')");
 }
 
 macro_rules! sql {

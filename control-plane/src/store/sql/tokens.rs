@@ -1,6 +1,10 @@
 //! Opaque tokens, and the grants that they stand for.
 
+use std::collections::HashMap;
+
 use kya_core::{AgentId, Fingerprint, GrantIndex, MAX_CHANGES, TokenDigest, TokenId, UnixSeconds};
+
+use serde_json::json;
 
 use super::rows::{self, signed};
 use super::write::Write;
@@ -34,21 +38,22 @@ pub(super) async fn by_id(db: &mut impl Sql, id: TokenId) -> Result<Token, Store
     row.as_ref().map_or(Err(StoreError::NoSuchToken(id)), rows::token)
 }
 
-/// The ids of those of these tokens that there are.
-pub(super) async fn names(
-    db: &mut impl Sql,
+/// The ids of those of these tokens that there are, by one statement.
+pub(super) async fn names<E: Engine>(
+    db: &mut E::Connection,
     fingerprints: &[Fingerprint],
 ) -> Result<Vec<(Fingerprint, TokenId)>, StoreError> {
-    let mut names = Vec::new();
-    for fingerprint in fingerprints {
-        let all = |rest: u8| [fingerprint.0, [rest; 16]].concat();
-        let query = "SELECT id FROM tokens WHERE digest BETWEEN $1 AND $2 LIMIT 1";
-        if let Some(row) = db.first(query, values![all(0), all(0xff)]).await? {
-            let id = TokenId::from_slice(row.bytes("id")?);
-            names.push((*fingerprint, id.map_err(|error| rows::corrupt("id", error))?));
-        }
-    }
-    Ok(names)
+    let hex = |it: &Fingerprint| it.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let by_text: HashMap<String, Fingerprint> =
+        fingerprints.iter().map(|it| (hex(it), *it)).collect();
+    let asked = json!(by_text.keys().collect::<Vec<_>>()).to_string();
+    let rows = db.all(E::TOKEN_NAMES, values![asked, "0".repeat(32), "f".repeat(32)]).await?;
+    let name = |row: &<E::Connection as Sql>::Row| {
+        let id = TokenId::from_slice(row.bytes("id")?);
+        let id = id.map_err(|error| rows::corrupt("id", error))?;
+        Ok(by_text.get(row.text("beginning")?).map(|fingerprint| (*fingerprint, id)))
+    };
+    rows.iter().filter_map(|row| name(row).transpose()).collect()
 }
 
 pub(super) async fn by_digest(

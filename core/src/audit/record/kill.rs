@@ -81,6 +81,10 @@ pub struct Completed {
     pub open: u64,
     /// Whether it was written because the time was over.
     pub timed_out: bool,
+    /// Whether there were more workers, or more requests of one, than are counted here: then
+    /// all of these numbers are the least that they can be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut_off: bool,
     /// Proxies and workers of which is not known what was in flight: `proxy/instance`, at
     /// most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -85,6 +85,7 @@ fn lacks(found: &Found, output: &mut Output<'_>) -> Result<(), Error> {
                 Unknown::WorkerLost => "it was lost before it had sent everything",
                 Unknown::Dropped => "events had no room and were dropped",
                 Unknown::Gap => "events never came",
+                Unknown::Conflict => "two reported as this worker",
                 Unknown::NotApplied => "it never said that it applied the kill",
                 Unknown::NotListed => "not everybody whom the kill stops is listed",
                 Unknown::TokenNotNamed => {

@@ -1,5 +1,7 @@
 //! What is kept of kills.
 
+use std::collections::BTreeSet;
+
 use kya_core::audit::Disposition;
 
 use crate::store::audit::{SourceKey, SourceState};
@@ -114,8 +116,43 @@ pub struct KillWorker {
     /// If it was lost: number of the record in which a worker that began later in its slot
     /// says that it applies the kill.
     pub followed: Option<u64>,
-    /// Its requests in flight that the kill may concern.
-    pub concerns: Vec<Concern>,
+    /// Whether the trail says that two report as this worker.
+    pub in_conflict: bool,
+    /// Requests that went on and were too many to be remembered.
+    pub unremembered: u64,
+    /// Its requests in flight that the kill concerns.
+    pub flights: Flights,
+    /// The first of them, as many as were asked for.
+    pub requests: Vec<Concern>,
+}
+
+/// Requests in flight of one worker, counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flights {
+    /// Those that the state concerns which it has applied, whosever they are.
+    pub reported: u64,
+    /// Of those that are asked about: the upstream answered in full.
+    pub committed: u64,
+    /// Never reached the upstream, or undone.
+    pub rolled_back: u64,
+    /// A person must look.
+    pub escalated: u64,
+    /// They go on, and may.
+    pub draining: u64,
+    /// They are to be ended, and nobody has said yet that they are.
+    pub to_be_cut: u64,
+    /// There are more than were counted.
+    pub cut_off: bool,
+}
+
+/// What is asked about a kill.
+#[derive(Debug, Clone, Default)]
+pub struct KillAsked {
+    /// Whose requests, by their written ids; `None` for everybody's. Those of which nobody
+    /// knows whose they are belong to each.
+    pub agents: Option<BTreeSet<String>>,
+    /// Most requests that are listed, of all workers together.
+    pub listed: u32,
 }
 
 /// That a worker has applied a kill, or a state after it.
@@ -153,4 +190,23 @@ pub struct Concern {
 }
 
 /// The workers that were there at a kill.
-pub type WorkersOf = Vec<KillWorker>;
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WorkersOf {
+    /// The workers, in the order of their names.
+    pub workers: Vec<KillWorker>,
+    /// There were more.
+    pub cut_off: bool,
+}
+
+impl Flights {
+    /// Those that go on, or of which nobody has said how they ended.
+    pub const fn open(&self) -> u64 {
+        self.draining.saturating_add(self.to_be_cut)
+    }
+
+    /// All of them.
+    pub const fn all(&self) -> u64 {
+        let ended = self.committed.saturating_add(self.rolled_back);
+        ended.saturating_add(self.escalated).saturating_add(self.open())
+    }
+}
