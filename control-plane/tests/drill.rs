@@ -179,7 +179,7 @@ async fn a_drill_that_is_stopped_leaves_nothing_behind_and_is_the_only_one() {
     eventually("a sample", async || show(&plane, &id).await["samples_done"] != 0).await;
     // As it ends with its server.
     let plane = plane.restart().await;
-    let drill = show(&plane, &id).await;
+    let drill = ended(&plane, &id).await;
     assert_eq!(drill["state"], "interrupted", "{drill:#}");
     assert_put_back(&plane, &drill["result"]["canary"].text()).await;
 }

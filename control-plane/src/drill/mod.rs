@@ -187,11 +187,12 @@ impl Drills {
 
     /// Ends the drill of this server and waits until everything is as it was before.
     pub(crate) async fn finish(&self) {
-        let current = self.current.lock().await.take();
-        if let Some(current) = current {
+        // It stays there: nobody takes it for abandoned meanwhile.
+        let mut current = self.current.lock().await;
+        if let Some(current) = current.as_mut().filter(|current| !current.task.is_finished()) {
             current.stop.cancel();
             // That it failed is in the log.
-            let _ = current.task.await;
+            let _ = (&mut current.task).await;
         }
     }
 
