@@ -7,6 +7,7 @@
 mod approvals;
 mod audit;
 mod delegation;
+mod drills;
 mod keys;
 mod kills;
 mod operators;
@@ -24,6 +25,7 @@ use crate::token_id::AnyTokenId;
 pub(crate) use approvals::{Approval, ApprovalChange, Approvals};
 pub(crate) use audit::*;
 pub(crate) use delegation::*;
+pub(crate) use drills::*;
 pub(crate) use keys::*;
 pub(crate) use kills::*;
 pub(crate) use operators::{

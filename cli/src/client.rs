@@ -2,6 +2,7 @@
 
 mod approvals;
 mod audit;
+mod drills;
 mod kills;
 mod policies;
 mod stops;
@@ -276,7 +277,8 @@ impl Client {
             return Err(self.refusal(status, json.ok()));
         }
         let json = json.map_err(|error| self.unexpected(format!("no JSON: {error}")))?;
-        if status == StatusCode::ACCEPTED {
+        // Of what was only begun, the id is another one.
+        if status == StatusCode::ACCEPTED && json.get("drill_id").is_none() {
             let approval = serde_json::from_value(json.clone()).map(Box::new);
             let approval = approval.map_err(|error| self.unexpected(error.to_string()))?;
             return Err(Error::AwaitsApproval { approval, json });

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use kya_core::KillId;
+use kya_core::{DrillId, KillId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
@@ -15,7 +15,7 @@ const OTHER_PROTOCOL: [&str; 2] =
     ["invalid HTTP version parsed", "received unexpected message from connection"];
 
 /// Every exit code, and what it says.
-pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 9] = [
     (0, "done"),
     (
         1,
@@ -27,6 +27,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 8] = [
     (5, "the decision that was asked for is DENY (`kya verify`)"),
     (6, "nothing is restored yet: a second operator has to approve it (`kya approval approve`)"),
     (7, "the audit trail does not verify (`kya audit`)"),
+    (8, "the drill did not pass (`kya drill run`)"),
 ];
 
 /// Why a command did not end well.
@@ -131,6 +132,14 @@ pub(crate) enum Error {
     /// Something was allowed past a kill.
     #[error("{0}")]
     AllowedPastKill(String),
+    /// Somebody did not hear of a stop in time, or the drill ended early.
+    #[error("{id} has not passed: it {}", if .state == "failed" { "failed" } else { "was interrupted" })]
+    DrillNotPassed {
+        /// Which drill.
+        id: DrillId,
+        /// How it ended.
+        state: String,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -165,6 +174,7 @@ impl Error {
             Self::Denied(_) => 5,
             Self::AwaitsApproval { .. } => 6,
             Self::NotVerified { .. } => 7,
+            Self::DrillNotPassed { .. } => 8,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -188,6 +198,7 @@ impl Error {
             Self::NotAcknowledged { .. } => ("not_acknowledged", "Not acknowledged yet"),
             Self::Incomplete { .. } => ("kill_incomplete", "Kill not complete"),
             Self::NotVerified { .. } => ("not_verified", "The audit trail does not verify"),
+            Self::DrillNotPassed { .. } => ("drill_not_passed", "Drill not passed"),
             Self::AllowedPastKill(_) => ("allowed_past_kill", "Allowed past a kill"),
             Self::Output(_) => ("output", "Result not written"),
         };

@@ -2,6 +2,7 @@
 //! with the reason.
 
 mod audit;
+mod drill;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ pub(crate) use self::audit::{
     parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_key_id, parse_kill,
     parse_moment,
 };
+pub(crate) use self::drill::{parse_p99, parse_probe};
 use crate::output::short;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {

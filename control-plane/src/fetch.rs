@@ -1,6 +1,7 @@
 //! Asking another server for a small document by HTTPS, or giving it one: one request, no
 //! redirect, bounded in time and size.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +143,17 @@ impl Fetcher {
         timeout(TIMEOUT, self.talk(url, request, body, fine)).await.map_err(late)?
     }
 
+    /// A connection to the host of an address: by TLS, or in the clear if it is `None`.
+    pub(crate) async fn connect(tls: Option<&Self>, url: &Url) -> io::Result<Box<dyn Stream>> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or_default();
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        let Some(Self(tls)) = tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
+
     async fn talk(
         &self,
         url: &Url,
@@ -153,16 +165,8 @@ impl Fetcher {
         let shown = without_query(url);
         let lost =
             |why: &dyn std::fmt::Display| FetchError::Unreachable(shown.clone(), why.to_string());
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = url.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await.map_err(|why| lost(&why))?;
-        let stream: Box<dyn Stream> = match url.scheme() {
-            "https" => {
-                let name = ServerName::try_from(host.to_owned()).map_err(|why| lost(&why))?;
-                Box::new(self.0.connect(name, stream).await.map_err(|why| lost(&why))?)
-            }
-            _ => Box::new(stream),
-        };
+        let tls = Some(self).filter(|_| url.scheme() == "https");
+        let stream = Self::connect(tls, url).await.map_err(|why| lost(&why))?;
         let request = request
             .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
             .body(Full::new(body))
@@ -187,7 +191,8 @@ impl Fetcher {
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection, encrypted or not.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl std::fmt::Debug for Fetcher {

@@ -14,6 +14,7 @@ pub mod audit;
 mod bearer;
 pub mod config;
 pub mod data_dir;
+pub mod drill;
 mod fetch;
 mod http;
 pub mod keys;

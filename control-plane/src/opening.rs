@@ -1,12 +1,13 @@
-//! What a server opens before it serves: its database and the keys that sign.
+//! What a server opens before it serves: its addresses, its database and the keys that sign.
 
 use std::net::SocketAddr;
+use std::process;
 use std::sync::Arc;
 
 use kya_core::Revision;
 use tokio::net::TcpListener;
 
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, DataDirError};
 use crate::keys::{KeyFileError, SigningKeys};
 use crate::rotation::KeyState;
 use crate::server::{AUDIT_DATABASE_FILE, DATABASE_FILE, StartError};
@@ -14,12 +15,29 @@ use crate::store::audit::{AuditStore, PostgresAuditStore, SqliteAuditStore};
 use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store, StoreError};
 use crate::time::Clock;
 
+/// Where it is written, in the data directory, at which addresses a server serves.
+pub(crate) const ADDRESSES_FILE: &str = "addresses.json";
+
 /// Listens at this address, and says where that is if any port was fine.
 pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// For tools that asked for port 0. Written last: who finds it can connect.
+pub(crate) fn write_addresses(
+    data_dir: &DataDir,
+    http: SocketAddr,
+    grpc: SocketAddr,
+) -> Result<(), DataDirError> {
+    let addresses = serde_json::json!({
+        "http": http.to_string(),
+        "grpc": grpc.to_string(),
+        "pid": process::id(),
+    });
+    data_dir.write(ADDRESSES_FILE, &format!("{addresses}\n"))
 }
 
 /// Opens the audit trail: in the database at this address, whose tables are made, or

@@ -1,7 +1,6 @@
 //! A whole control plane: opens, binds, runs, and ends in order.
 
 use std::net::SocketAddr;
-use std::process;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::api::{self, Api};
 use crate::audit::{AuditKeys, Patience, Trail};
 use crate::config::{Config, ConfigError};
 use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::drill::{self, Drills};
 use crate::fetch::FetchError;
 use crate::http;
 use crate::keys::{AdminKey, KeyFileError, SigningKeys};
@@ -30,7 +30,6 @@ use crate::time::{Clock, SystemClock};
 use crate::tls::{Listener, Tls, TlsError, TlsFiles};
 use crate::token_keys::TokenKeys;
 
-const ADDRESSES_FILE: &str = "addresses.json";
 /// How often certificates are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often it is looked at what other servers have revoked, without word of it.
@@ -72,6 +71,7 @@ pub struct RunningServer {
     grpc: JoinHandle<Result<(), tonic::transport::Error>>,
     publisher: JoinHandle<()>,
     trail: Arc<Trail>,
+    drills: Arc<Drills>,
     writer: JoinHandle<()>,
     _lock: DataDirLock,
 }
@@ -159,7 +159,7 @@ impl Server {
         }
         let data_dir = DataDir::open(&config.data_dir)?;
         let lock = data_dir.lock()?;
-        data_dir.remove(ADDRESSES_FILE)?;
+        data_dir.remove(opening::ADDRESSES_FILE)?;
         let (admin_key, _) = AdminKey::open_or_create(&data_dir)?;
         if admin_key.is_locked() {
             tracing::info!("the admin key is locked away: only named operators are let in");
@@ -242,6 +242,14 @@ impl Server {
             files,
             Arc::clone(&clock),
         ));
+        let drills = Drills::start(
+            Arc::clone(&store),
+            (registry.clone(), Arc::clone(&push)),
+            Arc::clone(&clock),
+            drill::server_name(data_dir.path()),
+            draining.clone(),
+            &stop,
+        );
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),
@@ -252,6 +260,7 @@ impl Server {
             metrics,
             rotation,
             trail: Arc::clone(&trail),
+            drills: Arc::clone(&drills),
             draining: draining.clone(),
         }));
         let http = tokio::spawn(http::serve(
@@ -265,7 +274,7 @@ impl Server {
             push::grpc_server(Arc::clone(&push), access)
                 .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned()),
         );
-        write_addresses(&data_dir, http_addr, grpc_addr)?;
+        opening::write_addresses(&data_dir, http_addr, grpc_addr)?;
         tracing::info!(
             http = %http_addr,
             grpc = %grpc_addr,
@@ -289,6 +298,7 @@ impl Server {
             grpc,
             publisher,
             trail,
+            drills,
             writer,
             _lock: lock,
         })
@@ -326,6 +336,7 @@ impl RunningServer {
             tracing::warn!("requests were still under way at the end of the drain timeout");
             self.http.abort();
         }
+        let _ = timeout_at(deadline, self.drills.finish()).await;
         if let Ok(head) = self.store.head().await {
             // The streams get their last updates before they end, if they read.
             let _ = timeout_at(deadline, self.push.wait_published(head.position)).await;
@@ -341,7 +352,7 @@ impl RunningServer {
             self.store.close().await;
         };
         let _ = timeout_at(deadline.max(Instant::now() + CLOSE), closing).await;
-        if let Err(error) = self.data_dir.remove(ADDRESSES_FILE) {
+        if let Err(error) = self.data_dir.remove(opening::ADDRESSES_FILE) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "cannot remove the addresses");
         }
@@ -365,20 +376,6 @@ fn load(
 ) -> Result<Option<Arc<Tls>>, TlsError> {
     let load = |files| Tls::load(listener, files, Arc::clone(metrics)).map(Arc::new);
     files.map(load).transpose()
-}
-
-/// For tools that asked for port 0. Written last: who finds it can connect.
-fn write_addresses(
-    data_dir: &DataDir,
-    http: SocketAddr,
-    grpc: SocketAddr,
-) -> Result<(), DataDirError> {
-    let addresses = serde_json::json!({
-        "http": http.to_string(),
-        "grpc": grpc.to_string(),
-        "pid": process::id(),
-    });
-    data_dir.write(ADDRESSES_FILE, &format!("{addresses}\n"))
 }
 
 #[cfg(test)]

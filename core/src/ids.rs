@@ -52,6 +52,9 @@ id_kind!(
 id_kind!(
     /// Something that somebody stopped, and what became of it: `kil_` and a ULID.
     KillKind, KillId, "kil_", "a kill id");
+id_kind!(
+    /// A drill, in which a canary is stopped to see who hears of it: `drl_` and a ULID.
+    DrillKind, DrillId, "drl_", "a drill id");
 
 /// A prefixed [ULID](https://github.com/ulid/spec): 48 bits of milliseconds
 /// since 1970 and 80 random bits, written as 26 upper-case Crockford base32

@@ -77,7 +77,8 @@ pub use decision::{Decision, DenyReason, Moment, Request, Stop, TokenTable, Unre
 pub use freshness::{Anchor, Freshness, Monotonic};
 pub use grant::{Grant, MAX_GRANT_ACTIONS, MAX_GRANT_SERVICES, MAX_SERVICE_BYTES};
 pub use ids::{
-    AgentId, ApprovalId, CapabilityId, Id, IdError, IdKind, KillId, PolicyId, PrincipalId, TokenId,
+    AgentId, ApprovalId, CapabilityId, DrillId, Id, IdError, IdKind, KillId, PolicyId, PrincipalId,
+    TokenId,
 };
 pub use image::{BadRecord, Image, PublishedImage};
 pub use key_forms::{WrittenKey, WrittenKeyError};

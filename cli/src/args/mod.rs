@@ -3,6 +3,7 @@
 mod agent;
 mod approval;
 mod audit;
+mod drill;
 mod key;
 mod kill;
 mod node;
@@ -29,6 +30,7 @@ pub(crate) use self::audit::{
     Archive, AuditCommand, AuditKeysCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned,
     ProofOf, Proving, Tail,
 };
+pub(crate) use self::drill::{Act, DrillCommand, Probe, RunDrill};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::kill::{KillCommand, KillReceipt, ListKills, VerifyReceipt};
 pub(crate) use self::node::NodeCommand;
@@ -59,6 +61,7 @@ Examples:
   kya principal offboard alice@example.com --reason she_left
   kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
   kya kill wait KILL_ID --timeout 5s            # does everybody apply it? kya kill show KILL_ID
+  kya drill run --probe http://10.0.0.7:8080/health   # does a stop arrive, and how fast?
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now
@@ -157,6 +160,9 @@ pub(crate) enum Command {
     /// See what was stopped, who applies it, and what was in flight
     #[command(subcommand)]
     Kill(KillCommand),
+    /// Rehearse a stop: who hears of it, and when
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// Issue, look at and revoke the tokens that agents present
     #[command(subcommand)]
     Token(TokenCommand),

@@ -4,6 +4,7 @@ mod agent;
 mod approval;
 mod audit;
 mod capability;
+mod drill;
 mod dry;
 mod fleet;
 mod halt;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Halt(command) => halt::halt(command, &client()?, output).await,
         Command::Resume(command) => halt::resume(command, &client()?, output).await,
         Command::Kill(command) => kill::run(command, &cli.global, output).await,
+        Command::Drill(command) => drill::run(command, &client()?, output).await,
         Command::Token(command) => token::run(command, &client()?, output).await,
         Command::TokenKey(command) => token_key::run(command, &client()?, output).await,
         Command::Node(command) => node::run(command, &client()?, output).await,

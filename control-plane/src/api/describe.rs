@@ -59,6 +59,9 @@ pub(super) trait Describes<T> {
 /// 201, and where it is if it has a place.
 pub(super) struct Created<T>(pub(super) Option<String>, pub(super) T);
 
+/// 202: it goes on, and is found there.
+pub(super) struct Begun<T>(pub(super) String, pub(super) T);
+
 /// 202: it waits for somebody else.
 pub(super) struct Accepted<T>(pub(super) T);
 
@@ -123,6 +126,13 @@ impl<T: serde::Serialize> IntoResponse for Accepted<T> {
     }
 }
 
+impl<T: serde::Serialize> IntoResponse for Begun<T> {
+    fn into_response(self) -> Response {
+        let place = [(header::LOCATION, self.0)];
+        (StatusCode::ACCEPTED, place, Json(self.1)).into_response()
+    }
+}
+
 fn answer(schemas: &mut Value, description: &str) -> Value {
     json!({
         "description": description,
@@ -139,6 +149,12 @@ impl<T: JsonSchema> Answers for Json<T> {
 impl<T: JsonSchema> Answers for Created<T> {
     fn describe(schemas: &mut Schemas, operation: &mut Operation) {
         operation.answers.insert(201, answer(&mut schemas.answered::<T>(), "Made"));
+    }
+}
+
+impl<T: JsonSchema> Answers for Begun<T> {
+    fn describe(schemas: &mut Schemas, operation: &mut Operation) {
+        operation.answers.insert(202, answer(&mut schemas.answered::<T>(), "Begun; it goes on"));
     }
 }
 

@@ -9,6 +9,7 @@ mod challenges;
 mod conditional;
 mod delegation;
 mod describe;
+mod drills;
 mod enforcement;
 mod events;
 mod extract;
@@ -47,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::audit::Trail;
+use crate::drill::Drills;
 use crate::nodes::NodeAccess;
 use crate::operators::{OperatorAccess, Permission};
 use crate::push::Push;
@@ -75,6 +77,7 @@ pub(crate) struct Api {
     pub(crate) operators: Arc<OperatorAccess>,
     pub(crate) rotation: Arc<KeyRotation>,
     pub(crate) trail: Arc<Trail>,
+    pub(crate) drills: Arc<Drills>,
     /// Called when the server wants requests to end.
     pub(crate) draining: CancellationToken,
 }
@@ -124,6 +127,10 @@ fn for_operators() -> Routes {
         .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
         .get("/kills", Permission::ReadAudit, kills::list)
+        .post("/drills", Permission::RunDrills, drills::begin)
+        .get("/drills", Permission::ReadRegistry, drills::list)
+        .get("/drills/{drill_id}", Permission::ReadRegistry, drills::show)
+        .post("/drills/{drill_id}/stop", Permission::RunDrills, drills::stop)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)

@@ -252,6 +252,7 @@ impl From<StoreError> for Problem {
             | StoreError::AgentNotActive { .. }
             | StoreError::NodeNameTaken(_)
             | StoreError::OperatorNameTaken(_)
+            | StoreError::DrillRunning(_)
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");

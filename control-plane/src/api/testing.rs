@@ -9,6 +9,7 @@ use super::Api;
 use crate::audit::{AuditKeys, Trail};
 use crate::config::IssuerConfig;
 use crate::data_dir::DataDir;
+use crate::drill::Drills;
 use crate::keys::{AdminKey, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::operators::OperatorAccess;
@@ -64,6 +65,14 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
     )
     .await
     .unwrap();
+    let drills = Drills::start(
+        Arc::clone(&store),
+        (registry.clone(), Arc::clone(&push)),
+        Arc::clone(&clock),
+        "test".to_owned(),
+        draining.clone(),
+        &draining,
+    );
     Api {
         registry,
         store,
@@ -74,6 +83,7 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
         operators: Arc::new(operators),
         rotation: Arc::new(rotation),
         trail,
+        drills,
         draining,
     }
 }

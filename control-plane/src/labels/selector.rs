@@ -55,6 +55,23 @@ impl Selector {
         })
     }
 
+    /// These labels with others beside them, so that an agent with them is meant: where a
+    /// label only must not have a value, or must be there, it gets the value `otherwise`.
+    /// `None` if no agent with these labels can be meant.
+    pub(crate) fn met_by(&self, mut labels: Labels, otherwise: &LabelValue) -> Option<Labels> {
+        for requirement in &self.0 {
+            let (key, value) = match requirement {
+                Requirement::Equal(key, value) => (key, value),
+                Requirement::NotEqual(key, _) | Requirement::Present(key) => (key, otherwise),
+                Requirement::Absent(_) => continue,
+            };
+            if labels.get(key).is_none() {
+                labels.insert(key.clone(), value.clone()).ok()?;
+            }
+        }
+        self.matches(&labels).then_some(labels)
+    }
+
     /// A label that every agent that is meant has, if it says one: there is an index
     /// of those.
     pub(crate) fn label(&self) -> Option<(&LabelKey, &LabelValue)> {
@@ -179,6 +196,21 @@ mod tests {
         }
         let many = vec!["a"; 17].join(",");
         assert_eq!(many.parse::<Selector>(), Err(SelectorError::TooMany(17)));
+    }
+
+    #[test]
+    fn labels_are_made_that_a_selector_means() {
+        let otherwise = LabelValue::try_from("drill".to_owned()).unwrap();
+        let made = |text: &str| {
+            let labels = "canary=true".parse().unwrap();
+            selector(text).met_by(labels, &otherwise).map(|labels| labels.to_string())
+        };
+        assert_eq!(made("env!=prod").as_deref(), Some("canary=true,env=drill"));
+        let made_for = "canary=true,env=staging,team=drill";
+        assert_eq!(made("env=staging,env!=prod,team,!legacy").as_deref(), Some(made_for));
+        for impossible in ["!canary", "canary=no", "env!=drill", "env,!env", "env=a,env=b"] {
+            assert_eq!(made(impossible), None, "{impossible}");
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub enum Permission {
     /// Revoke and suspend agents, actions of them and principals, revoke policies, and
     /// halt everyone.
     StopAgents,
+    /// Run drills, which stop and restore a canary and nobody else.
+    RunDrills,
     /// Revoke tokens.
     RevokeTokens,
     /// Revoke node registrations.
@@ -72,7 +74,7 @@ pub enum Role {
 use Permission::{
     ArchiveAudit, ChallengeNodes, IssueTokens, ManageOperators, ReadAudit, ReadEvents, ReadKeys,
     ReadNodes, ReadOperators, ReadRegistry, ReadSelf, RegisterAgents, RegisterNodes, RestoreAgents,
-    RevokeNodes, RevokeTokens, RotateKeys, StopAgents, Verify, WritePolicies,
+    RevokeNodes, RevokeTokens, RotateKeys, RunDrills, StopAgents, Verify, WritePolicies,
 };
 use Role::{Admin, Auditor, Operator, Viewer};
 
@@ -84,14 +86,14 @@ const fn holders(permission: Permission) -> &'static [Role] {
         }
         ReadEvents | ReadOperators => &[Auditor, Admin],
         ReadAudit => &[Auditor, Operator, Admin],
-        StopAgents | RevokeTokens | RevokeNodes => &[Operator, Admin],
+        StopAgents | RevokeTokens | RevokeNodes | RunDrills => &[Operator, Admin],
         RegisterAgents | WritePolicies | RestoreAgents | IssueTokens | RegisterNodes
         | RotateKeys | ArchiveAudit | ManageOperators => &[Admin],
     }
 }
 
 impl Permission {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         ReadSelf,
         ReadRegistry,
         ReadNodes,
@@ -104,6 +106,7 @@ impl Permission {
         StopAgents,
         RevokeTokens,
         RevokeNodes,
+        RunDrills,
         RegisterAgents,
         WritePolicies,
         RestoreAgents,
@@ -129,6 +132,7 @@ impl Permission {
             StopAgents => "agents.stop",
             RevokeTokens => "tokens.revoke",
             RevokeNodes => "nodes.revoke",
+            RunDrills => "drill.run",
             RegisterAgents => "agents.register",
             WritePolicies => "policies.write",
             RestoreAgents => "agents.restore",
@@ -211,7 +215,7 @@ mod tests {
         let viewer =
             ["self.read", "registry.read", "nodes.read", "nodes.challenge", "keys.read", "verify"];
         let audits = ["events.read", "audit.read", "operators.read"];
-        let stops = ["agents.stop", "tokens.revoke", "nodes.revoke"];
+        let stops = ["agents.stop", "tokens.revoke", "nodes.revoke", "drill.run"];
         let starts = [
             "agents.register",
             "policies.write",

@@ -15,6 +15,11 @@ impl Registry {
         Self { second_operator, ..self }
     }
 
+    /// Whether one operator restores alone.
+    pub(crate) fn restores_alone(&self) -> bool {
+        !self.second_operator
+    }
+
     /// Restores it, or has that wait for a second operator.
     pub async fn restore(
         &self,

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use kya_core::{AgentId, Status, TokenId};
+use kya_core::{AgentId, DrillId, Status, TokenId};
 use thiserror::Error;
 
 use super::{ApprovalError, DelegationError, IssuerError, PolicyError, StopError, status_name};
@@ -73,6 +73,9 @@ pub enum StoreError {
         "there is, or was, an operator {0}: its name is not used again, so that the log of events stays plain; take another one"
     )]
     OperatorNameTaken(OperatorName),
+    /// One drill at a time.
+    #[error("{0} is under way, and there is one drill at a time: wait, or `kya drill stop {0}`")]
+    DrillRunning(DrillId),
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,

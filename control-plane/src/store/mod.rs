@@ -16,6 +16,7 @@ mod approvals;
 pub mod audit;
 mod commits;
 mod delegation;
+mod drills;
 mod error;
 mod idempotency;
 mod issuer;
@@ -30,8 +31,6 @@ mod rules;
 mod sql;
 mod sqlite;
 mod stops;
-
-use std::fmt::Debug;
 
 use async_trait::async_trait;
 use kya_core::policy::PolicyReference;
@@ -52,6 +51,7 @@ pub use approvals::{
 };
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
+pub use drills::{Canary, Drill, DrillState, DrillStore, EndedDrill, NewDrill};
 pub use error::StoreError;
 pub use idempotency::{
     IdempotencyStore, KEYS_KEPT, KeyState, KeyedRequest, MAX_KEYS_OF_AN_OPERATOR,
@@ -94,7 +94,7 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// writes take place one after the other.
 #[async_trait]
 pub trait Store:
-    ApprovalStore + CapabilityTokenStore + IdempotencyStore + KillStore + Debug + Send + Sync + 'static
+    ApprovalStore + CapabilityTokenStore + DrillStore + IdempotencyStore + KillStore
 {
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,
@@ -163,9 +163,8 @@ pub trait Store:
     /// none.
     async fn committed(&self, revision: Revision) -> Result<Option<Committed>, StoreError>;
 
-    /// Registers a node, under a name that is used for the first time. Like every
-    /// change of a node registration it is no change of authority: it has an
-    /// event and takes no revision.
+    /// Registers a node, under a name that is used for the first time. Like every change of a
+    /// node registration it is no change of authority: it has an event and takes no revision.
     async fn register_node(
         &self,
         new: NewNode,

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod delegation;
+mod drills;
 mod idempotency;
 mod issuer;
 mod keys;
@@ -33,6 +34,7 @@ use crate::support::TestClock;
 use crate::support::state::Known;
 pub use approvals::*;
 pub use delegation::*;
+pub use drills::*;
 pub use idempotency::*;
 pub use issuer::*;
 pub use keys::*;
@@ -149,6 +151,7 @@ macro_rules! conformance {
             a_policy_that_is_revoked_is_a_kill,
             a_kill_reaches_what_counted_at_its_instant,
             kills_are_listed_the_newest_first_page_by_page,
+            a_drill_is_the_only_open_one_and_ends_once,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

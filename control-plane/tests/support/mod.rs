@@ -6,6 +6,7 @@ pub mod api;
 pub mod certificates;
 pub mod database;
 pub mod issuer;
+pub mod parties;
 pub mod postgres;
 pub mod proxy;
 pub mod pull;

@@ -11,6 +11,7 @@ mod capabilities;
 mod capability_token_store;
 mod capability_tokens;
 mod delegation;
+mod drills;
 mod fleet;
 mod idempotency;
 mod issuer;

@@ -1,0 +1,161 @@
+//! `kya drill` and a real control plane.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use kya_control_plane::config::Config;
+use kya_control_plane::{RunningServer, Server};
+use serde_json::{Value, json};
+use support::*;
+
+/// A control plane, and `kya` as its admin.
+struct Real {
+    server: RunningServer,
+    url: String,
+    key: String,
+    _data: tempfile::TempDir,
+}
+
+impl Real {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let server = Server::start(Config::ephemeral(data.path())).await.unwrap();
+        let key = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
+        let url = format!("http://{}", server.http_addr);
+        Self { server, url, key: key.trim().to_owned(), _data: data }
+    }
+
+    fn spawn(&self, args: &[&str]) -> std::process::Child {
+        command(&self.url, args).env("KYA_TOKEN", &self.key).spawn().unwrap()
+    }
+
+    async fn kya(&self, args: &[&str]) -> Ended {
+        let child = self.spawn(args);
+        tokio::task::spawn_blocking(|| end(child)).await.unwrap()
+    }
+
+    /// A party that asks this control plane about each request, or asks nobody.
+    async fn party(&self, asks: bool) -> String {
+        let asked = asks.then(|| (self.server.http_addr.to_string(), self.key.clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/work", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(Arc::new(asked));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+}
+
+async fn answer(
+    State(asked): State<Arc<Option<(String, String)>>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some((address, key)) = &*asked else { return "done".into_response() };
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let reason = match token.and_then(|value| value.strip_prefix("Bearer ")) {
+        Some(token) => verify(address, key, token).await,
+        None => json!("token_missing"),
+    };
+    let Some(reason) = reason.as_str() else { return "done".into_response() };
+    let body = json!({ "type": format!("urn:kya:problem:{reason}"), "status": 403 });
+    let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::FORBIDDEN, media_type, body.to_string()).into_response()
+}
+
+/// Why a token is denied, or nothing.
+async fn verify(address: &str, key: &str, token: &str) -> Value {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let body = Full::new(Bytes::from(json!({ "token": token }).to_string()));
+    let request = Request::post("/v1/verify")
+        .header(header::HOST, address)
+        .header(header::AUTHORIZATION, format!("Bearer {key}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(body)
+        .unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice::<Value>(&bytes).unwrap()["reason"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_is_run_shown_and_listed() {
+    let real = Real::start().await;
+    let probe = format!("payments={}", real.party(true).await);
+    let args = ["drill", "run", "--probe", &probe, "--samples", "2", "--rate", "50"];
+    let ended = real.kya(&[&args[..], &["--p99", "60s"]].concat()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.starts_with("Drill: drl_"), "{ended:?}");
+    assert!(ended.err.contains(" of 2 samples, running"), "{ended:?}");
+    assert!(ended.out.ends_with("\nPassed.\n"), "{ended:?}");
+    let row = ended.out.lines().find(|line| line.starts_with("payments")).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(&cells[..3], ["payments", "2", "0"], "{row}");
+    let id = ended.err.lines().next().unwrap().strip_prefix("Drill: ").unwrap();
+
+    let shown = real.kya(&["drill", "show", id]).await;
+    assert_eq!((shown.code, &shown.out), (0, &ended.out));
+    let shown = real.kya(&["-o", "json", "drill", "show", id, "--samples"]).await.json();
+    assert_eq!(shown["samples"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["result"]["passed"], true);
+    let listed = real.kya(&["drill", "list"]).await;
+    let row: Vec<_> = listed.out.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((row[0], row[2], row[3]), (id, "passed", "2/2"));
+    let stopped = real.kya(&["drill", "stop", id]).await;
+    assert_eq!((stopped.code, stopped.out), (0, format!("{id}: passed\n")));
+    real.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_that_does_not_pass_has_an_exit_code_of_its_own() {
+    let real = Real::start().await;
+    let probe = format!("open={}", real.party(false).await);
+    let args = ["drill", "run", "--probe", &probe, "--samples", "1", "--rate", "20"];
+    let ended = real.kya(&args).await;
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.out.contains("NOT PASSED: open: it never rejected the canary"), "{ended:?}");
+    assert!(ended.err.ends_with("has not passed: it failed\n"), "{ended:?}");
+    let ended = real.kya(&[&["-o", "json"], &args[..]].concat()).await;
+    assert_eq!((ended.code, &ended.json()["result"]["never_rejected"]), (8, &json!(["open"])));
+    assert_eq!(ended.problem()["code"], "drill_not_passed");
+    let production = real.kya(&[&args[..], &["--selector", "env=prod"]].concat()).await;
+    assert_eq!(production.code, 1);
+    assert!(production.err.contains("production"), "{production:?}");
+    real.server.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_interrupt_ends_the_drill_and_waits_until_the_canary_is_restored() {
+    let real = Real::start().await;
+    let probe = real.party(true).await;
+    let args = ["drill", "run", "--probe", &probe, "--samples", "200", "--rate", "50"];
+    let child = real.spawn(&args);
+    let list = ["-o", "json", "drill", "list"];
+    let began = async {
+        while real.kya(&list).await.json()["drills"][0]["samples_done"].as_u64() < Some(1) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), began).await.expect("a sample");
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let ended = tokio::task::spawn_blocking(|| end(child)).await.unwrap();
+    assert_eq!(ended.code, 8, "{ended:?}");
+    assert!(ended.err.contains("Stopping: the canary is being restored"), "{ended:?}");
+    assert!(ended.err.ends_with("it was interrupted\n"), "{ended:?}");
+    let agents = real.kya(&["-o", "json", "agent", "list"]).await.json();
+    let statuses: Vec<_> =
+        agents["agents"].as_array().unwrap().iter().map(|agent| &agent["status"]).collect();
+    assert_eq!(statuses, ["active"]);
+    real.server.shutdown().await;
+}

@@ -1,0 +1,118 @@
+//! The agent that a drill stops: taken or made, and put back.
+
+use hyper::header::HeaderValue;
+use kya_core::{AgentId, DrillId, InFlight, Status, TokenId};
+
+use super::Act;
+use crate::labels::Labels;
+use crate::registry::{AgentDetails, Registry, RegistryError};
+use crate::store::{
+    AgentFilter, Canary, Cause, Drill, ShownStatus, StatusAction, Store, StoreError, TokenLimits,
+};
+use crate::text::Name;
+
+/// What canaries are called that drills make.
+const NAME: &str = "drill-canary";
+/// How long a canary's token counts if nobody takes it back: longer than any drill.
+const TTL_SECONDS: u64 = 4 * 60 * 60;
+/// So many agents are looked through for a canary of an earlier drill.
+const LOOKED_THROUGH: u32 = 100;
+
+/// A canary that can work.
+pub(super) struct Working {
+    pub(super) agent: AgentId,
+    /// `Bearer …`. It is nowhere else.
+    pub(super) token: HeaderValue,
+}
+
+/// Who does what a drill does, and why: whoever asked for it.
+pub(super) fn cause_of(drill: &Drill) -> Cause {
+    Cause { reason: Some(reason(drill.id)), ..drill.cause.clone() }
+}
+
+fn reason(id: DrillId) -> String {
+    format!("drill {id}")
+}
+
+/// The canary of an earlier drill, or a new one. One that somebody named is used as it is.
+pub(super) async fn ready(
+    (store, registry): (&dyn Store, &Registry),
+    (id, named, act): (DrillId, Option<AgentId>, Act),
+    labels: &Labels,
+    cause: &Cause,
+) -> Result<Working, RegistryError> {
+    let earlier = match (named, act) {
+        (Some(agent), _) => Some(agent),
+        (None, Act::Suspend) => earlier(store, labels).await?,
+        (None, Act::Revoke) => None,
+    };
+    let agent = match earlier {
+        Some(agent) => agent,
+        None => {
+            let name = Name::try_from(NAME.to_owned())
+                .map_err(|why| RegistryError::Store(StoreError::Corrupt(why.to_string())))?;
+            let details = AgentDetails { labels: labels.clone(), ..AgentDetails::default() };
+            registry.register_agent(name, None, details, cause.clone()).await?.record.id
+        }
+    };
+    store.note_canary(id, Canary { agent, token: None }).await?;
+    let (token, issued) =
+        registry.issue_token(agent, TokenLimits::default(), TTL_SECONDS, cause.clone()).await?;
+    store.note_canary(id, Canary { agent, token: Some(issued.record.id) }).await?;
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+        .map_err(|why| RegistryError::Store(StoreError::Corrupt(why.to_string())))?;
+    header.set_sensitive(true);
+    Ok(Working { agent, token: header })
+}
+
+/// A canary that an earlier drill made and nobody has changed.
+async fn earlier(store: &dyn Store, labels: &Labels) -> Result<Option<AgentId>, StoreError> {
+    let selector = "canary=true".parse().ok();
+    let status = Some(ShownStatus::Decided(Status::Active));
+    let filter = AgentFilter { status, selector, ..AgentFilter::default() };
+    let found = store.agents(filter, None, LOOKED_THROUGH).await?;
+    let is_one = |agent: &crate::store::Agent| {
+        agent.name == NAME
+            && agent.labels == *labels
+            && agent.owner.is_none()
+            && agent.parent.is_none()
+            && agent.policy.is_none()
+            && agent.expires.is_none()
+    };
+    Ok(found.into_iter().find(is_one).map(|agent| agent.id))
+}
+
+/// Takes back what a drill made: its canary's token counts no more, and the canary is
+/// active, or ended if it was to be. What somebody else decided meanwhile stays. To do it
+/// again changes nothing.
+pub(super) async fn take_back(
+    store: &dyn Store,
+    registry: &Registry,
+    drill: &Drill,
+) -> Result<(), RegistryError> {
+    let Some(Canary { agent, token }) = drill.canary else { return Ok(()) };
+    let cause = cause_of(drill);
+    revoke_token(registry, token, &cause).await?;
+    let agent = store.agent(agent).await?;
+    let by_this = agent.status_reason.as_deref() == Some(&*reason(drill.id));
+    let act = serde_json::from_value(drill.request["act"].clone()).unwrap_or_default();
+    let action = match (act, agent.status) {
+        (Act::Suspend, Status::Suspended) if by_this => StatusAction::Restore,
+        (Act::Revoke, Status::Active | Status::Suspended) => StatusAction::Revoke(InFlight::Abort),
+        _ => return Ok(()),
+    };
+    match registry.decide_agent(agent.id, action, cause).await {
+        // Somebody was faster, and that is final.
+        Err(RegistryError::Store(StoreError::RevokedIsFinal(_))) => Ok(()),
+        decided => decided.map(drop),
+    }
+}
+
+async fn revoke_token(
+    registry: &Registry,
+    token: Option<TokenId>,
+    cause: &Cause,
+) -> Result<(), RegistryError> {
+    let Some(token) = token else { return Ok(()) };
+    registry.revoke_token(token, cause.clone()).await.map(drop)
+}

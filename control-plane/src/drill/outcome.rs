@@ -1,0 +1,131 @@
+//! What a relying party answered to a probe.
+
+use std::fmt;
+
+use kya_core::DenyReason;
+use serde::{Serialize, Serializer};
+
+/// What the type of a problem begins with that kya answers.
+const PROBLEM: &str = "urn:kya:problem:";
+/// The media type of a denial.
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// What became of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The request went through: a status of 200 to 299.
+    Allowed,
+    /// A filter of kya denied it, and says why.
+    Denied(DenyReason),
+    /// Another status, of whoever answers there.
+    Other(u16),
+    /// No answer, or none in time.
+    NoAnswer,
+    /// It could not be sent when it was due.
+    Missed,
+}
+
+impl Outcome {
+    /// What an answer means. `body` is looked at only where the head may be that of a
+    /// denial.
+    pub(super) fn of(status: u16, media_type: Option<&str>, body: &[u8]) -> Self {
+        if (200..300).contains(&status) {
+            return Self::Allowed;
+        }
+        match may_deny(status, media_type).then(|| reason(body)).flatten() {
+            Some(reason) => Self::Denied(reason),
+            None => Self::Other(status),
+        }
+    }
+
+    /// Whether it is what a stop makes of a request that was allowed before. A gate that
+    /// can decide nothing denies, too, but has not heard of the stop by that.
+    pub const fn rejects(self) -> bool {
+        match self {
+            Self::Denied(reason) => !matches!(
+                reason,
+                DenyReason::Internal
+                    | DenyReason::Unsynced
+                    | DenyReason::Stale
+                    | DenyReason::AuditFull
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an answer with this head may be a denial of kya.
+pub(super) fn may_deny(status: u16, media_type: Option<&str>) -> bool {
+    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    matches!(status, 401 | 403 | 503) && media_type.trim().eq_ignore_ascii_case(PROBLEM_JSON)
+}
+
+fn reason(body: &[u8]) -> Option<DenyReason> {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        r#type: String,
+    }
+    let problem: Problem = serde_json::from_slice(body).ok()?;
+    let name = problem.r#type.strip_prefix(PROBLEM)?;
+    DenyReason::ALL.into_iter().find(|reason| reason.name() == name)
+}
+
+/// As samples have it: `allowed`, `denied:agent_suspended`, `status:404`, `no_answer` or
+/// `missed`.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allowed => f.write_str("allowed"),
+            Self::Denied(reason) => write!(f, "denied:{}", reason.name()),
+            Self::Other(status) => write!(f, "status:{status}"),
+            Self::NoAnswer => f.write_str("no_answer"),
+            Self::Missed => f.write_str("missed"),
+        }
+    }
+}
+
+impl Serialize for Outcome {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_kya_says_is_a_denial_of_kya() {
+        let denial = br#"{"type":"urn:kya:problem:agent_suspended","status":403}"#;
+        let json = Some(PROBLEM_JSON);
+        let denied = Outcome::Denied(DenyReason::AgentSuspended);
+        assert_eq!(Outcome::of(403, json, denial), denied);
+        let with_charset = Some("Application/Problem+JSON; charset=utf-8");
+        assert_eq!(Outcome::of(403, with_charset, denial), denied);
+        assert_eq!(Outcome::of(204, None, b""), Outcome::Allowed);
+        for (status, media_type, body) in [
+            (403, None, &denial[..]),
+            (403, Some("application/json"), &denial[..]),
+            (400, json, &denial[..]),
+            (403, json, br#"{"type":"urn:kya:problem:no_such_reason"}"#),
+            (403, json, br#"{"type":"about:blank"}"#),
+            (403, json, b"not JSON"),
+            (302, json, &denial[..]),
+            (500, None, b""),
+        ] {
+            assert_eq!(Outcome::of(status, media_type, body), Outcome::Other(status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_cannot_decide_has_not_heard_of_a_stop() {
+        for reason in DenyReason::ALL {
+            let about_the_gate =
+                matches!(reason.name(), "internal" | "unsynced" | "stale" | "audit_full");
+            assert_eq!(Outcome::Denied(reason).rejects(), !about_the_gate, "{reason:?}");
+        }
+        for other in [Outcome::Allowed, Outcome::Other(403), Outcome::NoAnswer, Outcome::Missed] {
+            assert!(!other.rejects(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Drills in every store.
+
+use kya_control_plane::store::{Canary, DrillState, EndedDrill, NewDrill};
+use kya_core::{DrillId, TokenId};
+use serde_json::json;
+
+use super::*;
+
+fn new(n: u8) -> NewDrill {
+    let request = json!({ "samples": n });
+    NewDrill { id: DrillId::from_bytes([n; 16]), server: "here".to_owned(), request }
+}
+
+fn ended(state: DrillState) -> EndedDrill {
+    EndedDrill { state, result: json!({ "passed": true }), samples: "[1]".to_owned() }
+}
+
+pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
+    let clock = Arc::new(TestClock::at(1_000));
+    let store = fixture.open(clock.clone()).await;
+    let head = store.head().await.unwrap();
+    let first = new(1).id;
+    assert_eq!(store.open_drill().await.unwrap(), None);
+    assert_eq!(store.drill(first).await.unwrap(), None);
+    let begun = store.begin_drill(new(1), cause("x")).await.unwrap();
+    assert_eq!((begun.state, begun.done, begun.canary), (DrillState::Running, 0, None));
+    assert_eq!((&*begun.server, &*begun.cause.actor), ("here", "admin"));
+    assert_eq!((begun.started_at, begun.started_at.0), (begun.alive_at, 1_000_000_000));
+    let refused = store.begin_drill(new(2), cause("x")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::DrillRunning(open) if open == first), "{refused}");
+
+    let agent = agent_id(1);
+    store.note_canary(first, Canary { agent, token: None }).await.unwrap();
+    let canary = Canary { agent, token: Some(TokenId::from_bytes([5; 16])) };
+    store.note_canary(first, canary).await.unwrap();
+    clock.set(1_001);
+    let state = store.drill_goes_on(first, 3).await.unwrap();
+    assert_eq!(state, Some(DrillState::Running));
+    let open = store.open_drill().await.unwrap().unwrap();
+    assert_eq!((open.canary, open.done, open.alive_at.0), (Some(canary), 3, 1_001_000_000));
+    let stopping = store.ask_drill_to_stop(first).await.unwrap().unwrap();
+    assert_eq!((stopping.state, stopping.ended_at), (DrillState::Stopping, None));
+    assert_eq!(store.drill_goes_on(first, 4).await.unwrap(), Some(DrillState::Stopping));
+    assert_eq!(store.drill_samples(first).await.unwrap(), None);
+
+    clock.set(1_002);
+    assert!(store.end_drill(first, ended(DrillState::Interrupted), cause("x")).await.unwrap());
+    assert!(!store.end_drill(first, ended(DrillState::Passed), cause("x")).await.unwrap());
+    store.drill_goes_on(first, 9).await.unwrap();
+    store.note_canary(first, Canary { agent, token: None }).await.unwrap();
+    let over = store.ask_drill_to_stop(first).await.unwrap().unwrap();
+    assert_eq!((over.state, over.done, over.canary), (DrillState::Interrupted, 4, Some(canary)));
+    assert_eq!(over.ended_at.map(|at| at.0), Some(1_002_000_000));
+    assert_eq!(over.result, Some(json!({ "passed": true })));
+    assert_eq!(store.drill_samples(first).await.unwrap().as_deref(), Some("[1]"));
+    assert_eq!(store.open_drill().await.unwrap(), None);
+
+    store.begin_drill(new(2), cause("x")).await.unwrap();
+    let ids = async |before, limit| {
+        let found = store.drills(before, limit).await.unwrap();
+        found.into_iter().map(|drill| drill.id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, 10).await, [new(2).id, first]);
+    assert_eq!(ids(None, 1).await, [new(2).id]);
+    assert_eq!(ids(Some(new(2).id), 10).await, [first]);
+    assert_eq!(ids(Some(first), 10).await, []);
+    let missing = new(9).id;
+    assert_eq!(store.ask_drill_to_stop(missing).await.unwrap(), None);
+    assert_eq!(store.drill_goes_on(missing, 1).await.unwrap(), None);
+    assert!(!store.end_drill(missing, ended(DrillState::Passed), cause("x")).await.unwrap());
+
+    // Each has its events, and none has a revision.
+    let events = store.events_after(0, 10).await.unwrap();
+    let actions: Vec<_> = events.iter().map(|event| &*event.action).collect();
+    assert_eq!(actions, ["drill.started", "drill.ended", "drill.started"]);
+    assert_eq!(events[1].subject, first.to_string());
+    assert_eq!(store.head().await.unwrap().position, head.position);
+}
