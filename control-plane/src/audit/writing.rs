@@ -195,7 +195,7 @@ impl Writing {
         let key = (place, about);
         let begun = self.began.get(&key).cloned();
         let known = begun.clone().or_else(|| self.unended.get(&key).cloned());
-        let Some(agent) = known else { return None };
+        let agent = known?;
         if !ended {
             return agent;
         }
