@@ -169,7 +169,7 @@ pub enum BadReceipt {
     Note,
     /// Its signature is of another key, or of nobody.
     #[error("no signature by the key {0}")]
-    Key(VerifierKey),
+    Key(Box<VerifierKey>),
     /// The document is not what was signed: it was edited, or belongs to another note.
     #[error("the document was changed after it was signed")]
     Changed,
@@ -221,7 +221,7 @@ impl SignedReceipt {
             return Err(BadReceipt::Note);
         }
         if !note.is_signed_by(key) {
-            return Err(BadReceipt::Key(key.clone()));
+            return Err(BadReceipt::Key(Box::new(key.clone())));
         }
         // It is about the trail of the key, and the lines say what the document says.
         let same =

@@ -109,12 +109,12 @@ fn nobody_else_signs_it() {
     let (own, signer) = key(7, ORIGIN);
     let (other, stranger) = key(8, ORIGIN);
     let forged = receipt().sign(&stranger).unwrap();
-    assert_eq!(verified(&shown(&forged), &own), Err(BadReceipt::Key(own.clone())));
+    assert_eq!(verified(&shown(&forged), &own), Err(BadReceipt::Key(Box::new(own.clone()))));
     assert_eq!(verified(&shown(&forged), &other), Ok(receipt()));
     // The same key under the name of another trail, on either side.
     let (renamed, _) = key(7, "kya.test/other");
     let signed = shown(&receipt().sign(&signer).unwrap());
-    assert_eq!(verified(&signed, &renamed), Err(BadReceipt::Key(renamed.clone())));
+    assert_eq!(verified(&signed, &renamed), Err(BadReceipt::Key(Box::new(renamed.clone()))));
     let mut moved = signed;
     moved["note"] = json!(
         Note::sign(

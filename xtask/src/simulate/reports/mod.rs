@@ -262,7 +262,7 @@ impl Sender {
 
     fn receipt(&self, signed: &SignedUpdate, instance: u64, expected: u64) -> Result<()> {
         let update = self.verifier.verify_signed(signed).context("the receipt")?;
-        let Body::AuditReceipt { instance: of, next } = update.body() else {
+        let Body::AuditReceipt { instance: of, next, .. } = update.body() else {
             bail!("a batch was answered with no receipt");
         };
         ensure!(*of == instance, "the receipt of another worker");
