@@ -132,8 +132,8 @@ async fn spent(pid: u32, lanes: &[Lane], token: &str, requests: u32) -> Result<f
     let each = requests.div_ceil(u32::try_from(lanes.len())?);
     let before = process::cpu(pid)?;
     let mut tasks = tokio::task::JoinSet::new();
-    for lane in lanes.iter().cloned() {
-        let token = token.to_owned();
+    for lane in lanes {
+        let (lane, token) = (lane.clone(), token.to_owned());
         tasks.spawn(async move {
             for _ in 0..each {
                 let status = lane.request(&token).await?;
