@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::is_complete;
 use crate::api::Api;
 use crate::audit::kills::Standing;
-use crate::store::{KillFilter, KillStore, StoreError};
+use crate::store::{KillFilter, StoreError};
 use crate::time::UnixMicros;
 
 /// Most workers that are named.

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::Api;
 use super::kills::{self, LastKill};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::time::UnixMicros;
 use problems::Trouble;
 use proxies::Proxies;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Look;
 use super::proxies::Proxies;
 use crate::api::kills::LastKill;
-use crate::store::{Committed, Store, StoreError};
+use crate::store::{Committed, StoreError};
 use crate::time::{UnixMicros, second_start};
 
 /// How long something that is done within a second may take.
