@@ -27,7 +27,8 @@ pub(crate) use stops::Place;
 use crate::api::{
     Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, Keys, KeysChange, NewAgent,
     NewChallenge, NewNode, NewOperator, NewSuccessor, NextKeyStep, NodeChange, Nodes,
-    OperatorChange, Operators, Proof, Question, RegisteredNode, SwitchStatus, Tree, Verdict, WhoAmI, Why,
+    OperatorChange, Operators, Proof, Question, RegisteredNode, SwitchStatus, Tree, Verdict,
+    WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};

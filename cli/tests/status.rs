@@ -24,7 +24,8 @@ fn a_problem_is_shown_with_what_to_do_and_has_an_exit_code_of_its_own() {
     let fake = Fake::start();
     let mut status = switch_status();
     status["ok"] = json!(false);
-    status["problems"] = json!([{ "code": "proxies_stale", "what": "1 is stale", "fix": "ask it" }]);
+    status["problems"] =
+        json!([{ "code": "proxies_stale", "what": "1 is stale", "fix": "ask it" }]);
     status["proxies"]["stale"] = json!(1);
     status["proxies"]["not_armed"] =
         json!([{ "node_id": "web\u{1b}[31m", "state": "stale", "why": "silent", "since": null }]);

@@ -52,8 +52,8 @@ async fn a_switch_is_fine_once_every_proxy_is_armed_and_names_those_that_are_not
     let registry = &found["registry"];
     assert_eq!((&registry["shared"], &registry["halted"]), (&json!(false), &json!(false)));
     assert_eq!(registry["revision"], registry["published"]);
-    let audit = &found["audit"];
-    assert_eq!((&audit["signs_here"], &audit["acts_waiting"]), (&json!(true), &json!(0)));
+    assert_eq!(found["audit"]["signs_here"], true);
+    eventually("in the trail", async || status(&plane).await["audit"]["acts_waiting"] == 0).await;
 
     drop(proxy);
     eventually("gone", async || {
@@ -75,10 +75,8 @@ async fn it_has_the_newest_kill_a_halt_and_a_proxy_that_lags() {
     let agent = plane.api.register("payer").await;
     plane.api.revoke(&agent).await;
     let halt = plane.api.post("/v1/fleet/halt", json!({ "reason": "drill" })).await.expect(200);
-    eventually("recorded", async || {
-        status(&plane).await["last_kill"]["recorded"] == json!(true)
-    })
-    .await;
+    eventually("recorded", async || status(&plane).await["last_kill"]["recorded"] == json!(true))
+        .await;
     let found = status(&plane).await;
     let kill = &found["last_kill"];
     assert_eq!((&kill["kill_id"], &kill["act"]), (&halt["kill_id"], &json!("fleet.halted")));
