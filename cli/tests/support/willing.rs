@@ -6,7 +6,7 @@ use super::trail::Trail;
 use super::*;
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 68] = [
+pub const COMMANDS: [&[&str]; 69] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
