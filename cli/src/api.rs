@@ -12,6 +12,7 @@ mod keys;
 mod kills;
 mod operators;
 mod policies;
+mod status;
 mod stops;
 mod token_keys;
 
@@ -32,6 +33,7 @@ pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
 pub(crate) use policies::*;
+pub(crate) use status::*;
 pub(crate) use stops::*;
 pub(crate) use token_keys::*;
 

@@ -27,7 +27,8 @@ pub(crate) use stops::Place;
 use crate::api::{
     Acknowledgements, AddedOperator, Agent, Agents, CompactKeys, Keys, KeysChange, NewAgent,
     NewChallenge, NewNode, NewOperator, NewSuccessor, NextKeyStep, NodeChange, Nodes,
-    OperatorChange, Operators, Proof, Question, RegisteredNode, Tree, Verdict, WhoAmI, Why,
+    OperatorChange, Operators, Proof, Question, RegisteredNode, SwitchStatus, Tree, Verdict,
+    WhoAmI, Why,
 };
 use crate::args::Global;
 use crate::error::{Error, Problem};
@@ -169,6 +170,10 @@ impl Client {
         why: &Why<'_>,
     ) -> Result<Answer<OperatorChange>, Error> {
         self.post(&["operators", name, "revoke"], why).await
+    }
+
+    pub(crate) async fn status(&self) -> Result<Answer<SwitchStatus>, Error> {
+        self.get(&["status"], &[]).await
     }
 
     pub(crate) async fn whoami(&self) -> Result<Answer<WhoAmI>, Error> {

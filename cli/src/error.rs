@@ -15,7 +15,7 @@ const OTHER_PROTOCOL: [&str; 2] =
     ["invalid HTTP version parsed", "received unexpected message from connection"];
 
 /// Every exit code, and what it says.
-pub(crate) const EXIT_CODES: [(u8, &str); 9] = [
+pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
     (0, "done"),
     (
         1,
@@ -28,6 +28,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 9] = [
     (6, "nothing is restored yet: a second operator has to approve it (`kya approval approve`)"),
     (7, "the audit trail does not verify (`kya audit`)"),
     (8, "the drill did not pass (`kya drill run`)"),
+    (9, "the next kill may fail or be incomplete (`kya status`)"),
 ];
 
 /// Why a command did not end well.
@@ -129,6 +130,12 @@ pub(crate) enum Error {
         /// All that was found.
         report: Value,
     },
+    /// There is something that the next kill may fail by.
+    #[error("the next kill may fail or be incomplete: {problems} problem(s), see above")]
+    Degraded {
+        /// How many things.
+        problems: usize,
+    },
     /// Something was allowed past a kill.
     #[error("{0}")]
     AllowedPastKill(String),
@@ -175,6 +182,7 @@ impl Error {
             Self::AwaitsApproval { .. } => 6,
             Self::NotVerified { .. } => 7,
             Self::DrillNotPassed { .. } => 8,
+            Self::Degraded { .. } => 9,
             Self::AcknowledgementUnknown { source, .. } => source.exit_code(),
         }
     }
@@ -199,6 +207,7 @@ impl Error {
             Self::Incomplete { .. } => ("kill_incomplete", "Kill not complete"),
             Self::NotVerified { .. } => ("not_verified", "The audit trail does not verify"),
             Self::DrillNotPassed { .. } => ("drill_not_passed", "Drill not passed"),
+            Self::Degraded { .. } => ("degraded", "The switch is degraded"),
             Self::AllowedPastKill(_) => ("allowed_past_kill", "Allowed past a kill"),
             Self::Output(_) => ("output", "Result not written"),
         };

@@ -83,7 +83,7 @@ fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
         // A rotation looks first.
         let reads = matches!(
             args,
-            ["whoami"]
+            ["status" | "whoami"]
                 | ["verify" | "kill", ..]
                 | ["audit", "keys"]
                 | [_, "list" | "show" | "tree" | "challenge" | "rotate", ..]

@@ -59,6 +59,7 @@ Examples:
   kya agent suspend --selector env=staging --reason noise --dry-run   # whom would it reach?
   kya policy apply -f checkout.yaml --dry-run   # what would change, and for whom?
   kya principal offboard alice@example.com --reason she_left
+  kya status                                    # would the next kill work?
   kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
   kya kill wait KILL_ID --timeout 5s            # does everybody apply it? kya kill show KILL_ID
   kya drill run --probe http://10.0.0.7:8080/health   # does a stop arrive, and how fast?
@@ -183,6 +184,15 @@ pub(crate) enum Command {
     /// Read the audit trail, and prove that it is whole
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Say whether the next kill would work: the state of the switch at a glance
+    #[command(after_help = "\
+It shows the proxies that are not armed, the last kill, the audit trail, and every problem with
+what to do about it. It speaks of the proxies of the server that is asked.
+
+Example:
+  kya status && echo ready                       # 9 if there is a problem, 3 if no server answers
+  kya -o json status | jq -r '.problems[].code'")]
+    Status,
     /// Say whose key KYA_TOKEN is, and what it may do
     #[command(after_help = "\
 It shows the name under which the control plane logs what you do, your role, and its permissions.

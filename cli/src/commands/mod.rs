@@ -16,6 +16,7 @@ mod policy;
 mod principal;
 mod secrets;
 mod selection;
+mod status;
 mod suspension;
 mod token;
 mod token_key;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Verify(asked) => verify::run(asked, &client()?, output).await,
         Command::Approval(command) => approval::run(command, &client()?, output).await,
         Command::Audit(command) => audit::run(command, &cli.global, output).await,
+        Command::Status => status::run(&client()?, output).await,
         Command::Whoami => operator::whoami(&client()?, output).await,
     };
     if let Err(Error::AwaitsApproval { approval, json }) = &done {

@@ -6,7 +6,7 @@ use super::trail::Trail;
 use super::*;
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 68] = [
+pub const COMMANDS: [&[&str]; 69] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -74,12 +74,14 @@ pub const COMMANDS: [&[&str]; 68] = [
     &["audit", "keys", "recover", "--lost", "5b1d5c4d", "--reason", "r"],
     &["audit", "archive", "--dry-run", "--out", "segment-that-is-not-there.jsonl"],
     &["audit", "check-kills", "--since", "2h"],
+    &["status"],
     &["whoami"],
 ];
 
 /// A server that answers every command well.
 pub fn willing() -> Fake {
     let fake = Fake::start();
+    fake.on("GET /v1/status", 200, &switch_status());
     fake.on("POST /v1/agents", 201, &agent("active"));
     fake.on("GET /v1/agents", 200, &json!({"agents": [agent("active")], "next": null}));
     fake.on(&format!("GET /v1/agents/{AGENT}"), 200, &agent("revoked"));

@@ -210,7 +210,7 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn behind(position: Position, newest: Position) -> u64 {
+pub(super) fn behind(position: Position, newest: Position) -> u64 {
     match position >= newest {
         true => 0,
         false => newest.revision.0.saturating_sub(position.revision.0).max(1),

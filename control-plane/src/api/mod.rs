@@ -29,6 +29,7 @@ mod problem;
 mod records;
 mod requests;
 mod routes;
+mod status;
 mod stops;
 #[cfg(test)]
 mod testing;
@@ -131,6 +132,7 @@ fn for_operators() -> Routes {
         .get("/drills", Permission::ReadRegistry, drills::list)
         .get("/drills/{drill_id}", Permission::ReadRegistry, drills::show)
         .post("/drills/{drill_id}/stop", Permission::RunDrills, drills::stop)
+        .get("/status", Permission::ReadRegistry, status::show)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
         .merge(waiting)

@@ -107,6 +107,7 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/audit/proofs/inclusion", READ, 400),
     ("GET", "/audit/proofs/consistency", READ, 400),
     ("POST", "/audit/archive", ONLY, 422),
+    ("GET", "/status", ALL, 200),
     ("GET", "/whoami", ALL, 200),
     ("GET", "/revisions/{revision}/acknowledgements", ALL, 404),
     ("POST", "/challenges", ALL, 404),

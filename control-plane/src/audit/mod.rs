@@ -33,7 +33,7 @@ mod workers;
 mod writer;
 mod writing;
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use kya_core::audit::event::Batch;
@@ -235,6 +235,11 @@ impl Trail {
     /// Where the trail is kept.
     pub fn store(&self) -> &Arc<dyn AuditStore> {
         &self.store
+    }
+
+    /// Whether the key that signs checkpoints is here.
+    pub fn signs_here(&self) -> bool {
+        self.signing.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Number of the newest record that this server knows of, as it grows.

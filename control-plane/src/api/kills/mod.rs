@@ -1,5 +1,6 @@
 //! Kills: every stop by its id, and what has become of it.
 
+mod last;
 mod receipt;
 mod records;
 
@@ -22,6 +23,7 @@ use crate::audit::NoReceipt;
 use crate::audit::kills::Progress;
 use crate::store::audit::{KillRow, RecordFilter};
 use crate::store::{Kill, KillFilter};
+pub(super) use last::{LastKill, last};
 use receipt::NotThere;
 use records::{KillReport, Kills, Listed, Row};
 

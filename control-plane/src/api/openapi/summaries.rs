@@ -142,6 +142,7 @@ pub(super) const SUMMARIES: &[(&str, &str, &str, &str)] = &[
         "Audit trail",
         "Seal the beginning of the trail that was exported, and remove it from the database",
     ),
+    ("GET", "/status", "Probes", "Show the state of the switch, and what is wrong with it"),
     ("GET", "/whoami", "Operators", "Show who asks, and what they may do"),
     (
         "GET",
