@@ -167,7 +167,7 @@ pub async fn very_many_requests_of_many_workers_end_at_once<F: Fixture>() {
                 Happened::InFlight { position: at, decision: n + 1, ending: InFlight::Drain },
                 ends,
             ],
-            _ if n % 5 == 0 => vec![ends.clone(), ends],
+            _ if n.is_multiple_of(5) => vec![ends.clone(), ends],
             _ => vec![ends],
         }
     };

@@ -307,7 +307,7 @@ proptest! {
             decided.method = Some(method);
             decided.reason = Some(reason + "\",\"seq\":0,\"recorded\":\"");
             decided.source.proxy = proxy;
-            decided.end = has_end.then(|| crate::audit::FlightEnd {
+            decided.end = has_end.then_some(crate::audit::FlightEnd {
                 disposition: crate::audit::Disposition::Committed,
                 upstream_status: Some(200),
                 duration_us: 5,
