@@ -67,7 +67,7 @@ fn metrics_and_labels_are_found_in_an_expression() {
 #[tokio::test]
 async fn what_alerts_ask_for_is_what_a_server_prints() {
     let plane = ControlPlane::start().await;
-    let mut proxy = plane.proxy("sidecar").await;
+    let proxy = plane.proxy("sidecar").await;
     proxy.report(&[0], true).await;
     let agent = plane.api.register("payer").await;
     plane.api.revoke(&agent).await;

@@ -68,7 +68,7 @@ async fn a_switch_is_fine_once_every_proxy_is_armed_and_names_those_that_are_not
 async fn it_has_the_newest_kill_a_halt_and_a_proxy_that_lags() {
     let plane = ControlPlane::start_with(quiet()).await;
     let _proxy = {
-        let mut proxy = plane.proxy("sidecar").await;
+        let proxy = plane.proxy("sidecar").await;
         proxy.report(&[0], true).await;
         proxy
     };

@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::Timestamp;
 
 mod kill;
+mod missing;
 
 pub use kill::{Activated, Completed, Scope};
+pub use missing::{Closed, Conflict, Dropped, Gap, Lost};
 
 /// One line of the trail.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -262,56 +264,6 @@ pub struct Concerned {
     /// Whose request it was, where its decision is in the trail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
-}
-
-/// Events that had no room.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
-    /// Who reports it. Its number stands for all of them.
-    #[serde(flatten)]
-    pub source: Source,
-    /// How many.
-    pub events: u64,
-}
-
-/// Events that never came, though later ones did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// The first of them.
-    #[serde(flatten)]
-    pub source: Source,
-    /// How many.
-    pub events: u64,
-}
-
-/// A number of a worker that came again with something else than is in the trail, or after
-/// a record had said that it never came. What came was refused. There is at most one such
-/// record of each instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conflict {
-    /// Which worker, as whoever was refused said, and the first such number.
-    #[serde(flatten)]
-    pub source: Source,
-    /// The node registration by whose credential it came.
-    pub registration: String,
-}
-
-/// A worker that is gone. What it had not sent is lost: everything from `number` on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lost {
-    /// Who is gone, and the number that would have come next.
-    #[serde(flatten)]
-    pub source: Source,
-    /// How many of its requests had not ended; each is escalated.
-    pub unended: u64,
-}
-
-/// A worker that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Closed {
-    /// Who has ended, and the number that would have come next.
-    #[serde(flatten)]
-    pub source: Source,
 }
 
 /// An act of an operator.
