@@ -50,6 +50,8 @@ enum Kind {
     Action,
     Service,
     Server,
+    /// Where a drill sends its probes.
+    Probe,
     /// Whose key this is; it is never shown, and read elsewhere.
     Secret,
 }
@@ -79,6 +81,10 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("kill list" | "kill show" | "kill wait" | "kill receipt", "id" | "before") => {
             Kind::Id("kil")
         }
+        ("drill list" | "drill show" | "drill stop", "id" | "before") => Kind::Id("drl"),
+        ("drill run", "probes") => Kind::Probe,
+        ("drill run", "samples" | "rate") => Kind::Number(1),
+        ("drill run", "p99") => Kind::Duration,
         ("kill receipt" | "kill verify", "key") => Kind::AuditKey,
         ("kill list", "act" | "subject") => Kind::Text,
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
@@ -136,6 +142,7 @@ impl Kind {
             Self::Label | Self::Selector => "env=prod".to_owned(),
             Self::Action => "issue_refund".to_owned(),
             Self::Server => "http://127.0.0.1:7080".to_owned(),
+            Self::Probe => "http://127.0.0.1:15001/work".to_owned(),
             Self::Secret => "a-key".to_owned(),
         }
     }
@@ -188,6 +195,7 @@ impl Kind {
             Self::Action => of(&["*", "Pay", "pay,read", "pay ", "p%61y"]),
             Self::Service => of(&["*", "Shop", "a b", "shop,mail"]),
             Self::Server => of(&["localhost:7080", "ftp://kya", "http://me:pw@kya", "http://"]),
+            Self::Probe => of(&["/work", "ftp://kya/", "http://me:pw@kya/", "a b=http://kya/"]),
         };
         bad.extend(of(&["", "\u{1b}[2J", "a\nb", "\u{7}", &"x".repeat(10_000)]));
         if !matches!(self, Self::Text) {

@@ -1,5 +1,6 @@
 //! `kya drill …`
 
+use std::pin::pin;
 use std::time::Duration;
 
 use kya_core::DrillId;
@@ -73,10 +74,12 @@ async fn follow(
     let mut lost = 0;
     let mut asked_to_stop = false;
     let mut said = None;
+    // One for all turns: what comes while the server is asked is not lost.
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
-            interrupted = tokio::signal::ctrl_c(), if !asked_to_stop => {
+            interrupted = &mut interrupt, if !asked_to_stop => {
                 asked_to_stop = true;
                 if interrupted.is_ok() {
                     output.aside("Stopping: the canary is being restored");

@@ -157,7 +157,8 @@ fn colours_say_how_something_is_meant_and_nothing_else_does() {
     assert!(of(0).contains("\u{1b}[32mALLOW   \u{1b}[0m"), "{}", of(0));
     assert!(of(1).contains("\u{1b}[31mDENY"));
     assert!(of(3).contains("\u{1b}[33mENDED"));
-    assert!(of(11).contains("\u{1b}[1;31mKILL "));
+    let kill = each().iter().position(|(kind, ..)| *kind == "kill_activated").unwrap();
+    assert!(of(kill).contains("\u{1b}[1;31mKILL "));
     // What somebody wrote into a record has no colours.
     let members = json!({
         "event": 1, "epoch": 1, "revision": 42, "actor": "a", "act": "agent.revoked",
