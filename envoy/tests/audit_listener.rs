@@ -9,7 +9,8 @@ use kya_envoy::{Artifacts, Changes, Fleet, FleetOptions, Trail, until};
 use serde_json::Value;
 
 const LIMIT: Duration = Duration::from_secs(30);
-const LANES: usize = 4;
+/// Enough that each worker accepts some: the kernel spreads them by their ports.
+const LANES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(2);
 /// Requests of each of the two listeners.
 const REQUESTS: usize = 300;

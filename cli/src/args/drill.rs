@@ -6,7 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, DrillId};
 use serde::Serialize;
 
-use crate::values::{parse_p99, parse_probe, parse_text};
+use crate::values::{parse_p99, parse_probe, parse_selector};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DrillCommand {
@@ -75,7 +75,7 @@ pub(crate) struct RunDrill {
     pub(crate) samples: u32,
     /// The labels of the canary. Production is refused
     #[arg(long, default_value = "env!=prod", value_name = "SELECTOR")]
-    #[arg(value_parser = |text: &str| parse_text(text, 4096))]
+    #[arg(value_parser = parse_selector)]
     pub(crate) selector: String,
     /// An agent of yours to be the canary, which must have the label canary=true; one is
     /// made if none is named
