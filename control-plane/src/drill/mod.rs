@@ -8,6 +8,7 @@
 
 mod canary;
 mod cause;
+pub mod in_flight;
 pub mod outcome;
 mod probe;
 mod report;

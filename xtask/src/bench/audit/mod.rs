@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use self::database::Database;
 use self::revocations::Revoked;
-use super::distribution::{self, Distribution};
+use crate::distribution::{self, Distribution};
 use super::helper::Helper;
 use super::process;
 use crate::build;

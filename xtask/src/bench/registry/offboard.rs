@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Options, control_plane, seed};
-use crate::bench::distribution::{self, Distribution};
+use crate::distribution::{self, Distribution};
 use crate::bench::helper::Helper;
 
 const NAME: &str = "alice@example.com";

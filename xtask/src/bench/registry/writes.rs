@@ -6,7 +6,7 @@ use anyhow::Result;
 use kya_envoy::{Artifacts, Fleet, unix_ms};
 use serde::Serialize;
 
-use crate::bench::distribution::{self, Distribution};
+use crate::distribution::{self, Distribution};
 use crate::bench::helper::Helper;
 
 const LIMIT: Duration = Duration::from_secs(20);
