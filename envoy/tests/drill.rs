@@ -78,6 +78,9 @@ async fn what_a_stop_cuts_in_flight_is_counted_and_the_rest_is_measured() -> Res
     // A quarter of a second at 100 a second, twice. None of them was answered by the service.
     assert!((30..=60).contains(&of("at_stop")), "{late:#}");
     assert_eq!((of("cut"), of("completed"), of("lost")), (of("at_stop"), 0, 0), "{late:#}");
+    // Each worker was asked: of 32 connections, Envoy gives none to one of two once in 2^31 runs.
+    let by_worker = fleet.sidecars[0].connections_by_worker().await?;
+    assert!(by_worker.len() == 2 && by_worker.iter().all(|count| *count > 0), "{by_worker:?}");
     for party in result["relying_parties"].as_array().context("parties")? {
         assert_eq!((&party["measured"], &party["not_rejected"]), (&json!(2), &json!(0)));
         let figure = |name: &str| party[name]["max"].as_f64().unwrap_or(f64::MAX);
@@ -94,7 +97,8 @@ async fn a_drill_that_is_interrupted_or_loses_its_server_leaves_nothing_behind()
     let options = FleetOptions { sidecars: 1, workers: 1, ..FleetOptions::default() };
     let mut fleet = Fleet::start(&artifacts, &options).await?;
     let mut next = fleet.next_sidecar(1)?;
-    let link = [Wire::start(next.control_plane).await?, Wire::start(next.control_plane_http).await?];
+    let link =
+        [Wire::start(next.control_plane).await?, Wire::start(next.control_plane_http).await?];
     [next.control_plane, next.control_plane_http] = [link[0].address(), link[1].address()];
     fleet.start_sidecar(&artifacts, &next).await?;
     fleet.wait_converged().await?;

@@ -74,12 +74,14 @@ impl Faulty {
         let named = |name: &str, changes: Changes| -> Result<SidecarOptions> {
             Ok(SidecarOptions { node_id: name.to_owned(), changes, ..fleet.next_sidecar(1)? })
         };
-        let all_open = r#""unsynced":"allow","stale":"allow","unknown_token":"allow","internal":"allow""#;
+        let all_open =
+            r#""unsynced":"allow","stale":"allow","unknown_token":"allow","internal":"allow""#;
         let service = r#""service": "payments","#;
         let open = Changes::default()
             .replace(service, &format!(r#"{service} "fail_modes": {{{all_open}}},"#));
         let clock = wrong_clock(fleet.dir())?.display().to_string();
-        let clock = Changes { environment: vec![("LD_PRELOAD".into(), clock)], ..Changes::default() };
+        let clock =
+            Changes { environment: vec![("LD_PRELOAD".into(), clock)], ..Changes::default() };
         let mut cut = named("cut", Changes::default())?;
         let link =
             [Wire::start(cut.control_plane).await?, Wire::start(cut.control_plane_http).await?];
@@ -155,10 +157,19 @@ async fn each_proxy_at_fault_is_named_with_the_right_cause() -> Result<()> {
     let result = serde_json::from_str::<Value>(&ended.out)?["result"].clone();
 
     for (name, part) in [
-        ("bare", "it never rejected the canary: a request without any token is allowed there, too: there is no filter on this path"),
+        (
+            "bare",
+            "it never rejected the canary: a request without any token is allowed there, too: there is no filter on this path",
+        ),
         ("open", "it lets through a token that nobody has issued: its fail modes are open"),
-        ("frozen", "the canary was never allowed there: there was no answer: the proxy is frozen or unreachable"),
-        ("cut", "the canary was never allowed there: it is denied with `token_unknown`: its proxy does not know the canary's token: it has not heard from this control plane"),
+        (
+            "frozen",
+            "the canary was never allowed there: there was no answer: the proxy is frozen or unreachable",
+        ),
+        (
+            "cut",
+            "the canary was never allowed there: it is denied with `token_unknown`: its proxy does not know the canary's token: it has not heard from this control plane",
+        ),
     ] {
         assert!(cause(&result, name).starts_with(part), "{name}: {result:#}");
     }

@@ -41,7 +41,9 @@ pub(super) fn of(figures: &PartyFigures, samples: usize, known: &Known<'_>) -> O
     }
     if measured < samples {
         let why = not_allowed(known);
-        return Some(format!("the canary was allowed there in {measured} of {samples} samples: {why}"));
+        return Some(format!(
+            "the canary was allowed there in {measured} of {samples} samples: {why}"
+        ));
     }
     lets_anybody_through(known).then(|| OPEN.to_owned())
 }
@@ -199,13 +201,28 @@ mod tests {
             (said(works, allowed, None, allowed, &[]), "no filter"),
             (said(works, Some(MISSING), None, allowed, &silent), "armed: web-1"),
             (said(works, Some(MISSING), None, allowed, &[]), "another control plane"),
-            (said(works, Some(MISSING), None, mute, &silent), "unreachable. Not connected or not armed: web-1"),
-            (said(works, Some(MISSING), None, stale, &[]), "after the stop, it is denied with `stale`"),
+            (
+                said(works, Some(MISSING), None, mute, &silent),
+                "unreachable. Not connected or not armed: web-1",
+            ),
+            (
+                said(works, Some(MISSING), None, stale, &[]),
+                "after the stop, it is denied with `stale`",
+            ),
             (said(works, Some(MISSING), None, Some(Outcome::Other(500)), &[]), "answers 500"),
             (said(&figures(3, 1), allowed, None, allowed, &[]), "in 1 of 3 samples"),
-            (said(&figures(2, 0), Some(MISSING), mute, None, &[]), "allowed there in 2 of 3 samples: there was no answer"),
-            (said(never, None, wrong, None, &silent), "`service_denied`: the service is not one that the canary may use"),
-            (said(never, None, unknown, None, &silent), "belongs to another one. Not connected or not armed: web-1"),
+            (
+                said(&figures(2, 0), Some(MISSING), mute, None, &[]),
+                "allowed there in 2 of 3 samples: there was no answer",
+            ),
+            (
+                said(never, None, wrong, None, &silent),
+                "`service_denied`: the service is not one that the canary may use",
+            ),
+            (
+                said(never, None, unknown, None, &silent),
+                "belongs to another one. Not connected or not armed: web-1",
+            ),
             (said(never, None, Some(Outcome::Other(302)), None, &[]), "says 302"),
             (said(never, None, mute, None, &[]), "unreachable"),
             (said(never, None, None, None, &[]), "unreachable"),

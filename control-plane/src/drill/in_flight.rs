@@ -82,13 +82,8 @@ mod tests {
 
     #[test]
     fn what_the_stop_met_is_counted_by_how_it_ended() {
-        let never_sent = Probe {
-            due: -5,
-            sent: None,
-            answered: None,
-            ended: None,
-            outcome: Outcome::NoAnswer,
-        };
+        let never_sent =
+            Probe { due: -5, sent: None, answered: None, ended: None, outcome: Outcome::NoAnswer };
         let probes = [
             // Over before it, and begun after it.
             probe(-900, -1, Ending::Whole, Outcome::Allowed),

@@ -2,6 +2,7 @@
 //! not those before were answered (open loop). They are sent by a thread of their own, so
 //! that they do not delay the stop that they measure.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,8 +24,11 @@ use super::in_flight::Ending;
 use super::outcome::{Outcome, may_deny};
 use crate::fetch::Fetcher;
 
-/// Connections to one party.
+/// Connections to one party, at most.
 const CONNECTIONS: usize = 64;
+/// So many are used in turn, however few would do: a proxy gives each to one of its workers,
+/// and every worker is to be asked.
+const IN_TURN: usize = 16;
 /// From the start of a probe to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What is due and could not be begun for so long is missed.
@@ -72,7 +76,8 @@ pub(super) struct Window {
 struct Party {
     url: Url,
     tls: Option<Arc<Fetcher>>,
-    idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
+    /// The one that was used longest ago is in front.
+    idle: Mutex<VecDeque<SendRequest<Empty<Bytes>>>>,
     places: Arc<Semaphore>,
 }
 
@@ -110,9 +115,8 @@ impl Prober {
             .iter()
             .map(|party| {
                 let (party, token) = (Arc::clone(party), token.cloned());
-                self.runtime.spawn(async move {
-                    party.shoot(token.as_ref(), Instant::now()).await.outcome
-                })
+                self.runtime
+                    .spawn(async move { party.shoot(token.as_ref(), Instant::now()).await.outcome })
             })
             .collect();
         let mut outcomes = Vec::with_capacity(asked.len());
@@ -241,7 +245,7 @@ impl Party {
             shot.outcome = Outcome::of(status, media_type.as_deref(), &body);
         }
         match rest {
-            Rest::Read => self.idle().push(sender),
+            Rest::Read => self.idle().push_back(sender),
             Rest::Left => {}
             Rest::Broken => return None,
         }
@@ -251,11 +255,16 @@ impl Party {
     fn take_idle(&self) -> Option<SendRequest<Empty<Bytes>>> {
         let mut idle = self.idle();
         idle.retain(|sender| !sender.is_closed());
-        let ready = idle.iter().rposition(SendRequest::is_ready)?;
-        Some(idle.swap_remove(ready))
+        // This probe has a place already, and no connection yet.
+        let busy = CONNECTIONS.saturating_sub(self.places.available_permits());
+        if idle.len().saturating_add(busy) <= IN_TURN {
+            return None;
+        }
+        let ready = idle.iter().position(SendRequest::is_ready)?;
+        idle.remove(ready)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Empty<Bytes>>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<SendRequest<Empty<Bytes>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -118,7 +118,10 @@ impl DrillRequest {
                 return Err(format!("`probe_ca`: has more than {MAX_CA} bytes"));
             }
             if pem.contains("PRIVATE KEY") {
-                return Err("`probe_ca`: has a private key in it, which belongs to nobody but its owner".to_owned());
+                return Err(
+                    "`probe_ca`: has a private key in it, which belongs to nobody but its owner"
+                        .to_owned(),
+                );
             }
             Fetcher::from_pem(pem.as_bytes()).map_err(|why| format!("`probe_ca`: {why}"))?;
         }

@@ -190,13 +190,14 @@ impl Run {
         let before = BEFORE.max(Duration::from_secs(4) / self.request.rate.max(1));
         let since = |at: Instant| since(stopped, at);
         let probes = shots.into_iter().map(|shots| {
-            let probes = shots.into_iter().map(|Shot { due, sent, answered, ended, outcome }| Probe {
-                due: since(due),
-                sent: sent.map(since),
-                answered: answered.map(since),
-                ended: ended.map(|(at, ending)| (since(at), ending)),
-                outcome,
-            });
+            let probes =
+                shots.into_iter().map(|Shot { due, sent, answered, ended, outcome }| Probe {
+                    due: since(due),
+                    sent: sent.map(since),
+                    answered: answered.map(since),
+                    ended: ended.map(|(at, ending)| (since(at), ending)),
+                    outcome,
+                });
             let mut probes: Vec<_> = probes.collect();
             probes.sort_by_key(|probe| probe.due);
             probes

@@ -62,8 +62,7 @@ impl DrillFleet {
 
     /// The relying parties as `kya drill run --probe` takes them.
     pub fn probes(&self) -> Vec<String> {
-        let probe =
-            |sidecar: &Sidecar| format!("{}={}", sidecar.node_id(), sidecar.url(PROBED));
+        let probe = |sidecar: &Sidecar| format!("{}={}", sidecar.node_id(), sidecar.url(PROBED));
         self.fleet.sidecars.iter().map(probe).collect()
     }
 

@@ -49,7 +49,12 @@ async fn stay(artifacts: &Artifacts, size: Size) -> Result<()> {
     writeln!(out, "export KYA_SERVER={}", api.base())?;
     writeln!(out, "export KYA_TOKEN={}", api.admin_key())?;
     let kya = artifacts.cli()?;
-    writeln!(out, "{} drill run \\\n  --probe {}", kya.display(), running.probes().join(" \\\n  --probe "))?;
+    writeln!(
+        out,
+        "{} drill run \\\n  --probe {}",
+        kya.display(),
+        running.probes().join(" \\\n  --probe ")
+    )?;
     for sidecar in &running.fleet.sidecars {
         writeln!(out, "# {} is process {}", sidecar.node_id(), sidecar.pid())?;
     }

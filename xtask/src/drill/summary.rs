@@ -160,7 +160,10 @@ mod tests {
             assert_eq!(shown[name], expected, "{name}");
         }
         assert_eq!(shown["receipt_complete_ms"], Value::Null);
-        assert_eq!((&shown["allowed_after_ack"], &shown["never_rejected"]), (&json!(0), &json!([])));
+        assert_eq!(
+            (&shown["allowed_after_ack"], &shown["never_rejected"]),
+            (&json!(0), &json!([]))
+        );
         assert_eq!((&shown["missed"], &shown["probes"]), (&json!(3), &json!(30)));
         assert_eq!((summary.settled_ms, summary.acknowledged_ms), (vec![1.5, 2.0], vec![0.9]));
         assert!(Summary::of(&json!({}), Path::new("x")).is_err());
