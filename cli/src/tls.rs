@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
@@ -81,6 +83,22 @@ fn roots_of_this_machine() -> Result<RootCertStore, Error> {
             "this machine has no certificate authorities that it trusts: name those of the control plane with --ca-file".to_owned(),
         )),
     }
+}
+
+/// The certificates in a PEM file, as PEM: whatever else is in it stays here.
+pub(crate) fn authorities_of(file: &Path) -> Result<String, Error> {
+    let mut pem = String::new();
+    for certificate in certificates(file)? {
+        let encoded = STANDARD.encode(&certificate);
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        // Lines of 64 (RFC 7468 section 2); there is no other character in them.
+        for line in encoded.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    Ok(pem)
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {

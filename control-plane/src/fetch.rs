@@ -89,24 +89,31 @@ pub(crate) fn endpoint(text: &str) -> Result<Url, String> {
 impl Fetcher {
     /// Believes the authorities in a PEM file, or those of the machine.
     pub(crate) fn new(ca: Option<&Path>) -> Result<Self, FetchError> {
-        let mut roots = RootCertStore::empty();
-        match ca {
+        let roots = match ca {
             Some(file) => {
-                let wrong = |why: String| FetchError::Authorities(file.to_owned(), why);
-                let read: Result<Vec<_>, _> =
-                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-                for certificate in read.map_err(|why| wrong(why.to_string()))? {
-                    roots.add(certificate).map_err(|why| wrong(why.to_string()))?;
-                }
-                if roots.is_empty() {
-                    return Err(wrong("there is no PEM certificate in it".to_owned()));
-                }
+                let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+                authorities(read).map_err(|why| FetchError::Authorities(file.to_owned(), why))?
             }
             None => {
+                let mut roots = RootCertStore::empty();
                 let found = rustls_native_certs::load_native_certs();
                 roots.add_parsable_certificates(found.certs);
+                roots
             }
-        }
+        };
+        Self::believing(roots)
+    }
+
+    /// Believes the authorities in this PEM.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, String> {
+        let roots = authorities(CertificateDer::pem_slice_iter(pem).collect())?;
+        Self::believing(roots).map_err(|why| why.to_string())
+    }
+
+    fn believing(roots: RootCertStore) -> Result<Self, FetchError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -188,6 +195,20 @@ impl Fetcher {
             }
         }
         Ok(body)
+    }
+}
+
+/// Certificates as those of authorities.
+fn authorities(
+    read: Result<Vec<CertificateDer<'static>>, rustls::pki_types::pem::Error>,
+) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read.map_err(|why| why.to_string())? {
+        roots.add(certificate).map_err(|why| why.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("there is no PEM certificate in it".to_owned()),
+        false => Ok(roots),
     }
 }
 

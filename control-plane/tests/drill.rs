@@ -4,12 +4,15 @@ use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use kya_control_plane::store::{Canary, Cause, DrillStore, NewAgent, NewDrill, SqliteStore};
 use kya_control_plane::store::{StatusAction, Store};
-use kya_core::{AgentId, DrillId, InFlight};
+use kya_core::wire::WorkerReport;
+use kya_core::wire::proxy_message::Message;
+use kya_core::{AgentId, DrillId, InFlight, Position};
 use serde_json::{Value, json};
 
-use crate::support;
 use crate::support::api::Text;
-use crate::support::parties::{Way, party};
+use crate::support::certificates::Authority;
+use crate::support::parties::{Way, party, tls_party};
+use crate::support::proxy::{message, worker};
 use crate::support::{ControlPlane, TestClock, eventually};
 
 /// A drill of these parties with few probes, and whatever else is asked for.
@@ -156,6 +159,69 @@ async fn each_party_at_fault_is_named_with_its_cause() {
     assert!(result["allowed_after_ack"].as_u64().unwrap() > 0, "{result:#}");
     assert_eq!(result["relying_parties"][0]["allowed_after_ack"], 0);
     assert_put_back(&plane, &result["canary"].text()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_in_flight_at_the_stop_is_counted_by_how_it_ends() {
+    let plane = ControlPlane::start().await;
+    // It takes longer than probes are kept, and decides when that is over, as a filter does
+    // that answers for a service which has not answered yet.
+    let ways = [("slow", Way::Slow(300)), ("open", Way::Open)];
+    let drill = ended(&plane, &begin(&plane, request(&plane, &ways, json!({})).await).await).await;
+    let result = &drill["result"];
+    let of = |party: usize| {
+        let in_flight = &result["relying_parties"][party]["in_flight"];
+        ["at_stop", "cut", "completed", "lost"].map(|name| in_flight[name].as_u64().unwrap())
+    };
+    let [at_stop, cut, completed, lost] = of(0);
+    // 50 a second, each for 0.3 s, in two samples.
+    assert!((14..=60).contains(&at_stop) && cut > 0, "{result:#}");
+    assert_eq!((cut + completed, lost), (at_stop, 0), "{result:#}");
+    assert_eq!(result["relying_parties"][0]["cause"], Value::Null, "{result:#}");
+    assert_eq!(of(1)[1], 0, "nobody cuts what goes through an open party: {result:#}");
+    assert_eq!(result["in_flight"]["cut"], cut);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_https_party_is_verified_by_the_authorities_that_were_given() {
+    let plane = ControlPlane::start().await;
+    let (authority, another) = (Authority::new(), Authority::new());
+    let url = tls_party(&plane.api, Way::Honest, &authority).await;
+    let request = |ca: &Authority| {
+        let parties = json!([{ "name": "safe", "url": url }]);
+        json!({ "parties": parties, "samples": 1, "rate": 50, "probe_ca": ca.pem() })
+    };
+    let drill = ended(&plane, &begin(&plane, request(&authority)).await).await;
+    assert_eq!(drill["state"], "passed", "{:#}", drill["result"]);
+    let drill = ended(&plane, &begin(&plane, request(&another)).await).await;
+    assert_eq!(drill["result"]["never_allowed"], json!(["safe"]), "{:#}", drill["result"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_whose_clock_is_off_is_named() {
+    let plane = ControlPlane::start().await;
+    let mut proxies = Vec::new();
+    for (name, clock_ahead_millis) in [("web-1", 59_999), ("web-2", -3_600_000)] {
+        let proxy = plane.proxy(name).await;
+        let Position { epoch, revision } = proxy.position();
+        let workers = vec![worker(0, epoch, revision.0)];
+        let report = WorkerReport { workers, complete: true, clock_ahead_millis };
+        proxy.say.send(message(Message::Workers(report))).await.unwrap();
+        proxies.push(proxy);
+    }
+    let nodes = async || plane.api.get("/v1/nodes").await.expect(200)["nodes"].clone();
+    eventually("both clocks", async || {
+        let nodes = nodes().await;
+        nodes[0]["clock_ahead_ms"] == 59_999 && nodes[1]["clock_ahead_ms"] == -3_600_000
+    })
+    .await;
+    let asked = request(&plane, &[("one", Way::Honest)], json!({ "samples": 1 })).await;
+    let drill = ended(&plane, &begin(&plane, asked).await).await;
+    assert_eq!(drill["state"], "failed");
+    assert_eq!(drill["result"]["wrong_clocks"], json!(["web-2"]));
+    let failures = drill["result"]["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(failures[0].text().contains("proxy web-2: its clock is 3600 s behind"), "{failures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

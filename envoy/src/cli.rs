@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::Artifacts;
+use crate::running::Running;
 
 /// What would change who asks whom, if it were set where the harness runs.
 const VARIABLES: [&str; 5] =
@@ -96,11 +97,27 @@ impl Cli {
         self.finish(command).await
     }
 
-    async fn finish(&self, mut command: Command) -> Result<Ended> {
+    /// Starts `kya` with these arguments, to be followed while it runs.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self, args: &[&str]) -> Result<Running> {
+        let mut command = Command::new(&self.binary);
+        command.args(args);
+        self.equip(&mut command);
+        Running::start(command)
+    }
+
+    /// Says to it where the server is, and whose key this is.
+    fn equip(&self, command: &mut Command) {
         for name in VARIABLES {
             command.env_remove(name);
         }
         command.env("KYA_SERVER", &self.server).env("KYA_TOKEN", &self.key).stdin(Stdio::null());
+    }
+
+    async fn finish(&self, mut command: Command) -> Result<Ended> {
+        self.equip(&mut command);
         let output = tokio::task::spawn_blocking(move || command.output()).await?;
         let output = output.context("cannot run kya")?;
         Ok(Ended {

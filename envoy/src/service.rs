@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 /// A service that takes its time: `/hold` is never answered, `/slow` when it is released,
-/// `/stream` is begun and goes on, `/undone` is refused and undone, and everything else
+/// `/late` after a quarter of a second, `/stream` is begun and goes on, `/undone` is refused and undone, and everything else
 /// is answered when its body has come.
 #[derive(Debug)]
 pub struct SlowService {
@@ -73,6 +73,9 @@ async fn answer(
     if path == "/slow" {
         // Whoever would release it is gone: then it is answered.
         let _ = released.wait_for(|released| *released).await;
+    }
+    if path == "/late" {
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     if path == "/stream" {
         return Ok(Response::new(BoxBody::new(Unending(false))));

@@ -6,6 +6,8 @@ mod chromium;
 mod command;
 mod demo;
 mod deny;
+mod distribution;
+mod drill;
 mod fuzz;
 mod incident;
 mod links;
@@ -74,6 +76,20 @@ enum Command {
     ///   cargo xtask incident --json    print one JSON object: each step, whether it is ok, and ms
     #[command(verbatim_doc_comment)]
     Incident(incident::Options),
+    /// Run a drill on this machine: stop a canary again and again through many real Envoys, and measure.
+    ///
+    /// Runs optimised binaries: a control plane, Envoys that are the relying parties, and
+    /// simulated clients of the stream. Prints when each Envoy rejected the canary and when
+    /// everybody had acknowledged the stop, and says by the exit code whether the drill
+    /// passed: 0, or 1. What all of it is: examples/fleet/README.md.
+    ///
+    /// Examples:
+    ///
+    ///   cargo xtask drill                            six Envoys, a hundred clients, fifty stops
+    ///   cargo xtask drill --envoys 2 --samples 10    a small one
+    ///   cargo xtask drill --json                     print one JSON object, for scripts
+    #[command(verbatim_doc_comment)]
+    Drill(drill::Options),
     /// Print where Envoy is, after installing it if need be.
     EnvoyPath,
     /// Run every check and every test, as CI does.
@@ -121,6 +137,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Demo(options) => return demo::run(&artifacts, &options),
         Command::Incident(options) => return incident::run(&artifacts, &options),
+        Command::Drill(options) => return drill::run(&options),
         Command::Test(options) => test::run(&artifacts, &options)?,
         Command::Fuzz(options) => fuzz::with(&artifacts, &options)?,
         Command::Schema => schema::run(&artifacts)?,

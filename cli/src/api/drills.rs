@@ -15,6 +15,8 @@ pub(crate) struct NewDrill<'a> {
     pub(crate) selector: &'a str,
     pub(crate) agent_id: Option<AgentId>,
     pub(crate) p99_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) probe_ca: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,8 +66,18 @@ pub(crate) struct DrilledParty {
     pub(crate) first_rejection_ms: Option<Percentiles>,
     pub(crate) last_rejection_ms: Option<Percentiles>,
     pub(crate) allowed_after_ack: u64,
+    /// Absent in drills of earlier versions.
+    #[serde(default)]
+    pub(crate) in_flight: InFlight,
     pub(crate) missed: u64,
     pub(crate) unanswered: u64,
+}
+
+/// Requests that were in flight at a stop, and how many of them it cut.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct InFlight {
+    pub(crate) at_stop: u64,
+    pub(crate) cut: u64,
 }
 
 /// In milliseconds.

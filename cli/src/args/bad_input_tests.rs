@@ -112,7 +112,7 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         (
             _,
             "file" | "files" | "out" | "path" | "token_file" | "ca_file" | "client_cert"
-            | "client_key",
+            | "client_key" | "probe_ca",
         ) => Kind::File,
         (_, "server") => Kind::Server,
         (_, "token") => Kind::Secret,

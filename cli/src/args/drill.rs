@@ -1,5 +1,6 @@
 //! `kya drill`: a canary is stopped again and again, to see who hears of it, and when.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -91,6 +92,10 @@ pub(crate) struct RunDrill {
     /// The most that the 99th percentile of the last rejection may be, up to 60s
     #[arg(long, value_name = "TIME", value_parser = parse_p99)]
     pub(crate) p99: Option<Duration>,
+    /// PEM file of the authorities that issued the certificates of https:// probes; without
+    /// it, those count that the machine of the control plane trusts
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probe_ca: Option<PathBuf>,
 }
 
 /// A relying party.

@@ -10,6 +10,7 @@ use crate::args::{DrillCommand, RunDrill};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, record, table};
+use crate::tls;
 
 /// How often it is looked how far a drill is.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,6 +50,7 @@ async fn drill(client: &Client, output: &mut Output<'_>, wanted: &RunDrill) -> R
         act: wanted.act,
         selector: &wanted.selector,
         agent_id: wanted.agent,
+        probe_ca: wanted.probe_ca.as_deref().map(tls::authorities_of).transpose()?,
         p99_ms: wanted.p99.map(|p99| u64::try_from(p99.as_millis()).unwrap_or(u64::MAX)),
     };
     let id = client.begin_drill(&drill).await?.value.drill_id;
@@ -164,6 +166,7 @@ fn found(output: &mut Output<'_>, result: DrillResult) -> Result<(), Error> {
             "FIRST REJECTION",
             "LAST REJECTION",
             "ALLOWED AFTER ACK",
+            "IN FLIGHT CUT",
             "MISSED",
             "NO ANSWER",
         ];
@@ -186,7 +189,7 @@ fn found(output: &mut Output<'_>, result: DrillResult) -> Result<(), Error> {
     }
 }
 
-fn party(party: DrilledParty) -> [String; 8] {
+fn party(party: DrilledParty) -> [String; 9] {
     [
         party.name,
         party.measured.to_string(),
@@ -194,6 +197,7 @@ fn party(party: DrilledParty) -> [String; 8] {
         figures(party.first_rejection_ms),
         figures(party.last_rejection_ms),
         party.allowed_after_ack.to_string(),
+        format!("{}/{}", party.in_flight.cut, party.in_flight.at_stop),
         party.missed.to_string(),
         party.unanswered.to_string(),
     ]

@@ -132,10 +132,11 @@ pub(super) async fn show(
 
 pub(super) async fn stop(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<DrillId>,
     Body(StopDrill {}): Body<StopDrill>,
 ) -> Result<Json<Drill>, Problem> {
-    Ok(Json(found(id, api.drills.stop(id).await?)?))
+    Ok(Json(found(id, api.drills.stop(id, operator.because(Why::default())).await?)?))
 }
 
 fn found(id: DrillId, drill: Option<store::Drill>) -> Result<Drill, Problem> {

@@ -131,7 +131,7 @@ fn for_operators() -> Routes {
         .post("/drills", Permission::RunDrills, drills::begin)
         .get("/drills", Permission::ReadRegistry, drills::list)
         .get("/drills/{drill_id}", Permission::ReadRegistry, drills::show)
-        .post("/drills/{drill_id}/stop", Permission::RunDrills, drills::stop)
+        .post("/drills/{drill_id}/stop", Permission::StopAgents, drills::stop)
         .get("/status", Permission::ReadRegistry, status::show)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)

@@ -62,7 +62,7 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/approvals", ALL, 200),
     ("POST", "/approvals/{approval_id}/approve", ONLY, 404),
     ("POST", "/approvals/{approval_id}/reject", STOP, 404),
-    ("POST", "/drills", STOP, 422),
+    ("POST", "/drills", ONLY, 422),
     ("GET", "/drills", ALL, 200),
     ("GET", "/drills/{drill_id}", ALL, 404),
     ("POST", "/drills/{drill_id}/stop", STOP, 404),

@@ -8,6 +8,7 @@ use crate::labels::Labels;
 use crate::registry::{AgentDetails, Registry, RegistryError};
 use crate::store::{
     AgentFilter, Canary, Cause, Drill, ShownStatus, StatusAction, Store, StoreError, TokenLimits,
+    drill_reason as reason,
 };
 use crate::text::Name;
 
@@ -28,10 +29,6 @@ pub(super) struct Working {
 /// Who does what a drill does, and why: whoever asked for it.
 pub(super) fn cause_of(drill: &Drill) -> Cause {
     Cause { reason: Some(reason(drill.id)), ..drill.cause.clone() }
-}
-
-fn reason(id: DrillId) -> String {
-    format!("drill {id}")
 }
 
 /// The canary of an earlier drill, or a new one. One that somebody named is used as it is.

@@ -8,6 +8,7 @@
 
 mod canary;
 mod cause;
+pub mod in_flight;
 pub mod outcome;
 mod probe;
 mod report;
@@ -176,8 +177,12 @@ impl Drills {
     }
 
     /// Asks for the end of a drill, of this server or of another one.
-    pub(crate) async fn stop(&self, id: DrillId) -> Result<Option<Drill>, StoreError> {
-        let drill = self.store.ask_drill_to_stop(id).await?;
+    pub(crate) async fn stop(
+        &self,
+        id: DrillId,
+        cause: Cause,
+    ) -> Result<Option<Drill>, StoreError> {
+        let drill = self.store.ask_drill_to_stop(id, cause).await?;
         let current = self.current.lock().await;
         if let Some(current) = current.as_ref().filter(|current| current.id == id) {
             current.stop.cancel();

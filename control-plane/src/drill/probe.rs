@@ -2,6 +2,7 @@
 //! not those before were answered (open loop). They are sent by a thread of their own, so
 //! that they do not delay the stop that they measure.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,11 +20,15 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use url::{Position, Url};
 
+use super::in_flight::Ending;
 use super::outcome::{Outcome, may_deny};
 use crate::fetch::Fetcher;
 
-/// Connections to one party.
+/// Connections to one party, at most.
 const CONNECTIONS: usize = 64;
+/// So many are used in turn, however few would do: a proxy gives each to one of its workers,
+/// and every worker is to be asked.
+const IN_TURN: usize = 16;
 /// From the start of a probe to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What is due and could not be begun for so long is missed.
@@ -41,6 +46,7 @@ pub(super) struct Shot {
     pub(super) due: Instant,
     pub(super) sent: Option<Instant>,
     pub(super) answered: Option<Instant>,
+    pub(super) ended: Option<(Instant, Ending)>,
     pub(super) outcome: Outcome,
 }
 
@@ -70,17 +76,22 @@ pub(super) struct Window {
 struct Party {
     url: Url,
     tls: Option<Arc<Fetcher>>,
-    idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
+    /// The one that was used longest ago is in front.
+    idle: Mutex<VecDeque<SendRequest<Empty<Bytes>>>>,
     places: Arc<Semaphore>,
 }
 
 impl Prober {
     /// Starts the thread. Addresses are `http://` or `https://`, and of these the
-    /// certificate is verified by the authorities of the machine.
-    pub(super) fn start(urls: &[Url]) -> Result<Self, String> {
+    /// certificate is verified by the authorities in `ca`, which is PEM, or by those of the
+    /// machine.
+    pub(super) fn start(urls: &[Url], ca: Option<&str>) -> Result<Self, String> {
         let needs_tls = urls.iter().any(|url| url.scheme() == "https");
-        let tls = needs_tls.then(|| Fetcher::new(None).map(Arc::new)).transpose();
-        let tls = tls.map_err(|error| error.to_string())?;
+        let tls = || match ca {
+            Some(pem) => Fetcher::from_pem(pem.as_bytes()),
+            None => Fetcher::new(None).map_err(|error| error.to_string()),
+        };
+        let tls = needs_tls.then(tls).transpose()?.map(Arc::new);
         let party = |url: &Url| {
             let tls = tls.clone().filter(|_| url.scheme() == "https");
             let (idle, places) = (Mutex::default(), Arc::new(Semaphore::new(CONNECTIONS)));
@@ -97,14 +108,15 @@ impl Prober {
         Ok(Self { parties: urls.iter().map(party).collect(), runtime: handle, stop })
     }
 
-    /// Asks each party once, without a token.
-    pub(super) async fn without_token(&self) -> Vec<Outcome> {
+    /// Asks each party once, with this token or without any.
+    pub(super) async fn ask(&self, token: Option<&HeaderValue>) -> Vec<Outcome> {
         let asked: Vec<_> = self
             .parties
             .iter()
             .map(|party| {
-                let party = Arc::clone(party);
-                self.runtime.spawn(async move { party.shoot(None, Instant::now()).await.outcome })
+                let (party, token) = (Arc::clone(party), token.cloned());
+                self.runtime
+                    .spawn(async move { party.shoot(token.as_ref(), Instant::now()).await.outcome })
             })
             .collect();
         let mut outcomes = Vec::with_capacity(asked.len());
@@ -163,7 +175,7 @@ impl Party {
                 () = until.cancelled() => break,
                 () = sleep_until(due.into()) => {}
             }
-            let missed = Shot { due, sent: None, answered: None, outcome: Outcome::Missed };
+            let missed = Shot { outcome: Outcome::Missed, ..Shot::due(due) };
             match Arc::clone(&self.places).try_acquire_owned() {
                 Ok(place) if due.elapsed() < LATE => {
                     let (party, token, seen) =
@@ -190,15 +202,19 @@ impl Party {
 
     /// Sends one probe.
     async fn shoot(&self, token: Option<&HeaderValue>, due: Instant) -> Shot {
-        let mut shot = Shot { due, sent: None, answered: None, outcome: Outcome::NoAnswer };
+        let mut shot = Shot::due(due);
         // What is known when the time is over stays known.
-        if timeout(TIMEOUT, self.exchange(token, &mut shot)).await.is_err() {
-            shot.outcome = Outcome::NoAnswer;
-            shot.answered = None;
-        }
+        let ending = timeout(TIMEOUT, self.exchange(token, &mut shot)).await;
+        let ending = match ending {
+            Ok(Some(())) => Ending::Whole,
+            Ok(None) => Ending::Broken,
+            Err(_) => Ending::Late,
+        };
+        shot.ended = shot.sent.map(|_| (Instant::now(), ending));
         shot
     }
 
+    /// `None` if the connection is closed before the whole answer has come.
     async fn exchange(&self, token: Option<&HeaderValue>, shot: &mut Shot) -> Option<()> {
         let mut sender = match self.take_idle() {
             Some(sender) => sender,
@@ -217,11 +233,21 @@ impl Party {
         let status = answer.status().as_u16();
         let media_type = answer.headers().get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
         let media_type = media_type.map(str::to_owned);
-        let (body, whole) = read(answer.into_body(), may_deny(status, media_type.as_deref())).await;
-        shot.outcome = Outcome::of(status, media_type.as_deref(), &body);
-        shot.answered = Some(answered);
-        if whole {
-            self.idle().push(sender);
+        let look = may_deny(status, media_type.as_deref());
+        if !look {
+            // The head says it all, however long the rest takes.
+            shot.answered = Some(answered);
+            shot.outcome = Outcome::of(status, media_type.as_deref(), &[]);
+        }
+        let (body, rest) = read(answer.into_body(), look).await;
+        if look {
+            shot.answered = Some(answered);
+            shot.outcome = Outcome::of(status, media_type.as_deref(), &body);
+        }
+        match rest {
+            Rest::Read => self.idle().push_back(sender),
+            Rest::Left => {}
+            Rest::Broken => return None,
         }
         Some(())
     }
@@ -229,11 +255,16 @@ impl Party {
     fn take_idle(&self) -> Option<SendRequest<Empty<Bytes>>> {
         let mut idle = self.idle();
         idle.retain(|sender| !sender.is_closed());
-        let ready = idle.iter().rposition(SendRequest::is_ready)?;
-        Some(idle.swap_remove(ready))
+        // This probe has a place already, and no connection yet.
+        let busy = CONNECTIONS.saturating_sub(self.places.available_permits());
+        if idle.len().saturating_add(busy) <= IN_TURN {
+            return None;
+        }
+        let ready = idle.iter().position(SendRequest::is_ready)?;
+        idle.remove(ready)
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Empty<Bytes>>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, VecDeque<SendRequest<Empty<Bytes>>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -243,6 +274,13 @@ impl Party {
         // It ends when its sender is dropped, or the other end closes.
         tokio::spawn(connection);
         Some(sender)
+    }
+}
+
+impl Shot {
+    /// One that was not sent yet.
+    fn due(due: Instant) -> Self {
+        Self { due, sent: None, answered: None, ended: None, outcome: Outcome::NoAnswer }
     }
 }
 
@@ -259,20 +297,29 @@ impl Seen {
     }
 }
 
-/// Reads an answer to its end, and keeps the beginning if it is looked at. Says whether it
-/// came to its end.
-async fn read(mut body: Incoming, look: bool) -> (Vec<u8>, bool) {
+/// What became of the body of an answer.
+enum Rest {
+    /// It was read to its end.
+    Read,
+    /// It is longer than what is read.
+    Left,
+    /// The connection was closed before its end.
+    Broken,
+}
+
+/// Reads an answer to its end, and keeps the beginning if it is looked at.
+async fn read(mut body: Incoming, look: bool) -> (Vec<u8>, Rest) {
     let (mut kept, mut length) = (Vec::new(), 0usize);
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return (kept, false) };
+        let Ok(frame) = frame else { return (kept, Rest::Broken) };
         let Ok(data) = frame.into_data() else { continue };
         length = length.saturating_add(data.len());
         if length > MAX_BODY {
-            return (kept, false);
+            return (kept, Rest::Left);
         }
         if look && kept.len() < MAX_DENIAL {
             kept.extend_from_slice(&data);
         }
     }
-    (kept, true)
+    (kept, Rest::Read)
 }

@@ -14,18 +14,29 @@ use super::summary::{self, PartyFigures, Sample, Totals};
 /// Probes that are kept with a drill: about 5 MB.
 const KEPT: usize = 100_000;
 
+/// What is wrong with proxies, whichever party they stand before.
+#[derive(Debug, Default)]
+pub(super) struct Proxies {
+    /// Registered ones that are not connected or not armed, and which of the two.
+    pub(super) silent: Vec<String>,
+    /// Those whose clock is off, and by how many milliseconds it is ahead.
+    pub(super) clocks: Vec<(String, i64)>,
+}
+
 /// All that a drill has seen.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) canary: Option<AgentId>,
     pub(super) without_token: Vec<Outcome>,
+    pub(super) unknown_token: Vec<Outcome>,
     pub(super) samples: Vec<Sample>,
     raw: Vec<RawSample>,
     kept: usize,
     tallies: Vec<Tally>,
 }
 
-/// How often a party answered what.
+/// How often a party answered what, where it was of no use: before a stop, where the canary
+/// did not work there; after one, where it was not rejected.
 #[derive(Default, Clone)]
 struct Tally {
     before: BTreeMap<Outcome, u64>,
@@ -62,6 +73,8 @@ pub(super) struct Report<'a> {
     never_rejected: Vec<&'a str>,
     /// Names of parties that allowed it in none.
     never_allowed: Vec<&'a str>,
+    /// Names of proxies whose clock is off.
+    wrong_clocks: Vec<&'a str>,
     relying_parties: Vec<PartyReport<'a>>,
 }
 
@@ -69,7 +82,9 @@ pub(super) struct Report<'a> {
 struct PartyReport<'a> {
     name: &'a str,
     url: &'a str,
+    /// What it answered to a request without a token, and to one whose token nobody issued.
     without_token: Option<Outcome>,
+    unknown_token: Option<Outcome>,
     #[serde(flatten)]
     figures: PartyFigures,
     /// What is wrong with it, if anything is.
@@ -77,18 +92,24 @@ struct PartyReport<'a> {
 }
 
 impl Findings {
-    /// Adds a sample: the probes of each party, and when all had acknowledged.
+    /// Adds a sample: the probes of each party, and when all had acknowledged. Probes that
+    /// were due and over before `kept_from` count, and are not kept.
     pub(super) fn add(
         &mut self,
         kill_id: Option<String>,
         acknowledged_us: Option<Micros>,
+        kept_from: Micros,
         probes: Vec<Vec<Probe>>,
     ) {
         self.tallies.resize_with(probes.len(), Tally::default);
         let (mut parties, mut raw) = (Vec::new(), Vec::new());
-        for (probes, tally) in probes.into_iter().zip(&mut self.tallies) {
+        let is_kept = |probe: &Probe| {
+            probe.due >= kept_from || probe.ended.is_some_and(|(at, _)| at >= kept_from)
+        };
+        for (mut probes, tally) in probes.into_iter().zip(&mut self.tallies) {
             let figures = super::samples::measure(&probes, acknowledged_us);
             tally.add(&figures, &probes);
+            probes.retain(is_kept);
             let room = self.kept.saturating_add(probes.len()) <= KEPT;
             self.kept = self.kept.saturating_add(if room { probes.len() } else { 0 });
             raw.push(RawParty { figures: figures.clone(), probes: room.then_some(probes) });
@@ -108,12 +129,11 @@ impl Findings {
         serde_json::to_string(&self.raw).unwrap_or_else(|_| "[]".to_owned())
     }
 
-    /// The report. `silent` are registered proxies that are not connected or not armed,
-    /// `error` is why the drill ended before its last sample.
+    /// The report. `error` is why the drill ended before its last sample.
     pub(super) fn report<'a>(
         &self,
         request: &'a DrillRequest,
-        silent: &[String],
+        proxies: &'a Proxies,
         error: Option<String>,
     ) -> Report<'a> {
         let totals = summary::of_all(&self.samples);
@@ -122,10 +142,10 @@ impl Findings {
         let mut relying_parties = Vec::new();
         for (place, party) in request.parties.iter().enumerate() {
             let figures = summary::of_party(&self.samples, place);
-            let without_token = self.without_token.get(place).copied();
-            let cause = match self.samples.is_empty() {
-                true => None,
-                false => cause::of(&figures, &self.known(place), silent),
+            let known = self.known(place, &proxies.silent);
+            let cause = match self.samples.len() {
+                0 => None,
+                samples => cause::of(&figures, samples, &known),
             };
             failures.extend(cause.as_ref().map(|cause| format!("{}: {cause}", party.name)));
             match figures.measured {
@@ -134,8 +154,19 @@ impl Findings {
                 _ => {}
             }
             let (name, url) = (&*party.name, &*party.url);
-            relying_parties.push(PartyReport { name, url, without_token, figures, cause });
+            let Known { without_token, unknown_token, .. } = known;
+            relying_parties.push(PartyReport {
+                name,
+                url,
+                without_token,
+                unknown_token,
+                figures,
+                cause,
+            });
         }
+        let clock = |(name, ahead): &(String, i64)| cause::of_clock(name, *ahead);
+        failures.extend(proxies.clocks.iter().map(clock));
+        let wrong_clocks = proxies.clocks.iter().map(|(name, _)| &**name).collect();
         if let Some(bound) = request.p99_ms {
             failures.extend(beyond(bound, &totals));
         }
@@ -149,19 +180,24 @@ impl Findings {
             totals,
             never_rejected,
             never_allowed,
+            wrong_clocks,
             relying_parties,
         }
     }
 
-    fn known(&self, place: usize) -> Known {
+    fn known<'a>(&self, place: usize, silent: &'a [String]) -> Known<'a> {
+        // What was not sent says nothing, where anything was.
         let most = |counts: &BTreeMap<Outcome, u64>| {
-            counts.iter().max_by_key(|(_, count)| **count).map(|(outcome, _)| *outcome)
+            let by = |(outcome, count): &(&Outcome, &u64)| (**outcome != Outcome::Missed, **count);
+            counts.iter().max_by_key(by).map(|(outcome, _)| *outcome)
         };
         let tally = self.tallies.get(place);
         Known {
             without_token: self.without_token.get(place).copied(),
+            unknown_token: self.unknown_token.get(place).copied(),
             before: tally.and_then(|tally| most(&tally.before)),
             after: tally.and_then(|tally| most(&tally.after)),
+            silent,
         }
     }
 }
@@ -179,14 +215,13 @@ fn beyond(bound: u32, totals: &Totals) -> Option<String> {
 }
 
 impl Tally {
-    /// What was answered before the stop; and after it, where that did not end in rejections.
     fn add(&mut self, figures: &Measured, probes: &[Probe]) {
         for probe in probes {
             let after = probe.sent.unwrap_or(probe.due) >= 0;
-            let counts = match after {
-                false => &mut self.before,
-                true if figures.worked && figures.settled_us.is_none() => &mut self.after,
-                true => continue,
+            let counts = match (after, figures.worked) {
+                (false, false) => &mut self.before,
+                (true, true) if figures.settled_us.is_none() => &mut self.after,
+                _ => continue,
             };
             let count = counts.entry(probe.outcome).or_default();
             *count = count.saturating_add(1);

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::fetch::Fetcher;
 use crate::labels::{LabelKey, LabelValue, Labels, Selector};
 
 /// Most relying parties of one drill.
@@ -16,6 +17,8 @@ const MAX_TOTAL_RATE: usize = 20_000;
 const MAX_NAME: usize = 64;
 const MAX_URL: usize = 2_048;
 const MAX_P99_MS: u32 = 60_000;
+/// Of `probe_ca`: some certificates, and no bundle of all the world's.
+const MAX_CA: usize = 32 * 1024;
 
 /// What a drill is to do.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +46,10 @@ pub struct DrillRequest {
     /// The most that the 99th percentile of the last rejection may be, in milliseconds.
     #[serde(default)]
     pub p99_ms: Option<u32>,
+    /// PEM certificates of the authorities by which the certificates of `https://` parties
+    /// are verified, instead of those of the machine that the control plane runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_ca: Option<String>,
 }
 
 /// A relying party.
@@ -105,6 +112,18 @@ impl DrillRequest {
         }
         if self.act == Act::Revoke && self.agent_id.is_some() {
             return Err("`agent_id`: an agent of yours is not revoked by a drill; leave it out, and each sample has a canary of its own".to_owned());
+        }
+        if let Some(pem) = &self.probe_ca {
+            if pem.len() > MAX_CA {
+                return Err(format!("`probe_ca`: has more than {MAX_CA} bytes"));
+            }
+            if pem.contains("PRIVATE KEY") {
+                return Err(
+                    "`probe_ca`: has a private key in it, which belongs to nobody but its owner"
+                        .to_owned(),
+                );
+            }
+            Fetcher::from_pem(pem.as_bytes()).map_err(|why| format!("`probe_ca`: {why}"))?;
         }
         let mut urls = Vec::with_capacity(self.parties.len());
         for (n, party) in self.parties.iter().enumerate() {
@@ -232,6 +251,9 @@ mod tests {
             (json!({ "parties": many.collect::<Vec<_>>() }), "`rate`: 21000 probes"),
             (json!({ "act": "revoke", "agent_id": id }), "`agent_id`: an agent of yours"),
             (json!({ "selector": "env=" }), "`selector`: "),
+            (json!({ "probe_ca": "no PEM" }), "`probe_ca`: there is no PEM certificate"),
+            (json!({ "probe_ca": "-----BEGIN PRIVATE KEY-----" }), "has a private key in it"),
+            (json!({ "probe_ca": "x".repeat(MAX_CA + 1) }), "`probe_ca`: has more than"),
             (party("ftp://a.example"), "`parties[0].url`: must be an http"),
             (party("http://me:x@a.example"), "has a user or password"),
             (party("http://a.example/#x"), "has a fragment"),

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use kya_core::{AgentId, DrillId, InFlight};
+use hyper::header::HeaderValue;
+use kya_core::{AgentId, DrillId, InFlight, OpaqueToken};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::canary::{self, Working};
 use super::interrupted;
 use super::probe::{Prober, Seen, Shot, Window};
-use super::report::Findings;
+use super::report::{Findings, Proxies};
 use super::request::{Act, DrillRequest};
 use super::samples::{Micros, Probe};
 use crate::labels::Labels;
@@ -35,6 +36,9 @@ const BEFORE: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(2);
 /// Registered proxies that are looked through.
 const PROXIES: u32 = 1000;
+/// A proxy's clock may be off by so much: what it sees expire too early by that, and what it
+/// dates wrongly, hurts nobody.
+const CLOCK_OFF_MS: u64 = 60_000;
 
 /// A drill that is to be carried out.
 pub(super) struct Run {
@@ -72,8 +76,8 @@ impl Run {
             Err(error) => Some(error),
         };
         let interrupted_by = error.is_some();
-        let silent = self.silent_proxies().await;
-        let report = findings.report(&self.request, &silent, error);
+        let proxies = self.proxies().await;
+        let report = findings.report(&self.request, &proxies, error);
         let state = match (interrupted_by, report.passed) {
             (true, _) => DrillState::Interrupted,
             (false, true) => DrillState::Passed,
@@ -86,8 +90,9 @@ impl Run {
     }
 
     async fn take_samples(&self, findings: &mut Findings) -> Result<(), String> {
-        let prober = Prober::start(&self.urls)?;
-        findings.without_token = prober.without_token().await;
+        let prober = Prober::start(&self.urls, self.request.probe_ca.as_deref())?;
+        findings.without_token = prober.ask(None).await;
+        findings.unknown_token = prober.ask(Some(&nobodys_token()?)).await;
         let mut canary = self.canary().await?;
         findings.canary = Some(canary.agent);
         for n in 0..self.request.samples {
@@ -183,24 +188,23 @@ impl Run {
         }
         let kill = self.store.kill_at(committed.position.revision).await.ok().flatten();
         let before = BEFORE.max(Duration::from_secs(4) / self.request.rate.max(1));
-        let earliest = micros(before).saturating_neg();
         let since = |at: Instant| since(stopped, at);
         let probes = shots.into_iter().map(|shots| {
-            let mut probes: Vec<_> = shots
-                .into_iter()
-                .map(|Shot { due, sent, answered, outcome }| Probe {
+            let probes =
+                shots.into_iter().map(|Shot { due, sent, answered, ended, outcome }| Probe {
                     due: since(due),
                     sent: sent.map(since),
                     answered: answered.map(since),
+                    ended: ended.map(|(at, ending)| (since(at), ending)),
                     outcome,
-                })
-                .filter(|probe| probe.due >= earliest)
-                .collect();
+                });
+            let mut probes: Vec<_> = probes.collect();
             probes.sort_by_key(|probe| probe.due);
             probes
         });
-        let acknowledged = acknowledged.map(since);
-        findings.add(kill.map(|id| id.to_string()), acknowledged, probes.collect());
+        let (kill, acknowledged) = (kill.map(|id| id.to_string()), acknowledged.map(since));
+        let kept_from = micros(before).saturating_neg();
+        findings.add(kill, acknowledged, kept_from, probes.collect());
         Ok(())
     }
 
@@ -228,9 +232,14 @@ impl Run {
         }
     }
 
-    /// Registered proxies that are not connected, or not armed.
-    async fn silent_proxies(&self) -> Vec<String> {
+    /// What is wrong with proxies, whichever party they stand before.
+    async fn proxies(&self) -> Proxies {
         let (connected, departed) = self.push.verdicts();
+        let off = |millis: &i64| millis.unsigned_abs() > CLOCK_OFF_MS;
+        let clocks = connected.iter().filter_map(|(node, _)| {
+            Some((node.proxy.node_id.clone(), node.clock_ahead_millis.filter(off)?))
+        });
+        let clocks = clocks.collect();
         let unarmed = connected.iter().filter(|(_, verdict)| verdict.state != State::Armed);
         let mut silent: Vec<_> = unarmed
             .map(|(node, _)| format!("{} (not armed)", node.proxy.node_id))
@@ -244,8 +253,18 @@ impl Run {
                 silent.push(format!("{} (never connected)", node.name));
             }
         }
-        silent
+        Proxies { silent, clocks }
     }
+}
+
+/// The header of a request with a token that nobody has issued.
+fn nobodys_token() -> Result<HeaderValue, String> {
+    let random: [u8; 32] = random().map_err(|error| error.to_string())?;
+    let token = OpaqueToken::from_random(random);
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+        .map_err(|error| error.to_string())?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 fn allowed_and_rejected(seen: &Seen) -> (u64, u64) {

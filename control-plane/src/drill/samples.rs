@@ -3,6 +3,7 @@
 use serde::ser::SerializeTuple;
 use serde::{Serialize, Serializer};
 
+use super::in_flight::{Ending, InFlight};
 use super::outcome::Outcome;
 
 /// Microseconds since the instant of the stop, negative before it, by one monotonic clock.
@@ -19,6 +20,8 @@ pub struct Probe {
     pub sent: Option<Micros>,
     /// When the head of its answer came; `None` if none did.
     pub answered: Option<Micros>,
+    /// When it ended, and how; `None` if it was not sent.
+    pub ended: Option<(Micros, Ending)>,
     /// What the answer was.
     pub outcome: Outcome,
 }
@@ -38,6 +41,8 @@ pub struct Measured {
     /// Requests that were allowed though they were sent when every worker had acknowledged
     /// the stop. Each is a failure, and never a latency.
     pub allowed_after_ack: u64,
+    /// Requests that were in flight at the stop.
+    pub in_flight: InFlight,
     /// Probes, those that were missed included.
     pub probes: u64,
     /// Probes that could not be sent when they were due.
@@ -84,6 +89,7 @@ pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
             .map(|(_, answered)| answered)
             .min(),
         allowed_after_ack: count(&after_ack),
+        in_flight: InFlight::among(probes),
         probes: count(&|_| true),
         missed: count(&|probe| probe.outcome == Outcome::Missed),
         unanswered: count(&|probe| probe.outcome == Outcome::NoAnswer),

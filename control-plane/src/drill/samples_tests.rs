@@ -9,11 +9,13 @@ const REJECTED: Outcome = Outcome::Denied(DenyReason::AgentSuspended);
 const UNDECIDED: Outcome = Outcome::Denied(DenyReason::Stale);
 
 fn probe(sent: Micros, answered: Micros, outcome: Outcome) -> Probe {
-    Probe { due: sent, sent: Some(sent), answered: Some(answered), outcome }
+    let ended = Some((answered, Ending::Whole));
+    Probe { due: sent, sent: Some(sent), answered: Some(answered), ended, outcome }
 }
 
 fn lost(sent: Micros) -> Probe {
-    Probe { due: sent, sent: Some(sent), answered: None, outcome: Outcome::NoAnswer }
+    let ended = Some((sent + 2_000_000, Ending::Late));
+    Probe { due: sent, sent: Some(sent), answered: None, ended, outcome: Outcome::NoAnswer }
 }
 
 #[test]
@@ -40,7 +42,8 @@ fn a_party_settles_when_it_rejects_what_was_sent_after_the_last_allow() {
 
 #[test]
 fn silence_and_a_gate_that_cannot_decide_are_no_rejection() {
-    let missed = Probe { due: 5, sent: None, answered: None, outcome: Outcome::Missed };
+    let missed =
+        Probe { due: 5, sent: None, answered: None, ended: None, outcome: Outcome::Missed };
     let probes = [
         probe(-500, -300, Outcome::Allowed),
         lost(100),
@@ -85,7 +88,7 @@ fn any_probe() -> impl Strategy<Value = Probe> {
         Just(Outcome::Missed),
     ];
     (-60i64..60, 0i64..30, outcome).prop_map(|(sent, took, outcome)| match outcome {
-        Outcome::Missed => Probe { due: sent, sent: None, answered: None, outcome },
+        Outcome::Missed => Probe { due: sent, sent: None, answered: None, ended: None, outcome },
         Outcome::NoAnswer => lost(sent),
         outcome => probe(sent, sent + took, outcome),
     })

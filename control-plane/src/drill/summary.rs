@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::in_flight::InFlight;
 use super::samples::{Measured, Micros};
 
 /// A distribution, by the nearest rank: each figure is one that was measured.
@@ -43,6 +44,8 @@ pub struct PartyFigures {
     pub last_rejection_ms: Option<Percentiles>,
     /// Requests that were allowed though they were sent after the acknowledgement.
     pub allowed_after_ack: u64,
+    /// Requests that were in flight at a stop, and how they ended.
+    pub in_flight: InFlight,
     /// Probes, and what became of those that say nothing.
     pub probes: u64,
     /// Not sent when they were due.
@@ -64,6 +67,8 @@ pub struct Totals {
     pub receipt_complete_ms: Option<Percentiles>,
     /// Requests that were allowed though they were sent after the acknowledgement.
     pub allowed_after_ack: u64,
+    /// Requests that were in flight at a stop, and how they ended.
+    pub in_flight: InFlight,
     /// Samples that not every connected worker acknowledged.
     pub unacknowledged: usize,
 }
@@ -104,6 +109,7 @@ pub fn of_party(samples: &[Sample], place: usize) -> PartyFigures {
         first_rejection_ms: Percentiles::of(worked().filter_map(|it| it.first_rejection_us)),
         last_rejection_ms: Percentiles::of(worked().filter_map(|it| it.settled_us)),
         allowed_after_ack: sum(&|it| it.allowed_after_ack),
+        in_flight: all().map(|it| it.in_flight).fold(InFlight::default(), InFlight::and),
         probes: sum(&|it| it.probes),
         missed: sum(&|it| it.missed),
         unanswered: sum(&|it| it.unanswered),
@@ -116,12 +122,14 @@ pub fn of_all(samples: &[Sample]) -> Totals {
     let first =
         |sample: &Sample| sample.parties.iter().filter_map(|it| it.first_rejection_us).min();
     let last = |sample: &Sample| sample.parties.iter().filter_map(|it| it.settled_us).max();
-    let allowed = samples.iter().flat_map(|sample| &sample.parties).map(|it| it.allowed_after_ack);
+    let parties = || samples.iter().flat_map(|sample| &sample.parties);
+    let allowed = parties().map(|it| it.allowed_after_ack);
     Totals {
         first_rejection_ms: Percentiles::of(samples.iter().filter_map(first)),
         last_rejection_ms: Percentiles::of(samples.iter().filter_map(last)),
         receipt_complete_ms: Percentiles::of(samples.iter().filter_map(|it| it.acknowledged_us)),
         allowed_after_ack: allowed.fold(0, u64::saturating_add),
+        in_flight: parties().map(|it| it.in_flight).fold(InFlight::default(), InFlight::and),
         unacknowledged: samples.iter().filter(|it| it.acknowledged_us.is_none()).count(),
     }
 }

@@ -30,7 +30,8 @@ pub enum Permission {
     /// Revoke and suspend agents, actions of them and principals, revoke policies, and
     /// halt everyone.
     StopAgents,
-    /// Run drills, which stop and restore a canary and nobody else.
+    /// Run drills, which stop and restore a canary and nobody else: its token is sent to the
+    /// addresses that are named.
     RunDrills,
     /// Revoke tokens.
     RevokeTokens,
@@ -86,9 +87,11 @@ const fn holders(permission: Permission) -> &'static [Role] {
         }
         ReadEvents | ReadOperators => &[Auditor, Admin],
         ReadAudit => &[Auditor, Operator, Admin],
-        StopAgents | RevokeTokens | RevokeNodes | RunDrills => &[Operator, Admin],
+        StopAgents | RevokeTokens | RevokeNodes => &[Operator, Admin],
         RegisterAgents | WritePolicies | RestoreAgents | IssueTokens | RegisterNodes
         | RotateKeys | ArchiveAudit | ManageOperators => &[Admin],
+        // Whoever runs one has a working token sent to where they say.
+        RunDrills => &[Admin],
     }
 }
 
@@ -215,8 +218,9 @@ mod tests {
         let viewer =
             ["self.read", "registry.read", "nodes.read", "nodes.challenge", "keys.read", "verify"];
         let audits = ["events.read", "audit.read", "operators.read"];
-        let stops = ["agents.stop", "tokens.revoke", "nodes.revoke", "drill.run"];
+        let stops = ["agents.stop", "tokens.revoke", "nodes.revoke"];
         let starts = [
+            "drill.run",
             "agents.register",
             "policies.write",
             "agents.restore",

@@ -63,6 +63,18 @@ pub struct Canary {
     pub token: Option<TokenId>,
 }
 
+/// Why a drill decides what it decides about its canary.
+pub(crate) fn reason(id: DrillId) -> String {
+    format!("{REASON}{id}")
+}
+
+/// Whether this is the reason of some drill.
+pub(super) fn is_reason(reason: &str) -> bool {
+    reason.strip_prefix(REASON).is_some_and(|id| id.parse::<DrillId>().is_ok())
+}
+
+const REASON: &str = "drill ";
+
 /// A drill to be begun.
 #[derive(Debug, Clone)]
 pub struct NewDrill {
@@ -117,7 +129,9 @@ pub trait DrillStore: Debug + Send + Sync + 'static {
     /// Begins a drill. Fails with [`StoreError::DrillRunning`] while another is open.
     async fn begin_drill(&self, new: NewDrill, cause: Cause) -> Result<Drill, StoreError>;
 
-    /// Puts on record what the drill must not leave behind.
+    /// Puts on record what the drill must not leave behind, before it is there. Fails with
+    /// [`StoreError::DrillOver`] where the drill is not open any more: nobody would take it
+    /// back.
     async fn note_canary(&self, id: DrillId, canary: Canary) -> Result<(), StoreError>;
 
     /// Says that its server goes on with a drill, and answers how far it is: `None` if
@@ -126,7 +140,11 @@ pub trait DrillStore: Debug + Send + Sync + 'static {
     -> Result<Option<DrillState>, StoreError>;
 
     /// Asks for the end of a drill. One that has ended stays as it is.
-    async fn ask_drill_to_stop(&self, id: DrillId) -> Result<Option<Drill>, StoreError>;
+    async fn ask_drill_to_stop(
+        &self,
+        id: DrillId,
+        cause: Cause,
+    ) -> Result<Option<Drill>, StoreError>;
 
     /// Ends a drill, and says whether it was open.
     async fn end_drill(

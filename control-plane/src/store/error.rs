@@ -76,6 +76,9 @@ pub enum StoreError {
     /// One drill at a time.
     #[error("{0} is under way, and there is one drill at a time: wait, or `kya drill stop {0}`")]
     DrillRunning(DrillId),
+    /// Another server has ended it meanwhile.
+    #[error("{0} is over: another server has ended it meanwhile")]
+    DrillOver(DrillId),
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,

@@ -51,6 +51,7 @@ pub use approvals::{
 };
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
+pub(crate) use drills::reason as drill_reason;
 pub use drills::{Canary, Drill, DrillState, DrillStore, EndedDrill, NewDrill};
 pub use error::StoreError;
 pub use idempotency::{

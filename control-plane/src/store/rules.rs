@@ -2,7 +2,9 @@
 
 use kya_core::{InFlight, Status};
 
-use super::{Agent, Capability, Owner, Principal, StatusAction, StopError, StoreError};
+use super::{
+    Agent, Capability, Cause, Owner, Principal, StatusAction, StopError, StoreError, drills,
+};
 use crate::time::UnixMicros;
 
 /// Most stopped capabilities of one agent. Each proxy keeps them all.
@@ -25,6 +27,26 @@ pub(super) fn next_of_principal(
 ) -> Result<Option<(Status, InFlight)>, StoreError> {
     next(principal.decided.status, principal.decided.in_flight, action)
         .map_err(|Final| StopError::PrincipalRevokedIsFinal(principal.name.clone()).into())
+}
+
+/// The status of an agent after it was decided for this cause; nothing where that changes
+/// nothing. A drill undoes only what it has done itself; and whoever stops what a drill has
+/// stopped means it, so that from then on it is stopped by them.
+pub(super) fn decided(
+    agent: &Agent,
+    action: StatusAction,
+    cause: &Cause,
+) -> Result<Option<(Status, InFlight)>, StoreError> {
+    let by_a_drill = |it: &Option<String>| it.as_deref().is_some_and(drills::is_reason);
+    let is_own = agent.status_reason == cause.reason;
+    let undoes = action == StatusAction::Restore;
+    if undoes && by_a_drill(&cause.reason) && !is_own {
+        return Ok(None);
+    }
+    let next = next_status(agent, action)?;
+    let is_a_drills = agent.status == Status::Suspended && by_a_drill(&agent.status_reason);
+    let takes_over = next.is_none() && !undoes && is_a_drills && !is_own;
+    Ok(next.or_else(|| takes_over.then_some((agent.status, agent.in_flight))))
 }
 
 /// The same of a capability.

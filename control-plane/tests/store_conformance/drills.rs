@@ -38,7 +38,8 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert_eq!(state, Some(DrillState::Running));
     let open = store.open_drill().await.unwrap().unwrap();
     assert_eq!((open.canary, open.done, open.alive_at.0), (Some(canary), 3, 1_001_000_000));
-    let stopping = store.ask_drill_to_stop(first).await.unwrap().unwrap();
+    let stopping = store.ask_drill_to_stop(first, cause("x")).await.unwrap().unwrap();
+    assert_eq!(store.ask_drill_to_stop(first, cause("y")).await.unwrap().as_ref(), Some(&stopping));
     assert_eq!((stopping.state, stopping.ended_at), (DrillState::Stopping, None));
     assert_eq!(store.drill_goes_on(first, 4).await.unwrap(), Some(DrillState::Stopping));
     assert_eq!(store.drill_samples(first).await.unwrap(), None);
@@ -47,8 +48,10 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert!(store.end_drill(first, ended(DrillState::Interrupted), cause("x")).await.unwrap());
     assert!(!store.end_drill(first, ended(DrillState::Passed), cause("x")).await.unwrap());
     store.drill_goes_on(first, 9).await.unwrap();
-    store.note_canary(first, Canary { agent, token: None }).await.unwrap();
-    let over = store.ask_drill_to_stop(first).await.unwrap().unwrap();
+    // Nobody would take that back.
+    let late = store.note_canary(first, Canary { agent, token: None }).await.unwrap_err();
+    assert!(matches!(late, StoreError::DrillOver(drill) if drill == first), "{late}");
+    let over = store.ask_drill_to_stop(first, cause("x")).await.unwrap().unwrap();
     assert_eq!((over.state, over.done, over.canary), (DrillState::Interrupted, 4, Some(canary)));
     assert_eq!(over.ended_at.map(|at| at.0), Some(1_002_000_000));
     assert_eq!(over.result, Some(json!({ "passed": true })));
@@ -65,14 +68,60 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert_eq!(ids(Some(new(2).id), 10).await, [first]);
     assert_eq!(ids(Some(first), 10).await, []);
     let missing = new(9).id;
-    assert_eq!(store.ask_drill_to_stop(missing).await.unwrap(), None);
+    assert_eq!(store.ask_drill_to_stop(missing, cause("x")).await.unwrap(), None);
     assert_eq!(store.drill_goes_on(missing, 1).await.unwrap(), None);
     assert!(!store.end_drill(missing, ended(DrillState::Passed), cause("x")).await.unwrap());
 
     // Each has its events, and none has a revision.
     let events = store.events_after(0, 10).await.unwrap();
     let actions: Vec<_> = events.iter().map(|event| &*event.action).collect();
-    assert_eq!(actions, ["drill.started", "drill.ended", "drill.started"]);
+    let expected = ["drill.started", "drill.stop_asked", "drill.ended", "drill.started"];
+    assert_eq!(actions, expected);
     assert_eq!(events[1].subject, first.to_string());
     assert_eq!(store.head().await.unwrap().position, head.position);
+}
+
+/// Also in the moment between its look and its restoration, or after its server has died.
+pub async fn a_drill_undoes_only_what_it_did_itself(fixture: impl Fixture) {
+    let store = fixture.open(Arc::new(TestClock::at(1_000))).await;
+    let agent = register(&*store).await;
+    let reason = format!("drill {}", new(1).id);
+    let by_it = || Cause { reason: Some(reason.clone()), ..cause("drill") };
+    let by = |who: &str| Cause { reason: Some("incident 7".to_owned()), ..cause(who) };
+    let suspend = StatusAction::Suspend(InFlight::Abort);
+    let decide = async |action, cause| store.decide_agent(agent, action, cause).await.unwrap();
+
+    // What nobody else has stopped meanwhile is put back.
+    assert!(decide(suspend, by_it()).await.changed);
+    assert!(!decide(suspend, by_it()).await.changed);
+    let restored = decide(StatusAction::Restore, by_it()).await;
+    assert_eq!((restored.changed, restored.record.status), (true, Status::Active));
+
+    // Whoever stops it meanwhile, less strictly too, has stopped it.
+    for action in [suspend, StatusAction::Suspend(InFlight::Drain)] {
+        assert!(decide(suspend, by_it()).await.changed);
+        let stopped = decide(action, by("ann")).await;
+        assert!(stopped.changed);
+        let record = &stopped.record;
+        assert_eq!((record.status, record.in_flight), (Status::Suspended, InFlight::Abort));
+        assert_eq!(record.status_reason.as_deref(), Some("incident 7"));
+        assert!(!decide(suspend, by_it()).await.changed);
+        let left = decide(StatusAction::Restore, by_it()).await;
+        assert_eq!((left.changed, left.record.status), (false, Status::Suspended));
+        let (_, kills) = (store.head().await, store.kills(Default::default(), None, 10).await);
+        let newest = &kills.unwrap()[0];
+        assert_eq!((&*newest.act, &*newest.cause.actor), ("agent.suspended", "ann"));
+        assert!(decide(StatusAction::Restore, by("ann")).await.changed);
+    }
+
+    // The same of a selection.
+    assert!(decide(suspend, by_it()).await.changed);
+    let all = "env!=prod".parse().unwrap();
+    let batch = store.decide_agents(all, None, suspend, by("bob")).await.unwrap();
+    assert_eq!((batch.changed, batch.unchanged), (1, 0));
+    assert!(!decide(StatusAction::Restore, by_it()).await.changed);
+    assert_eq!(store.agent(agent).await.unwrap().status_actor, "bob");
+    // And nothing is put back that has gone back already.
+    assert!(decide(StatusAction::Restore, by("bob")).await.changed);
+    assert!(!decide(StatusAction::Restore, by_it()).await.changed);
 }

@@ -152,6 +152,7 @@ macro_rules! conformance {
             a_kill_reaches_what_counted_at_its_instant,
             kills_are_listed_the_newest_first_page_by_page,
             a_drill_is_the_only_open_one_and_ends_once,
+            a_drill_undoes_only_what_it_did_itself,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

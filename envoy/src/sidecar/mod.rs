@@ -89,6 +89,7 @@ impl Sidecar {
             // At `info` Envoy lists all its extensions; the filter's own words matter.
             .args(["--log-level", "warning", "--component-log-level", "wasm:info"])
             .args(&changes.arguments)
+            .envs(changes.environment.iter().map(|(name, value)| (name, value)))
             .arg("--admin-address-path")
             .arg(&admin_path)
             .arg("-c")

@@ -42,6 +42,8 @@ pub struct Changes {
     pub restart_epoch: Option<u32>,
     /// Arguments of Envoy beside the usual ones.
     pub arguments: Vec<String>,
+    /// Variables of its environment beside the usual ones.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Changes {

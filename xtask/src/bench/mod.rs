@@ -1,7 +1,6 @@
 //! `cargo xtask bench`: measurements. They print; they do not judge.
 
 mod audit;
-mod distribution;
 mod helper;
 mod memory;
 mod process;

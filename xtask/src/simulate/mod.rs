@@ -6,7 +6,6 @@
 
 mod arrivals;
 mod auditor;
-mod client;
 mod plain;
 mod reports;
 mod streams;

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
+use kya_fleet::client::{Heard, Proxy};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::arrivals::Arrivals;
-use super::client::{Heard, Proxy};
 use super::{Said, plain, say};
 
 /// The variable that holds the node credential.

@@ -130,7 +130,7 @@ pub(super) async fn decide(
     cause: Cause,
 ) -> Result<Outcome<Agent>, StoreError> {
     let before = by_id(write.db(), id).await?;
-    let Some(next) = rules::next_status(&before, action)? else {
+    let Some(next) = rules::decided(&before, action, &cause)? else {
         let revision = before.revision;
         let of = Restorable::Agent(id);
         return undoing::unchanged(write, (before, revision), (of, action), cause).await;
@@ -206,7 +206,7 @@ pub(super) async fn decide_all(
             if !selector.matches(&agent.labels) {
                 continue;
             }
-            match rules::next_status(&agent, action) {
+            match rules::decided(&agent, action, &cause) {
                 Ok(Some(next)) => changing.push((agent, next)),
                 // What is revoked is stopped, whatever is asked.
                 Ok(None) | Err(StoreError::RevokedIsFinal(_)) => {

@@ -30,8 +30,12 @@ impl<B: Backend> DrillStore for B {
         write!(self, |write| goes_on(write, id, done))
     }
 
-    async fn ask_drill_to_stop(&self, id: DrillId) -> Result<Option<Drill>, StoreError> {
-        write!(self, |write| ask_to_stop(write, id))
+    async fn ask_drill_to_stop(
+        &self,
+        id: DrillId,
+        cause: Cause,
+    ) -> Result<Option<Drill>, StoreError> {
+        write!(self, |write| ask_to_stop(write, id, cause))
     }
 
     async fn end_drill(
@@ -59,6 +63,15 @@ impl<B: Backend> DrillStore for B {
         read!(self, |db| open(db))
     }
 }
+
+/// The samples of drills that are kept, in bytes. Whoever wants those of an earlier drill has
+/// its report.
+const SAMPLES_BYTES: i64 = 256 * 1024 * 1024;
+/// Forgets those of the drills that are the longest ago.
+const FORGET: &str = "UPDATE drills SET samples = NULL WHERE id IN (
+      SELECT id FROM (SELECT id, sum(length(samples)) OVER (ORDER BY id DESC) AS bytes
+                      FROM drills WHERE samples IS NOT NULL) AS sized
+      WHERE bytes > $1)";
 
 async fn begin(
     mut write: Write<impl Engine>,
@@ -94,6 +107,9 @@ async fn note(
     id: DrillId,
     canary: Canary,
 ) -> Result<(), StoreError> {
+    if !by_id(write.db(), id).await?.is_some_and(|drill| drill.state.is_open()) {
+        return Err(StoreError::DrillOver(id));
+    }
     let update = "UPDATE drills SET canary = $1, token = $2 WHERE id = $3 AND ended_us IS NULL";
     let token = canary.token.map(|token| token.to_bytes().to_vec());
     let id = id.to_bytes().to_vec();
@@ -119,13 +135,22 @@ async fn goes_on(
 async fn ask_to_stop(
     mut write: Write<impl Engine>,
     id: DrillId,
+    cause: Cause,
 ) -> Result<Option<Drill>, StoreError> {
-    let update = "UPDATE drills SET state = $1 WHERE id = $2 AND ended_us IS NULL";
+    let before = by_id(write.db(), id).await?;
+    let before = match before {
+        Some(drill) if drill.state == DrillState::Running => drill,
+        other => {
+            write.roll_back().await?;
+            return Ok(other);
+        }
+    };
+    let update = "UPDATE drills SET state = $1 WHERE id = $2";
     let values = values![DrillState::Stopping.name(), id.to_bytes().to_vec()];
     write.db().execute(update, values).await?;
-    let drill = by_id(write.db(), id).await?;
-    write.commit_quietly().await?;
-    Ok(drill)
+    let drill = Drill { state: DrillState::Stopping, ..before };
+    write.commit_aside("drill.stop_asked", id.to_string(), cause).await?;
+    Ok(Some(drill))
 }
 
 async fn end(
@@ -150,6 +175,7 @@ async fn end(
         id.to_bytes().to_vec(),
     ];
     write.db().execute(update, values).await?;
+    write.db().execute(FORGET, values![SAMPLES_BYTES]).await?;
     let after = json!({ "state": ended.state.name(), "result": ended.result });
     write.shows(Some(json!({ "state": before.state.name() })), Some(after));
     write.commit_aside("drill.ended", id.to_string(), cause).await?;

@@ -14,11 +14,11 @@ use tokio::runtime::Runtime;
 
 use self::database::Database;
 use self::revocations::Revoked;
-use super::distribution::{self, Distribution};
 use super::helper::Helper;
 use super::process;
 use crate::build;
 use crate::command::{self, cargo};
+use crate::distribution::{self, Distribution};
 use crate::simulate::{Arrived, CREDENTIAL, Reported, Said};
 
 /// How long the connections may take, and the last acknowledgement after the time is over.

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Options, control_plane, seed};
-use crate::bench::distribution::{self, Distribution};
 use crate::bench::helper::Helper;
+use crate::distribution::{self, Distribution};
 
 const NAME: &str = "alice@example.com";
 const LIMIT: Duration = Duration::from_secs(60);

@@ -6,8 +6,8 @@ use anyhow::Result;
 use kya_envoy::{Artifacts, Fleet, unix_ms};
 use serde::Serialize;
 
-use crate::bench::distribution::{self, Distribution};
 use crate::bench::helper::Helper;
+use crate::distribution::{self, Distribution};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

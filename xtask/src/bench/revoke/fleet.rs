@@ -8,7 +8,7 @@ use kya_envoy::{Artifacts, Fleet, FleetOptions, until};
 use serde::Serialize;
 
 use super::Options;
-use crate::bench::distribution::{Distribution, histogram, line};
+use crate::distribution::{Distribution, histogram, line};
 
 /// Time between two requests on one connection.
 const PAUSE: Duration = Duration::from_millis(1);

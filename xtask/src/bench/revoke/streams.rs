@@ -7,9 +7,9 @@ use anyhow::{Context, Result, ensure};
 use kya_envoy::{Artifacts, Change, Fleet, FleetOptions};
 use serde::Serialize;
 
-use crate::bench::distribution::{Distribution, line};
 use crate::bench::helper::Helper;
 use crate::bench::process;
+use crate::distribution::{Distribution, line};
 use crate::simulate::Said;
 
 /// How long one delta or message may take.

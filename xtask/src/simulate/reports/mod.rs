@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use kya_core::wire::{AuditBatch, SignedUpdate};
 use kya_core::{Body, Position, PublicKey, Revision, Verifier};
 use kya_envoy::unix_ms;
+use kya_fleet::client::{Heard, Proxy};
 use prost::Message as _;
 use reqwest::{Client, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,6 @@ use tokio::task::JoinSet;
 
 use self::worker::{Caller, Worker};
 use super::arrivals::Arrivals;
-use super::client::{Heard, Proxy};
 use super::streams::{CREDENTIAL, wait_for_the_end};
 use super::{Said, say};
 

@@ -21,7 +21,7 @@ const FRAME_HEADER: usize = 9;
 
 /// What a stream has heard.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Heard {
+pub enum Heard {
     /// Its first state.
     State {
         /// The epoch.
@@ -44,22 +44,25 @@ pub(super) enum Heard {
 
 /// One simulated proxy.
 #[derive(Debug, Clone)]
-pub(super) struct Proxy {
+pub struct Proxy {
     /// Where the control plane listens.
-    pub(super) address: String,
+    pub address: String,
     /// By which it connects.
-    pub(super) credential: String,
+    pub credential: String,
     /// Its name, and what its nonce is made of.
-    pub(super) number: usize,
+    pub number: usize,
     /// Which VM its one worker is.
-    pub(super) instance: u64,
+    pub instance: u64,
     /// Whether it reports what it has applied.
-    pub(super) acknowledges: bool,
+    pub acknowledges: bool,
 }
 
 impl Proxy {
     /// Follows a stream. It never ends well.
-    pub(super) async fn follow(&self, heard: impl Fn(Heard)) -> Result<()> {
+    ///
+    /// # Errors
+    /// Why it has ended.
+    pub async fn follow(&self, heard: impl Fn(Heard)) -> Result<()> {
         let tcp = TcpStream::connect(&self.address).await.context("cannot connect")?;
         tcp.set_nodelay(true)?;
         let (client, connection) = client::Builder::new()
@@ -89,7 +92,7 @@ impl Proxy {
         let (response, mut say) = client.ready().await?.send_request(request, false)?;
         say.send_data(framed(&self.hello()), false)?;
         let mut body = response.await?.into_body();
-        let mut buffer = BytesMut::new();
+        let (mut buffer, mut applied) = (BytesMut::new(), None);
         while let Some(data) = body.data().await {
             let data = data?;
             let at = unix_ms();
@@ -97,15 +100,25 @@ impl Proxy {
             buffer.extend_from_slice(&data);
             while let Some(message) = next_message(&mut buffer)? {
                 let bytes = FRAME_HEADER + PREFIX + message.len();
-                let Some((at_position, is_delta)) = position(&message)? else { continue };
+                let Some(said) = read(&message)? else { continue };
+                let (position, word) = match said {
+                    Said::State(at) | Said::Delta(at) => (at, 0),
+                    // Whoever has no state has nothing to show.
+                    Said::Challenge(word) => match applied {
+                        Some(at) => (at, word),
+                        None => continue,
+                    },
+                };
+                applied = Some(position);
                 if self.acknowledges {
-                    say.send_data(framed(&report(self.instance, at_position)), false)?;
+                    say.send_data(framed(&report(self.instance, position, word)), false)?;
                 }
-                let Position { epoch, revision: Revision(revision) } = at_position;
-                heard(match is_delta {
-                    true => Heard::Delta { epoch, revision, bytes, unix_ms: at },
-                    false => Heard::State { epoch, revision },
-                });
+                let Position { epoch, revision: Revision(revision) } = position;
+                match said {
+                    Said::State(_) => heard(Heard::State { epoch, revision }),
+                    Said::Delta(_) => heard(Heard::Delta { epoch, revision, bytes, unix_ms: at }),
+                    Said::Challenge(_) => {}
+                }
             }
         }
         let trailers = body.trailers().await?;
@@ -113,7 +126,7 @@ impl Proxy {
     }
 
     /// Its `node.id`.
-    pub(super) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("simulated-{}", self.number)
     }
 
@@ -135,13 +148,14 @@ fn said(message: proxy_message::Message) -> wire::ProxyMessage {
     wire::ProxyMessage { message: Some(message) }
 }
 
-/// That the one worker of a proxy is there.
-fn report(instance: u64, at: Position) -> wire::ProxyMessage {
+/// That the one worker of a proxy is there, and by which word it was challenged, if it was.
+fn report(instance: u64, at: Position, challenge: u64) -> wire::ProxyMessage {
     let worker = wire::WorkerState {
         slot: 0,
         instance,
         epoch: at.epoch,
         revision: at.revision.0,
+        challenge,
         ..wire::WorkerState::default()
     };
     said(proxy_message::Message::Workers(wire::WorkerReport {
@@ -170,8 +184,18 @@ fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
     Ok(Some(buffer.split_to(length).freeze()))
 }
 
-/// Where a manifest or delta leads to, and whether it is a delta.
-fn position(message: &Bytes) -> Result<Option<(Position, bool)>> {
+/// What a control plane says that matters here.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    /// A manifest of this position.
+    State(Position),
+    /// A delta that leads to it.
+    Delta(Position),
+    /// A challenge, and the word that shows that it was read.
+    Challenge(u64),
+}
+
+fn read(message: &Bytes) -> Result<Option<Said>> {
     let message = wire::ControlMessage::decode(message.clone())?;
     let Some(control_message::Message::Signed(signed)) = message.message else {
         return Ok(None);
@@ -179,8 +203,12 @@ fn position(message: &Bytes) -> Result<Option<(Position, bool)>> {
     let update = wire::Update::decode(&*signed.payload)?;
     let at = Position { epoch: update.epoch, revision: Revision(update.revision) };
     Ok(match update.body {
-        Some(update::Body::Manifest(_)) => Some((at, false)),
-        Some(update::Body::Delta(_)) => Some((at, true)),
+        Some(update::Body::Manifest(_)) => Some(Said::State(at)),
+        Some(update::Body::Delta(_)) => Some(Said::Delta(at)),
+        Some(update::Body::Challenge(challenge)) => {
+            let word = challenge.nonce.first_chunk().context("a challenge without a nonce")?;
+            Some(Said::Challenge(u64::from_le_bytes(*word)))
+        }
         _ => None,
     })
 }
@@ -191,7 +219,7 @@ mod tests {
 
     #[test]
     fn messages_are_taken_out_whole_however_they_arrive() {
-        let one = framed(&report(1, Position { epoch: 1, revision: Revision(7) }));
+        let one = framed(&report(1, Position { epoch: 1, revision: Revision(7) }, 0));
         let sent = [&one[..], &one].concat();
         let (mut buffer, mut taken) = (BytesMut::new(), 0);
         for byte in sent {

@@ -6,18 +6,18 @@ const BAR: usize = 50;
 
 /// The spread of some times, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(in crate::bench) struct Distribution {
-    pub(in crate::bench) min: f64,
-    pub(in crate::bench) p50: f64,
-    pub(in crate::bench) p90: f64,
-    pub(in crate::bench) p99: f64,
-    pub(in crate::bench) max: f64,
+pub(crate) struct Distribution {
+    pub(crate) min: f64,
+    pub(crate) p50: f64,
+    pub(crate) p90: f64,
+    pub(crate) p99: f64,
+    pub(crate) max: f64,
 }
 
 impl Distribution {
     /// Of `times`; nothing of nothing. A percentile is the smallest time that
     /// so many are not above (nearest rank), so it is one that happened.
-    pub(in crate::bench) fn of(times: &[f64]) -> Option<Self> {
+    pub(crate) fn of(times: &[f64]) -> Option<Self> {
         let mut sorted = times.to_vec();
         sorted.sort_by(f64::total_cmp);
         let rank = |percent: usize| {
@@ -35,7 +35,7 @@ impl Distribution {
 }
 
 /// A spread in one line.
-pub(in crate::bench) fn line(spread: &Option<Distribution>) -> String {
+pub(crate) fn line(spread: &Option<Distribution>) -> String {
     match spread {
         Some(Distribution { min, p50, p90, p99, max }) => {
             format!("min {min}  p50 {p50}  p90 {p90}  p99 {p99}  max {max}")
@@ -45,7 +45,7 @@ pub(in crate::bench) fn line(spread: &Option<Distribution>) -> String {
 }
 
 /// `times` counted into bins of doubling width, a line each.
-pub(in crate::bench) fn histogram(times: &[f64]) -> String {
+pub(crate) fn histogram(times: &[f64]) -> String {
     let mut bins: Vec<(f64, f64, usize)> = Vec::new();
     let (mut low, mut high) = (0.0, 0.25);
     let largest = times.iter().copied().fold(0.0, f64::max);
