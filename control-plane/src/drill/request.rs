@@ -48,7 +48,7 @@ pub struct DrillRequest {
     pub p99_ms: Option<u32>,
     /// PEM certificates of the authorities by which the certificates of `https://` parties
     /// are verified, instead of those of the machine that the control plane runs on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub probe_ca: Option<String>,
 }
 
