@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use kya_core::drill::samples::{Micros, Probe};
 use kya_core::{AgentId, DrillId, InFlight};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -13,7 +14,6 @@ use super::interrupted;
 use super::probe::{Prober, Seen, Shot, Window};
 use super::report::Findings;
 use super::request::{Act, DrillRequest};
-use super::samples::{Micros, Probe};
 use crate::labels::Labels;
 use crate::push::{Push, State};
 use crate::registry::{Registry, RegistryError, random};

@@ -1,7 +1,7 @@
 //! What the probes of one sample say about one relying party. Pure: times come in.
 
 use serde::ser::SerializeTuple;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::outcome::Outcome;
 
@@ -11,7 +11,8 @@ use super::outcome::Outcome;
 pub type Micros = i64;
 
 /// A probe, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "(Micros, Option<Micros>, Option<Micros>, Outcome)")]
 pub struct Probe {
     /// When it was to be sent.
     pub due: Micros,
@@ -24,7 +25,7 @@ pub struct Probe {
 }
 
 /// What one sample says about one relying party.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// The canary was allowed there before the stop, so that there is something to measure.
     pub worked: bool,
@@ -88,6 +89,14 @@ pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
         missed: count(&|probe| probe.outcome == Outcome::Missed),
         unanswered: count(&|probe| probe.outcome == Outcome::NoAnswer),
         other: count(&other),
+    }
+}
+
+impl From<(Micros, Option<Micros>, Option<Micros>, Outcome)> for Probe {
+    fn from(
+        (due, sent, answered, outcome): (Micros, Option<Micros>, Option<Micros>, Outcome),
+    ) -> Self {
+        Self { due, sent, answered, outcome }
     }
 }
 
