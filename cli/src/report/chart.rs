@@ -91,7 +91,8 @@ impl Chart {
             self.text((x, bottom + 13.0), &number(tick), Anchor::Middle, false);
         }
         self.line(&[(LEFT, bottom), (WIDTH - RIGHT, bottom)], Ink::Dark, 0.8, Dashes::None);
-        let unit = if scale.is_log() { "ms since the stop (log scale)" } else { "ms since the stop" };
+        let unit =
+            if scale.is_log() { "ms since the stop (log scale)" } else { "ms since the stop" };
         self.text(((LEFT + WIDTH - RIGHT) / 2.0, bottom + 28.0), unit, Anchor::Middle, false);
     }
 
@@ -146,7 +147,11 @@ pub(super) fn distribution(
         height: 300.0,
         label: format!(
             "Distribution over {} samples. Last rejection: p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, largest {:.3} ms.",
-            samples.len(), percentiles.p50, percentiles.p90, percentiles.p99, percentiles.max
+            samples.len(),
+            percentiles.p50,
+            percentiles.p90,
+            percentiles.p99,
+            percentiles.max
         ),
         shapes: Vec::new(),
     };
@@ -167,7 +172,12 @@ pub(super) fn distribution(
     chart.axis(&scale, (TOP, BOTTOM));
     chart.text((8.0, TOP - 8.0), "Samples that are over", Anchor::Start, false);
     // Each in a row of its own, so that no two of them can cover each other.
-    let named = [("p50", percentiles.p50), ("p90", percentiles.p90), ("p99", percentiles.p99), ("max", percentiles.max)];
+    let named = [
+        ("p50", percentiles.p50),
+        ("p90", percentiles.p90),
+        ("p99", percentiles.p99),
+        ("max", percentiles.max),
+    ];
     for (row, (name, figure)) in (0u8..).zip(named) {
         let (x, y) = (scale.at(figure), 34.0 + 12.0 * f64::from(row));
         chart.line(&[(x, y + 3.0), (x, BOTTOM)], Ink::Last, 0.7, Dashes::Short);

@@ -60,7 +60,7 @@ pub(crate) fn find(file: &[u8], form: Form) -> Option<Contained<'_>> {
         Form::Pdf => {
             let (layout, _) = split(after(file, PDF_LAYOUT)?, ")")?;
             let rest = after(file, PDF_STREAM)?;
-            let (length, _) = split(after(rest, "/Length ")?, "\n")?;
+            let (length, _) = split(after(rest, "/Size ")?, "\n")?;
             let length = usize::try_from(number(length)?).ok()?;
             (Some(number(layout)?), after(rest, "stream\n")?.get(..length)?)
         }

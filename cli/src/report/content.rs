@@ -84,7 +84,11 @@ impl Content {
         blocks.push(Block::Heading("What it speaks to"));
         blocks.push(Block::Text(words::MAPPING.to_owned()));
         blocks.push(Block::Table(Table {
-            columns: vec![("Clause", 2.6, false), ("What it asks", 4.2, false), ("What is here", 5.2, false)],
+            columns: vec![
+                ("Clause", 2.6, false),
+                ("What it asks", 4.2, false),
+                ("What is here", 5.2, false),
+            ],
             rows: words::CLAUSES.iter().map(|it| it.map(str::to_owned).to_vec()).collect(),
         }));
         blocks.push(Block::Heading("What it does not show"));
@@ -97,12 +101,8 @@ impl Content {
             (false, 1) => format!("Not passed ({}): 1 finding", facts.state),
             (false, count) => format!("Not passed ({}): {count} findings", facts.state),
         };
-        let content = Self {
-            title: "Drill of the kill switch".to_owned(),
-            passed,
-            verdict,
-            blocks,
-        };
+        let content =
+            Self { title: "Drill of the kill switch".to_owned(), passed, verdict, blocks };
         content.printable()
     }
 
@@ -144,7 +144,10 @@ fn first(facts: &Facts, found: &Found) -> Block {
     Block::Figures(vec![
         ("Last rejection, p99", p99(totals.and_then(|it| it.last_rejection_ms.as_ref()))),
         ("First rejection, p99", p99(totals.and_then(|it| it.first_rejection_ms.as_ref()))),
-        ("All workers acknowledged, p99", p99(totals.and_then(|it| it.receipt_complete_ms.as_ref()))),
+        (
+            "All workers acknowledged, p99",
+            p99(totals.and_then(|it| it.receipt_complete_ms.as_ref())),
+        ),
         ("Allowed after that", or_dash(totals.map(|it| it.allowed_after_ack))),
         ("Stops", facts.stops.len().to_string()),
         ("Relying parties", found.relying_parties.len().to_string()),
@@ -163,7 +166,9 @@ fn scenario(facts: &Facts, found: &Found) -> [Block; 3] {
     let request = &facts.request;
     let act = match request["act"].as_str() {
         Some("revoke") => "revoke: each sample has a canary of its own, which is ended",
-        _ => "suspend: requests in flight are aborted, and the canary is restored after each sample",
+        _ => {
+            "suspend: requests in flight are aborted, and the canary is restored after each sample"
+        }
     };
     let bound = match request["p99_ms"].as_u64() {
         Some(bound) => format!("the 99th percentile of the last rejection is at most {bound} ms"),
@@ -216,13 +221,12 @@ fn measured(document: &Document, facts: &Facts, found: &Found) -> Vec<Block> {
         }
         row
     };
-    let mut blocks = vec![
-        Block::Heading("What was measured"),
-        Block::Text(words::MEASURED.to_owned()),
-    ];
+    let mut blocks =
+        vec![Block::Heading("What was measured"), Block::Text(words::MEASURED.to_owned())];
     match chart::distribution(&document.samples, totals, bound) {
         Some(chart) => blocks.push(Block::Chart(chart)),
-        None => blocks.push(Block::Text("Nobody rejected, so that there is nothing to draw.".to_owned())),
+        None => blocks
+            .push(Block::Text("Nobody rejected, so that there is nothing to draw.".to_owned())),
     }
     blocks.push(Block::Table(Table {
         columns: vec![
@@ -294,7 +298,11 @@ fn parties(document: &Document, found: &Found) -> Vec<Block> {
         rows: found.relying_parties.iter().map(row).collect(),
     }));
     blocks.push(Block::Table(Table {
-        columns: vec![("Party", 2.4, false), ("Address", 6.0, false), ("Without a token it answers", 3.6, false)],
+        columns: vec![
+            ("Party", 2.4, false),
+            ("Address", 6.0, false),
+            ("Without a token it answers", 3.6, false),
+        ],
         rows: found.relying_parties.iter().map(address).collect(),
     }));
     blocks
@@ -316,7 +324,8 @@ fn stops(facts: &Facts) -> Vec<Block> {
         let receipt = stop.receipt.as_ref();
         let workers = receipt.map(|it| format!("{} of {}", it.acknowledged, it.workers_there));
         let complete = receipt.map(|it| if it.complete { "yes" } else { "no" });
-        let after = |it: &Restored| format!("{} ms, record {}", ms(it.after_us as f64 / 1000.0), it.record);
+        let after =
+            |it: &Restored| format!("{} ms, record {}", ms(it.after_us as f64 / 1000.0), it.record);
         vec![
             (n + 1).to_string(),
             format!("{}, record {}", stop.kill_id, stop.activated.record),
@@ -340,7 +349,11 @@ fn stops(facts: &Facts) -> Vec<Block> {
         [] => "Every registered proxy was connected at each stop.".to_owned(),
         some => {
             let names: Vec<_> = some.iter().take(20).map(|it| it.as_str()).collect();
-            format!("Registered and not connected at some stop: {} ({} in all).", names.join(", "), some.len())
+            format!(
+                "Registered and not connected at some stop: {} ({} in all).",
+                names.join(", "),
+                some.len()
+            )
         }
     };
     vec![
@@ -383,7 +396,10 @@ fn proofs(document: &Document, facts: &Facts) -> [Block; 3] {
             ("Signing key", trail.key.clone()),
             ("Checkpoint", format!("{} records, signed {}", trail.size, trail.signed_at)),
             ("Root of the tree", trail.root.clone()),
-            ("Records in this file", format!("{}; {} more by their hashes", trail.shown, trail.hidden)),
+            (
+                "Records in this file",
+                format!("{}; {} more by their hashes", trail.shown, trail.hidden),
+            ),
             ("Receipts", format!("{receipts} of {} stops", document.samples.len())),
             ("Probes in this file", format!("{kept} of {pairs} pairs of a sample and a party")),
             ("To verify", "kya audit verify FILE --key KEY".to_owned()),

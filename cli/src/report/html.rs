@@ -17,7 +17,9 @@ pub(super) fn page(content: &Content, facts: &Facts, evidence: &str) -> String {
     // Nothing is loaded or sent, whatever is in the texts.
     page.push_str("<meta http-equiv=\"content-security-policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n");
     page.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
-    page.push_str(&format!("<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"));
+    page.push_str(&format!(
+        "<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
+    ));
     page.push_str(&format!("<h1>{}</h1>\n", escaped(&content.title)));
     page.push_str(&format!("<p class=\"id\">{}</p>\n", escaped(&facts.drill_id)));
     let class = if content.passed { "passed" } else { "failed" };

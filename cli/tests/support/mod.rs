@@ -4,6 +4,7 @@
 // Each test program uses a part of it.
 #![allow(dead_code, unused_imports, unreachable_pub)]
 
+pub mod browser;
 mod fake;
 mod keys;
 mod kills;
