@@ -170,7 +170,7 @@ pub(super) fn distribution(
         chart.text((LEFT - 8.0, y + 3.5), &format!("{percent} %"), Anchor::End, false);
     }
     chart.axis(&scale, (TOP, BOTTOM));
-    chart.text((8.0, TOP - 8.0), "Samples that are over", Anchor::Start, false);
+    chart.text((8.0, TOP - 8.0), "Share of the samples", Anchor::Start, false);
     // Each in a row of its own, so that no two of them can cover each other.
     let named = [
         ("p50", percentiles.p50),

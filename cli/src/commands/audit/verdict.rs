@@ -134,8 +134,13 @@ pub(in crate::commands) fn refused(what: &str, report: &Report, trust: Trust) ->
 
 /// The error that the report of a drill is which does not verify.
 pub(in crate::commands) fn refused_drill(what: &str, checked: &Checked) -> Error {
+    /// So many are said; `-o json` has them all.
+    const SAID: usize = 50;
     let problem = |it: &Problem| format!("{}: {} ({})", it.kind, it.detail, it.at);
-    let problems = checked.problems.iter().map(problem).collect();
+    let mut problems: Vec<_> = checked.problems.iter().take(SAID).map(problem).collect();
+    if let more @ 1.. = checked.problems.len().saturating_sub(SAID) {
+        problems.push(format!("and {more} more"));
+    }
     Error::NotVerified { what: what.to_owned(), problems, report: checked.document() }
 }
 
