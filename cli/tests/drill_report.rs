@@ -75,11 +75,13 @@ fn what_was_changed_in_a_report_is_named() {
     let p99 = evidence(&Wanted::default()).drill["result"]["last_rejection_ms"]["p99"].clone();
     let shown = format!("{:.3}", p99.as_f64().unwrap());
     let changed = |file: &Path, from: &str, to: &str, which: usize| {
-        let text = String::from_utf8(std::fs::read(file).unwrap()).unwrap();
+        // A PDF is no UTF-8: each byte is a character here.
+        let text: String = std::fs::read(file).unwrap().into_iter().map(char::from).collect();
         let at = text.match_indices(from).nth(which).unwrap_or_else(|| panic!("no {from}")).0;
         let other = format!("{}{to}{}", &text[..at], &text[at + from.len()..]);
         let place = folder.path().join("changed");
-        std::fs::write(&place, other).unwrap();
+        let bytes: Vec<u8> = other.chars().map(|it| u8::try_from(it).unwrap()).collect();
+        std::fs::write(&place, bytes).unwrap();
         wrong(&place)
     };
     let is = |found: &[(String, String)], kind: &str, at: &str| {

@@ -203,7 +203,7 @@ impl Kind {
         bad.extend(of(&["", "\u{1b}[2J", "a\nb", "\u{7}", &"x".repeat(10_000)]));
         if !matches!(self, Self::Text) {
             // It looks like what was meant.
-            bad.push(self.good().replacen(['a', 'e', 'i', 'o', '1', '0', '7'], "\u{430}", 1));
+            bad.push(self.good().replacen(['a', 'e', 'i', 'o', 'm', '1', '0', '7'], "\u{430}", 1));
         }
         bad
     }

@@ -23,7 +23,7 @@ const EPOCH: u64 = 1_770_302_000_000;
 /// What a drill is made of.
 #[derive(Debug, Clone)]
 pub struct Wanted {
-    /// How many samples.
+    /// How many samples; none if its server died.
     pub samples: usize,
     /// The parties, and whether each rejects at all.
     pub parties: Vec<(String, bool)>,
@@ -87,6 +87,9 @@ fn admin(actor: &str, act: &str, subject: &str, after: Value) -> Entry {
 
 /// What the control plane would have found in these samples.
 fn result(wanted: &Wanted, samples: &[RawSample]) -> Value {
+    if samples.is_empty() {
+        return json!({ "passed": false, "failures": ["the server that ran it ended"] });
+    }
     let figures: Vec<_> = samples.iter().map(RawSample::figures).collect();
     let mut failures = Vec::new();
     let mut result = serde_json::to_value(summary::of_all(&figures)).unwrap();

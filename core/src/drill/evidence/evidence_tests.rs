@@ -163,4 +163,7 @@ fn a_drill_that_failed_verifies_as_one() {
     let document = evidence(&Wanted { parties, ..Wanted::default() });
     assert_eq!(wrong(&document), []);
     assert_eq!(document.drill["state"], "failed");
+    let dead = evidence(&Wanted { samples: 0, ..Wanted::default() });
+    assert_eq!(wrong(&dead), []);
+    assert_eq!(dead.drill["stops"], json!([]));
 }
