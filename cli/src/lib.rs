@@ -14,6 +14,7 @@ mod commands;
 mod error;
 mod output;
 mod pubkey;
+mod report;
 mod tls;
 mod token_id;
 mod transport;

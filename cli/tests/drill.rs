@@ -115,6 +115,61 @@ async fn a_drill_is_run_shown_and_listed() {
     real.server.shutdown().await;
 }
 
+/// A report of each format, which verifies when its server is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_has_the_evidence_of_a_real_drill() {
+    let real = Real::start().await;
+    let keys = real.kya(&["-o", "json", "audit", "keys"]).await.json();
+    let key = keys["keys"][0]["verifier_key"].as_str().unwrap().to_owned();
+    let (honest, open) = (real.party(true).await, real.party(false).await);
+    let probes = [format!("payments={honest}"), format!("open={open}")];
+    let probes = ["--probe", &probes[0], "--probe", &probes[1]];
+    let folder = tempfile::tempdir().unwrap();
+    let mut written = Vec::new();
+    for act in ["suspend", "revoke"] {
+        let args = ["drill", "run", "--samples", "2", "--rate", "50", "--act", act];
+        let ended = real.kya(&[&args[..], &probes].concat()).await;
+        assert_eq!(ended.code, 8, "{ended:?}");
+        let id = ended.err.lines().next().unwrap().strip_prefix("Drill: ").unwrap().to_owned();
+        for format in ["html", "pdf", "json"] {
+            let out = folder.path().join(format!("{act}.{format}")).display().to_string();
+            let args = ["drill", "report", &id, "--format", format, "--out", &out, "--key", &key];
+            let ended = real.kya(&args).await;
+            assert_eq!(ended.code, 0, "{ended:?}");
+            assert!(ended.err.contains("The key is the one that you pinned"), "{ended:?}");
+            written.push((out, id.clone()));
+        }
+    }
+    // With no key pinned, the server is believed about its keys, and that is said.
+    let unpinned = real.kya(&["drill", "report", &written[0].1]).await;
+    assert!(unpinned.out.starts_with("<!doctype html>"), "{unpinned:?}");
+    assert!(unpinned.err.contains("No key was pinned"), "{unpinned:?}");
+    let missing = ["drill", "report", "drl_01KGQH0RN0EK57VYVZFXYZF3V1"];
+    assert_eq!(real.kya(&missing).await.code, 1);
+    real.server.shutdown().await;
+
+    for (file, id) in &written {
+        let mut verify =
+            command("http://127.0.0.1:1", &["-o", "json", "audit", "verify", file, "--key", &key]);
+        let ended = end(verify.env_remove("KYA_TOKEN").spawn().unwrap());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let drill = ended.json()["files"][0]["drill"].clone();
+        assert_eq!((&drill["drill_id"], &drill["state"]), (&json!(id), &json!("failed")));
+        assert_eq!(drill["started"]["actor"], "admin");
+        let restored = |stop: &Value| stop["restored"]["record"].is_u64();
+        let stops = drill["stops"].as_array().unwrap();
+        assert_eq!(stops.len(), 2);
+        assert_eq!(stops.iter().all(restored), file.contains("suspend"), "{stops:#?}");
+        assert!(stops.iter().all(|stop| stop["receipt"]["issued_at"].is_string()));
+    }
+    // Records of the drill, and no decision or other act.
+    let document: Value =
+        serde_json::from_str(&std::fs::read_to_string(&written[2].0).unwrap()).unwrap();
+    let lines = document["export"].as_array().unwrap().iter().map(|it| it.as_str().unwrap());
+    let acts = lines.filter(|it| it.contains("\"type\":\"admin\""));
+    assert!(acts.clone().all(|it| it.contains(&written[2].1)), "{acts:?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_that_does_not_pass_has_an_exit_code_of_its_own() {
     let real = Real::start().await;

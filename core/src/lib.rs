@@ -33,6 +33,7 @@ mod bearer;
 mod change;
 mod credential;
 mod decision;
+pub mod drill;
 mod freshness;
 mod grant;
 pub mod headers;

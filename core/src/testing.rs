@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod capabilities;
+pub mod drill;
 pub mod trail;
 
 use std::collections::BTreeMap;

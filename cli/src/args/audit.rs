@@ -108,7 +108,7 @@ Examples:
         #[command(subcommand)]
         command: Option<AuditKeysCommand>,
     },
-    /// Verify exports offline, by a key that you have pinned
+    /// Verify exports and reports of drills offline, by a key that you have pinned
     #[command(after_help = "\
 Nothing is asked of any server and no key in the file is believed: it must be signed by the key that
 you pin (`kya audit keys` shows it when you set the control plane up), or by one that follows from it
@@ -118,6 +118,9 @@ says that a segment was archived must name its SHA-256.
 
 An older export of the same trail verifies too: what it lacks, only a later checkpoint shows. Keep
 them in another place (`kya audit checkpoint`) and give them with --checkpoint.
+
+A FILE can also be the report of a drill (`kya drill report`), of any format: then its figures,
+samples and receipts are checked, too, and that it shows what they say.
 
 The exit code is 0 if everything that is shown is as it was signed, and the text says what is not
 shown; 7 if not; 2 if a file cannot be read.
@@ -199,7 +202,7 @@ pub(crate) struct CheckKills {
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditVerify {
-    /// Exports in jsonl, oldest first; `-` is standard input
+    /// Exports in jsonl, oldest first, or reports of drills; `-` is standard input
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// A key whose signature counts: NAME+ID+BASE64, or a file with it. Can be given several times

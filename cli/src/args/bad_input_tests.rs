@@ -81,11 +81,14 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("kill list" | "kill show" | "kill wait" | "kill receipt", "id" | "before") => {
             Kind::Id("kil")
         }
-        ("drill list" | "drill show" | "drill stop", "id" | "before") => Kind::Id("drl"),
+        ("drill list" | "drill show" | "drill stop" | "drill report", "id" | "before") => {
+            Kind::Id("drl")
+        }
+        ("drill report", "from") => Kind::File,
         ("drill run", "probes") => Kind::Probe,
         ("drill run", "samples" | "rate") => Kind::Number(1),
         ("drill run", "p99") => Kind::Duration,
-        ("kill receipt" | "kill verify", "key") => Kind::AuditKey,
+        ("kill receipt" | "kill verify" | "drill report", "key") => Kind::AuditKey,
         ("kill list", "act" | "subject") => Kind::Text,
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
         (_, "token_id") => Kind::Id("tok"),
@@ -200,7 +203,7 @@ impl Kind {
         bad.extend(of(&["", "\u{1b}[2J", "a\nb", "\u{7}", &"x".repeat(10_000)]));
         if !matches!(self, Self::Text) {
             // It looks like what was meant.
-            bad.push(self.good().replacen(['a', 'e', 'i', 'o', '1', '0', '7'], "\u{430}", 1));
+            bad.push(self.good().replacen(['a', 'e', 'i', 'o', 'm', '1', '0', '7'], "\u{430}", 1));
         }
         bad
     }

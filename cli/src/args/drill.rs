@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, DrillId};
 use serde::Serialize;
 
+use super::Proving;
 use crate::values::{parse_p99, parse_probe, parse_selector};
 
 #[derive(Debug, Subcommand)]
@@ -39,6 +40,25 @@ Example:
         #[arg(long)]
         samples: bool,
     },
+    /// Write the report of a drill, with the evidence that it rests on
+    #[command(after_help = "\
+The report has scenario, authority, figures with charts, each relying party, findings, recovery, and
+what it is evidence for. The file also holds what the figures follow from: every sample with its
+probes, the signed receipt of each stop, and the records of the drill with their proofs.
+`kya audit verify FILE --key KEY` checks all of it offline and names what was changed.
+
+It is made here and not by the server, and verified before it is given out, by the key that you pin
+with --key or KYA_AUDIT_KEY; with none, by those that the server names. With --from it is made from
+the evidence in another report, and no server is asked. html is one page that loads nothing and runs
+no script; json is the evidence alone.
+
+Examples:
+  kya drill report DRILL_ID --out drill.html
+  kya drill report DRILL_ID --format pdf --out drill.pdf --key audit.pub
+  kya drill report DRILL_ID --format json | jq .drill.result.last_rejection_ms
+  kya drill report --from drill.json --key audit.pub --out drill.html
+  kya audit verify drill.html --key audit.pub")]
+    Report(ReportDrill),
     /// List drills, the newest first
     #[command(after_help = "\
 Example:
@@ -96,6 +116,35 @@ pub(crate) struct RunDrill {
     /// it, those count that the machine of the control plane trusts
     #[arg(long, value_name = "FILE")]
     pub(crate) probe_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["id", "from"]))]
+pub(crate) struct ReportDrill {
+    /// Its id, `drl_…`
+    pub(crate) id: Option<DrillId>,
+    /// A report of any format: its evidence is taken, and no server asked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+    /// What it is written as
+    #[arg(long, value_enum, default_value = "html", value_name = "FORMAT")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) proving: Proving,
+    /// Write to this file, which is there only when it is whole
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// One page, with its evidence
+    Html,
+    /// Pages for print, with the evidence attached
+    Pdf,
+    /// The evidence alone: one JSON document
+    Json,
 }
 
 /// A relying party.

@@ -30,7 +30,7 @@ pub(crate) use self::audit::{
     Archive, AuditCommand, AuditKeysCommand, AuditVerify, CheckKills, Export, ExportFormat, Pinned,
     ProofOf, Proving, Tail,
 };
-pub(crate) use self::drill::{Act, DrillCommand, Probe, RunDrill};
+pub(crate) use self::drill::{Act, DrillCommand, Probe, ReportDrill, ReportFormat, RunDrill};
 pub(crate) use self::key::KeyCommand;
 pub(crate) use self::kill::{KillCommand, KillReceipt, ListKills, VerifyReceipt};
 pub(crate) use self::node::NodeCommand;

@@ -1,12 +1,14 @@
 //! `kya drill …`
 
+mod report;
+
 use std::pin::pin;
 use std::time::Duration;
 
 use kya_core::DrillId;
 
 use crate::api::{Drill, DrillResult, DrilledParty, Drills, NewDrill, Percentiles};
-use crate::args::{DrillCommand, RunDrill};
+use crate::args::{DrillCommand, Global, RunDrill};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, record, table};
@@ -19,10 +21,17 @@ const LOST: u32 = 10;
 
 pub(super) async fn run(
     command: DrillCommand,
-    client: &Client,
+    global: &Global,
     output: &mut Output<'_>,
 ) -> Result<(), Error> {
+    let command = match command {
+        // Of a file it needs no server.
+        DrillCommand::Report(asked) => return report::run(asked, global, output).await,
+        other => other,
+    };
+    let client = &Client::new(global)?;
     match command {
+        DrillCommand::Report(_) => Ok(()),
         DrillCommand::Run(wanted) => drill(client, output, &wanted).await,
         DrillCommand::Show { id, samples } => {
             let Answer { value, json } = client.drill(id, samples && output.is_json()).await?;

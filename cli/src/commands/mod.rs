@@ -43,7 +43,7 @@ pub(crate) async fn run(cli: Cli, output: &mut Output<'_>) -> Result<(), Error> 
         Command::Halt(command) => halt::halt(command, &client()?, output).await,
         Command::Resume(command) => halt::resume(command, &client()?, output).await,
         Command::Kill(command) => kill::run(command, &cli.global, output).await,
-        Command::Drill(command) => drill::run(command, &client()?, output).await,
+        Command::Drill(command) => drill::run(command, &cli.global, output).await,
         Command::Token(command) => token::run(command, &client()?, output).await,
         Command::TokenKey(command) => token_key::run(command, &client()?, output).await,
         Command::Node(command) => node::run(command, &client()?, output).await,

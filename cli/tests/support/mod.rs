@@ -3,6 +3,7 @@
 
 #![allow(unreachable_pub, reason = "reached from nowhere but the tests beside it")]
 
+pub mod browser;
 mod fake;
 mod keys;
 mod kills;

@@ -59,7 +59,7 @@ pub(super) struct Drill {
     /// What was found, when it has ended: figures in milliseconds since the stop, by party
     /// and of all.
     result: Option<Value>,
-    /// Every sample, if it was asked for: each probe as `[due, sent, answered, outcome]`,
+    /// Every sample, if it was asked for: each probe as `[due, sent, answered, outcome, ended, ending]`,
     /// in microseconds since the stop.
     #[serde(skip_serializing_if = "Option::is_none")]
     samples: Option<Value>,

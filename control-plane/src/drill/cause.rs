@@ -1,9 +1,8 @@
 //! The likely cause why a relying party was of no use, in words. Pure.
 
 use kya_core::DenyReason;
-
-use super::outcome::Outcome;
-use super::summary::PartyFigures;
+use kya_core::drill::outcome::Outcome;
+use kya_core::drill::summary::PartyFigures;
 
 /// Most proxies that are named.
 const NAMED: usize = 10;

@@ -8,14 +8,10 @@
 
 mod canary;
 mod cause;
-pub mod in_flight;
-pub mod outcome;
 mod probe;
 mod report;
 mod request;
 mod run;
-pub mod samples;
-pub mod summary;
 
 use std::fmt;
 use std::sync::Arc;

@@ -13,6 +13,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper_util::rt::TokioIo;
+use kya_core::drill::in_flight::Ending;
+use kya_core::drill::outcome::{Outcome, may_deny};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -20,8 +22,6 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use url::{Position, Url};
 
-use super::in_flight::Ending;
-use super::outcome::{Outcome, may_deny};
 use crate::fetch::Fetcher;
 
 /// Connections to one party, at most.

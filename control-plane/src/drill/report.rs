@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use kya_core::AgentId;
+use kya_core::drill::outcome::Outcome;
+use kya_core::drill::raw::{RawParty, RawSample};
+use kya_core::drill::samples::{Measured, Micros, Probe, measure};
+use kya_core::drill::summary::{self, PartyFigures, Sample, Totals};
 use serde::Serialize;
 
 use super::cause::{self, Known};
-use super::outcome::Outcome;
 use super::request::DrillRequest;
-use super::samples::{Measured, Micros, Probe};
-use super::summary::{self, PartyFigures, Sample, Totals};
 
 /// Probes that are kept with a drill: about 5 MB.
 const KEPT: usize = 100_000;
@@ -41,21 +42,6 @@ pub(super) struct Findings {
 struct Tally {
     before: BTreeMap<Outcome, u64>,
     after: BTreeMap<Outcome, u64>,
-}
-
-/// A sample with its probes. Times are microseconds since the stop.
-#[derive(Serialize)]
-struct RawSample {
-    kill_id: Option<String>,
-    acknowledged_us: Option<Micros>,
-    parties: Vec<RawParty>,
-}
-
-#[derive(Serialize)]
-struct RawParty {
-    figures: Measured,
-    /// `[due, sent, answered, outcome]`; absent if there was no room.
-    probes: Option<Vec<Probe>>,
 }
 
 /// What a drill has found.
@@ -107,7 +93,7 @@ impl Findings {
             probe.due >= kept_from || probe.ended.is_some_and(|(at, _)| at >= kept_from)
         };
         for (mut probes, tally) in probes.into_iter().zip(&mut self.tallies) {
-            let figures = super::samples::measure(&probes, acknowledged_us);
+            let figures = measure(&probes, acknowledged_us);
             tally.add(&figures, &probes);
             probes.retain(is_kept);
             let room = self.kept.saturating_add(probes.len()) <= KEPT;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::header::HeaderValue;
+use kya_core::drill::samples::{Micros, Probe};
 use kya_core::{AgentId, DrillId, InFlight, OpaqueToken};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -14,7 +15,6 @@ use super::interrupted;
 use super::probe::{Prober, Seen, Shot, Window};
 use super::report::{Findings, Proxies};
 use super::request::{Act, DrillRequest};
-use super::samples::{Micros, Probe};
 use crate::labels::Labels;
 use crate::push::{Push, State};
 use crate::registry::{Registry, RegistryError, random};

@@ -3,6 +3,7 @@
 use kya_control_plane::store::{Canary, DrillState, EndedDrill, NewDrill};
 use kya_core::{DrillId, TokenId};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use super::*;
 
@@ -11,8 +12,11 @@ fn new(n: u8) -> NewDrill {
     NewDrill { id: DrillId::from_bytes([n; 16]), server: "here".to_owned(), request }
 }
 
+/// A sample, not spelled as it is hashed.
+const SAMPLES: &str = r#"[ { "parties": [], "kill_id": null, "acknowledged_us": 12 } ]"#;
+
 fn ended(state: DrillState) -> EndedDrill {
-    EndedDrill { state, result: json!({ "passed": true }), samples: "[1]".to_owned() }
+    EndedDrill { state, result: json!({ "passed": true }), samples: SAMPLES.to_owned() }
 }
 
 pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
@@ -45,6 +49,9 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert_eq!(store.drill_samples(first).await.unwrap(), None);
 
     clock.set(1_002);
+    // Samples that could not be bound are not put away.
+    let unreadable = EndedDrill { samples: "[1]".to_owned(), ..ended(DrillState::Passed) };
+    assert!(store.end_drill(first, unreadable, cause("x")).await.is_err());
     assert!(store.end_drill(first, ended(DrillState::Interrupted), cause("x")).await.unwrap());
     assert!(!store.end_drill(first, ended(DrillState::Passed), cause("x")).await.unwrap());
     store.drill_goes_on(first, 9).await.unwrap();
@@ -55,7 +62,7 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert_eq!((over.state, over.done, over.canary), (DrillState::Interrupted, 4, Some(canary)));
     assert_eq!(over.ended_at.map(|at| at.0), Some(1_002_000_000));
     assert_eq!(over.result, Some(json!({ "passed": true })));
-    assert_eq!(store.drill_samples(first).await.unwrap().as_deref(), Some("[1]"));
+    assert_eq!(store.drill_samples(first).await.unwrap().as_deref(), Some(SAMPLES));
     assert_eq!(store.open_drill().await.unwrap(), None);
 
     store.begin_drill(new(2), cause("x")).await.unwrap();
@@ -78,6 +85,13 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     let expected = ["drill.started", "drill.stop_asked", "drill.ended", "drill.started"];
     assert_eq!(actions, expected);
     assert_eq!(events[1].subject, first.to_string());
+    // What goes into the trail binds each sample.
+    let after = events[1].after.as_ref().unwrap();
+    let canonical = r#"{"acknowledged_us":12,"kill_id":null,"parties":[]}"#;
+    let digest: String =
+        Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(after["samples_sha256"], json!([digest]));
+    assert_eq!(after["result"], json!({ "passed": true }));
     assert_eq!(store.head().await.unwrap().position, head.position);
 }
 

@@ -16,7 +16,7 @@ pub mod event;
 pub mod export;
 mod filter;
 pub mod formats;
-mod hex;
+pub(crate) mod hex;
 mod key_change;
 pub mod merkle;
 mod note;

@@ -12,7 +12,7 @@ use crate::output::Output;
 
 /// What is written, out of sight.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(in crate::commands) struct Draft {
     file: BufWriter<NamedTempFile>,
     /// Where it is to be; standard output if nowhere.
     place: Option<PathBuf>,
@@ -20,7 +20,7 @@ pub(super) struct Draft {
 
 impl Draft {
     /// A draft of this file, in its folder, or of what goes to standard output.
-    pub(super) fn new(place: Option<&Path>) -> Result<Self, Error> {
+    pub(in crate::commands) fn new(place: Option<&Path>) -> Result<Self, Error> {
         let file = match place {
             None => NamedTempFile::new()?,
             Some(place) => beside(place).map_err(|error| {
@@ -32,12 +32,12 @@ impl Draft {
         Ok(Self { file: BufWriter::with_capacity(1 << 16, file), place })
     }
 
-    pub(super) fn write(&mut self, part: &[u8]) -> Result<(), Error> {
+    pub(in crate::commands) fn write(&mut self, part: &[u8]) -> Result<(), Error> {
         Ok(self.file.write_all(part)?)
     }
 
     /// Gives it out.
-    pub(super) fn publish(self, output: &mut Output<'_>) -> Result<(), Error> {
+    pub(in crate::commands) fn publish(self, output: &mut Output<'_>) -> Result<(), Error> {
         let mut file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         if let Some(place) = &self.place {
             // A name must not be there before what it names.
@@ -71,21 +71,21 @@ fn beside(place: &Path) -> io::Result<NamedTempFile> {
 
 /// What is read twice and came as a stream: kept in a file without a name.
 #[derive(Debug)]
-pub(super) struct Spool(BufWriter<File>);
+pub(in crate::commands) struct Spool(BufWriter<File>);
 
 impl Spool {
-    pub(super) fn new() -> Result<Self, Error> {
+    pub(in crate::commands) fn new() -> Result<Self, Error> {
         Ok(Self(BufWriter::with_capacity(1 << 16, tempfile::tempfile()?)))
     }
 
     /// Keeps a line.
-    pub(super) fn line(&mut self, line: &str) -> Result<(), Error> {
+    pub(in crate::commands) fn line(&mut self, line: &str) -> Result<(), Error> {
         self.0.write_all(line.as_bytes())?;
         Ok(self.0.write_all(b"\n")?)
     }
 
     /// All of it, from the beginning.
-    pub(super) fn again(self) -> Result<Lines, Error> {
+    pub(in crate::commands) fn again(self) -> Result<Lines, Error> {
         let mut file = self.0.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
         Ok(Lines::of(file))
@@ -93,19 +93,19 @@ impl Spool {
 }
 
 /// The lines of a file, each of bounded length.
-pub(super) struct Lines {
+pub(in crate::commands) struct Lines {
     reader: Box<dyn BufRead>,
     line: Vec<u8>,
 }
 
 impl Lines {
-    pub(super) fn of(reader: impl Read + 'static) -> Self {
+    pub(in crate::commands) fn of(reader: impl Read + 'static) -> Self {
         Self { reader: Box::new(BufReader::with_capacity(1 << 16, reader)), line: Vec::new() }
     }
 
     /// The next line as it stands there, with its line break if it has one; `None` at the
     /// end. A line that is longer than any comes in pieces.
-    pub(super) fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub(in crate::commands) fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let most = MAX_LINE_BYTES as u64 + 2;
         self.line.clear();
         self.reader.by_ref().take(most).read_until(b'\n', &mut self.line)?;

@@ -21,7 +21,10 @@ async fn by(pinned: &Pinned, client: &Client) -> Result<(Vec<VerifierKey>, Trust
 }
 
 /// By what the trail of this server is verified.
-pub(super) async fn options(proving: &Proving, client: &Client) -> Result<(Options, Trust), Error> {
+pub(in crate::commands) async fn options(
+    proving: &Proving,
+    client: &Client,
+) -> Result<(Options, Trust), Error> {
     let (keys, trust) = by(&proving.pinned, client).await?;
     let earlier = proving.checkpoints.clone();
     Ok((Options { keys, earlier, ..Options::default() }, trust))
@@ -29,7 +32,7 @@ pub(super) async fn options(proving: &Proving, client: &Client) -> Result<(Optio
 
 /// The key that counts and signed this checkpoint: one of those, or one that follows from
 /// the one that is pinned.
-pub(super) async fn signer(
+pub(in crate::commands) async fn signer(
     signed: &SignedCheckpoint,
     pinned: &Pinned,
     client: &Client,
@@ -77,6 +80,6 @@ fn nobody(signed: &SignedCheckpoint, keys: &[VerifierKey]) -> Error {
 }
 
 /// What does not verify though it is no export.
-pub(super) fn refused(what: String) -> Error {
+pub(in crate::commands) fn refused(what: String) -> Error {
     Error::NotVerified { what, problems: Vec::new(), report: json!({ "verified": false }) }
 }

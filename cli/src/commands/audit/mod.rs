@@ -2,17 +2,17 @@
 
 mod archive;
 mod check_kills;
-mod draft;
+pub(super) mod draft;
 mod events;
 mod export;
-mod keys;
+pub(super) mod keys;
 mod line;
 mod progress;
 mod proof;
 mod replace;
 mod show;
 mod tail;
-mod verdict;
+pub(super) mod verdict;
 mod verify;
 
 use crate::args::{AuditCommand, Global};

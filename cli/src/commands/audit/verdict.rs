@@ -1,6 +1,7 @@
 //! What is said about a trail that was verified.
 
 use kya_core::audit::verify::{Archive, Head, Outcome, Recovered, Report};
+use kya_core::drill::evidence::{Checked, Problem};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -8,7 +9,7 @@ use crate::output::printable;
 
 /// Whose word the keys are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(in crate::commands) enum Trust {
     /// They were pinned by whoever asks.
     Pinned,
     /// The server that gave the trail named them.
@@ -18,7 +19,7 @@ pub(super) enum Trust {
 }
 
 impl Trust {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::commands) fn name(self) -> &'static str {
         match self {
             Self::Pinned => "pinned",
             Self::Server => "server",
@@ -26,7 +27,7 @@ impl Trust {
         }
     }
 
-    pub(super) fn says(self) -> &'static str {
+    pub(in crate::commands) fn says(self) -> &'static str {
         match self {
             Self::Pinned => "The key is the one that you pinned, or follows from it.",
             Self::Server => {
@@ -40,17 +41,17 @@ impl Trust {
 }
 
 /// What was found, as a document.
-pub(super) fn document(report: &Report, trust: Trust) -> Value {
+pub(in crate::commands) fn document(report: &Report, trust: Trust) -> Value {
     json!({ "verified": is_good(report), "keys_from": trust.name(), "report": report })
 }
 
 /// Whether nothing is wrong with it.
-pub(super) fn is_good(report: &Report) -> bool {
+pub(in crate::commands) fn is_good(report: &Report) -> bool {
     matches!(report.outcome, Outcome::Whole | Outcome::Partial)
 }
 
 /// What was found, if nothing is wrong: lines for people.
-pub(super) fn lines(report: &Report, trust: Trust) -> Vec<String> {
+pub(in crate::commands) fn lines(report: &Report, trust: Trust) -> Vec<String> {
     let mut lines = vec![whole(report)];
     lines.extend(report.recovered.iter().map(recovered));
     lines.extend(archived(report));
@@ -116,7 +117,7 @@ fn archived(report: &Report) -> Vec<String> {
 }
 
 /// The error that a trail is which does not verify; `what` says what follows from that.
-pub(super) fn refused(what: &str, report: &Report, trust: Trust) -> Error {
+pub(in crate::commands) fn refused(what: &str, report: &Report, trust: Trust) -> Error {
     let mut problems: Vec<_> = report
         .problems
         .iter()
@@ -131,9 +132,43 @@ pub(super) fn refused(what: &str, report: &Report, trust: Trust) -> Error {
     Error::NotVerified { what: what.to_owned(), problems, report: document(report, trust) }
 }
 
+/// The error that the report of a drill is which does not verify.
+pub(in crate::commands) fn refused_drill(what: &str, checked: &Checked) -> Error {
+    /// So many are said; `-o json` has them all.
+    const SAID: usize = 50;
+    let problem = |it: &Problem| format!("{}: {} ({})", it.kind, it.detail, it.at);
+    let mut problems: Vec<_> = checked.problems.iter().take(SAID).map(problem).collect();
+    if let more @ 1.. = checked.problems.len().saturating_sub(SAID) {
+        problems.push(format!("and {more} more"));
+    }
+    Error::NotVerified { what: what.to_owned(), problems, report: checked.document() }
+}
+
+/// What was found in the report of a drill, if nothing is wrong: lines for people.
+pub(in crate::commands) fn drill_lines(checked: &Checked) -> Vec<String> {
+    let Some(facts) = &checked.facts else { return Vec::new() };
+    let receipts = facts.stops.iter().filter(|stop| stop.receipt.is_some()).count();
+    let [pairs, kept] = facts.probed;
+    let ended = printable(&format!(
+        "{}: {}, begun by {} at {}.",
+        facts.drill_id, facts.state, facts.started.actor, facts.started.time
+    ));
+    let mut lines = vec![
+        ended,
+        format!(
+            "Verified: its figures follow from the {} samples that were recorded, each with a kill in the trail and a signed receipt ({receipts}).",
+            facts.stops.len()
+        ),
+    ];
+    if kept < pairs {
+        lines.push(format!("Of {} of {pairs} pairs of a sample and a party the probes are not in the file; their figures are as they were recorded.", pairs - kept));
+    }
+    lines
+}
+
 /// The error that it is when a server hides records of the whole trail, other than those
 /// that the trail says were archived.
-pub(super) fn hides(report: &Report, trust: Trust) -> Option<Error> {
+pub(in crate::commands) fn hides(report: &Report, trust: Trust) -> Option<Error> {
     let hidden = report.not_archived?;
     let what = format!(
         "the server was asked for every record, and hides {} to {}, which no record says to be archived",

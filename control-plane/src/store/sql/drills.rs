@@ -1,6 +1,7 @@
 //! Drills. They are kept beside the authority, and take no revision.
 
 use async_trait::async_trait;
+use kya_core::drill::raw::RawSample;
 use kya_core::{AgentId, DrillId, TokenId};
 use serde_json::{Value, json};
 
@@ -44,7 +45,8 @@ impl<B: Backend> DrillStore for B {
         ended: EndedDrill,
         cause: Cause,
     ) -> Result<bool, StoreError> {
-        write!(self, |write| end(write, id, ended, cause))
+        let digests = digests(&ended.samples)?;
+        write!(self, |write| end(write, id, (ended, digests), cause))
     }
 
     async fn drill(&self, id: DrillId) -> Result<Option<Drill>, StoreError> {
@@ -156,7 +158,7 @@ async fn ask_to_stop(
 async fn end(
     mut write: Write<impl Engine>,
     id: DrillId,
-    ended: EndedDrill,
+    (ended, digests): (EndedDrill, Vec<String>),
     cause: Cause,
 ) -> Result<bool, StoreError> {
     let before = by_id(write.db(), id).await?;
@@ -176,10 +178,22 @@ async fn end(
     ];
     write.db().execute(update, values).await?;
     write.db().execute(FORGET, values![SAMPLES_BYTES]).await?;
-    let after = json!({ "state": ended.state.name(), "result": ended.result });
+    let after = json!({
+        "state": ended.state.name(),
+        "result": ended.result,
+        "samples_sha256": digests,
+    });
     write.shows(Some(json!({ "state": before.state.name() })), Some(after));
     write.commit_aside("drill.ended", id.to_string(), cause).await?;
     Ok(true)
+}
+
+/// What goes on record of each sample, so that none can be another one later.
+fn digests(samples: &str) -> Result<Vec<String>, StoreError> {
+    let samples: Vec<RawSample> =
+        serde_json::from_str(samples).map_err(|error| corrupt("samples", error))?;
+    let digests = samples.iter().map(RawSample::sha256);
+    digests.collect::<Result<_, _>>().map_err(|error| corrupt("samples", error))
 }
 
 async fn by_id(db: &mut impl Sql, id: DrillId) -> Result<Option<Drill>, StoreError> {

@@ -49,7 +49,7 @@ impl Canonical {
     }
 
     /// The canonical form of a document that is no record, of any length.
-    pub(super) fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, CanonicalError> {
+    pub(crate) fn text_of<T: Serialize + ?Sized>(value: &T) -> Result<String, CanonicalError> {
         write::to_text(value).map_err(CanonicalError::Unwritable)
     }
 

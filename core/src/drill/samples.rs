@@ -1,7 +1,7 @@
 //! What the probes of one sample say about one relying party. Pure: times come in.
 
 use serde::ser::SerializeTuple;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::in_flight::{Ending, InFlight};
 use super::outcome::Outcome;
@@ -12,7 +12,8 @@ use super::outcome::Outcome;
 pub type Micros = i64;
 
 /// A probe, and what became of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(from = "Written")]
 pub struct Probe {
     /// When it was to be sent.
     pub due: Micros,
@@ -27,7 +28,7 @@ pub struct Probe {
 }
 
 /// What one sample says about one relying party.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
     /// The canary was allowed there before the stop, so that there is something to measure.
     pub worked: bool,
@@ -97,14 +98,26 @@ pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
     }
 }
 
-/// `[due, sent, answered, outcome]`, in microseconds since the stop.
+/// How a probe is written.
+type Written =
+    (Micros, Option<Micros>, Option<Micros>, Outcome, Option<Micros>, Option<Ending>);
+
+impl From<Written> for Probe {
+    fn from((due, sent, answered, outcome, ended, ending): Written) -> Self {
+        Self { due, sent, answered, ended: ended.zip(ending), outcome }
+    }
+}
+
+/// `[due, sent, answered, outcome, ended, ending]`, in microseconds since the stop.
 impl Serialize for Probe {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(4)?;
+        let mut tuple = serializer.serialize_tuple(6)?;
         tuple.serialize_element(&self.due)?;
         tuple.serialize_element(&self.sent)?;
         tuple.serialize_element(&self.answered)?;
         tuple.serialize_element(&self.outcome)?;
+        tuple.serialize_element(&self.ended.map(|(at, _)| at))?;
+        tuple.serialize_element(&self.ended.map(|(_, ending)| ending))?;
         tuple.end()
     }
 }

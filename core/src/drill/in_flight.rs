@@ -1,12 +1,13 @@
 //! Requests of the canary that were in flight at the stop, and how each ended. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::outcome::Outcome;
 use super::samples::{Micros, Probe};
 
 /// How a probe ended that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Its answer came to its end.
     Whole,
@@ -17,7 +18,7 @@ pub enum Ending {
 }
 
 /// Requests that were sent before the stop and had not ended then, as the prober saw them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InFlight {
     /// All of them.
     pub at_stop: u64,

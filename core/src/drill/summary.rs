@@ -1,12 +1,12 @@
 //! The figures of a drill, from its samples. Pure.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::in_flight::InFlight;
 use super::samples::{Measured, Micros};
 
 /// A distribution, by the nearest rank: each figure is one that was measured.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// How many were measured.
     pub count: usize,
@@ -32,7 +32,7 @@ pub struct Sample {
 }
 
 /// The figures of one party.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartyFigures {
     /// Samples in which the canary worked there before the stop.
     pub measured: usize,
@@ -57,7 +57,7 @@ pub struct PartyFigures {
 }
 
 /// The figures of all parties together.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Totals {
     /// Per sample, the party that rejected first.
     pub first_rejection_ms: Option<Percentiles>,

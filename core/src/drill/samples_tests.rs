@@ -1,9 +1,9 @@
 //! Figures of samples, by hand and by another way of finding them.
 
-use kya_core::DenyReason;
 use proptest::prelude::*;
 
 use super::*;
+use crate::DenyReason;
 
 const REJECTED: Outcome = Outcome::Denied(DenyReason::AgentSuspended);
 const UNDECIDED: Outcome = Outcome::Denied(DenyReason::Stale);

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use kya_core::DenyReason;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::DenyReason;
 
 /// What the type of a problem begins with that kya answers.
 const PROBLEM: &str = "urn:kya:problem:";
@@ -28,7 +29,7 @@ pub enum Outcome {
 impl Outcome {
     /// What an answer means. `body` is looked at only where the head may be that of a
     /// denial.
-    pub(super) fn of(status: u16, media_type: Option<&str>, body: &[u8]) -> Self {
+    pub fn of(status: u16, media_type: Option<&str>, body: &[u8]) -> Self {
         if (200..300).contains(&status) {
             return Self::Allowed;
         }
@@ -55,7 +56,7 @@ impl Outcome {
 }
 
 /// Whether an answer with this head may be a denial of kya.
-pub(super) fn may_deny(status: u16, media_type: Option<&str>) -> bool {
+pub fn may_deny(status: u16, media_type: Option<&str>) -> bool {
     let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
     matches!(status, 401 | 403 | 503) && media_type.trim().eq_ignore_ascii_case(PROBLEM_JSON)
 }
@@ -90,9 +91,40 @@ impl Serialize for Outcome {
     }
 }
 
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let read = match (&*text, text.split_once(':')) {
+            ("allowed", _) => Some(Self::Allowed),
+            ("no_answer", _) => Some(Self::NoAnswer),
+            ("missed", _) => Some(Self::Missed),
+            (_, Some(("denied", name))) => {
+                DenyReason::ALL.into_iter().find(|it| it.name() == name).map(Self::Denied)
+            }
+            (_, Some(("status", status))) => status.parse().ok().map(Self::Other),
+            _ => None,
+        };
+        read.ok_or_else(|| de::Error::custom("no outcome of a probe"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut all = vec![Outcome::Allowed, Outcome::NoAnswer, Outcome::Missed];
+        all.extend(DenyReason::ALL.map(Outcome::Denied));
+        all.push(Outcome::Other(418));
+        for outcome in all {
+            let text = serde_json::to_string(&outcome).unwrap();
+            assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome, "{text}");
+        }
+        for other in ["\"denied:nobody\"", "\"status:x\"", "\"\"", "1"] {
+            assert!(serde_json::from_str::<Outcome>(other).is_err(), "{other}");
+        }
+    }
 
     #[test]
     fn only_what_kya_says_is_a_denial_of_kya() {
