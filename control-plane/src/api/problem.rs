@@ -253,6 +253,7 @@ impl From<StoreError> for Problem {
             | StoreError::NodeNameTaken(_)
             | StoreError::OperatorNameTaken(_)
             | StoreError::DrillRunning(_)
+            | StoreError::Schedule(_)
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");

@@ -5,6 +5,7 @@ use std::error::Error;
 use kya_core::{AgentId, DrillId, Status, TokenId};
 use thiserror::Error;
 
+use super::schedules::ScheduleError;
 use super::{ApprovalError, DelegationError, IssuerError, PolicyError, StopError, status_name};
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
@@ -76,6 +77,9 @@ pub enum StoreError {
     /// One drill at a time.
     #[error("{0} is under way, and there is one drill at a time: wait, or `kya drill stop {0}`")]
     DrillRunning(DrillId),
+    /// A rule of schedules of drills.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,
