@@ -12,6 +12,7 @@ mod keys;
 mod kills;
 mod operators;
 mod policies;
+mod schedules;
 mod status;
 mod stops;
 mod token_keys;
@@ -33,6 +34,7 @@ pub(crate) use operators::{
     AddedOperator, NewOperator, Operator, OperatorChange, Operators, WhoAmI,
 };
 pub(crate) use policies::*;
+pub(crate) use schedules::*;
 pub(crate) use status::*;
 pub(crate) use stops::*;
 pub(crate) use token_keys::*;

@@ -17,7 +17,9 @@ pub(crate) use self::audit::{
     parse_act, parse_audit_key, parse_bound, parse_checkpoint, parse_key_id, parse_kill,
     parse_moment,
 };
-pub(crate) use self::drill::{parse_p99, parse_probe};
+pub(crate) use self::drill::{
+    parse_cron, parse_interval, parse_p99, parse_probe, parse_schedule_name, parse_time_zone,
+};
 use crate::output::short;
 
 pub(crate) fn parse_server(text: &str) -> Result<Url, String> {

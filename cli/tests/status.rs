@@ -13,7 +13,9 @@ fn a_switch_that_is_fine_is_said_to_be_ready_in_a_few_lines_and_exits_with_0() {
     let ended = kya(&willing().url, &["status"]);
     assert_eq!((ended.code, &*ended.err), (0, ""), "{ended:?}");
     assert!(ended.out.lines().count() < 12, "{}", ended.out);
-    for said in ["ready", "2 armed, 0 stale, 0 unknown", "4 of 4 workers", "after 3.1 ms"] {
+    for said in
+        ["ready", "2 armed, 0 stale, 0 unknown", "4 of 4 workers", "after 3.1 ms", "next canary at"]
+    {
         assert!(ended.out.contains(said), "no {said} in\n{}", ended.out);
     }
 }

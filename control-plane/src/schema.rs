@@ -9,6 +9,7 @@ use crate::nodes::{NodeName, NodePattern};
 use crate::operators::OperatorName;
 use crate::principals::{PrincipalKey, PrincipalName};
 use crate::store::ServiceName;
+use crate::store::schedules::ScheduleName;
 use crate::text::{IncidentId, Name, Reason};
 use crate::time::Instant;
 
@@ -61,6 +62,7 @@ schemas! {
         "pattern": "^([A-Za-z0-9][A-Za-z0-9._~-]{0,127}|oidc:[A-Za-z0-9._~@%-]+)$",
         "description": "`oidc:…` are those of single sign-on, and cannot be added",
     }
+    ScheduleName { "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._~-]{0,63}$" }
     ServiceName { "type": "string", "pattern": "^[a-z0-9_.:/-]{1,256}$" }
     Selector { "type": "string", "minLength": 1, "description": "Such as `env=prod,team=payments`" }
     Instant { "type": "string", "format": "date-time" }

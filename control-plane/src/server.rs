@@ -250,6 +250,7 @@ impl Server {
             draining.clone(),
             &stop,
         );
+        drills.follow_schedules(Arc::clone(&metrics), &stop);
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),

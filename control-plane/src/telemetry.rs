@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::audit::AuditMetrics;
 use crate::config::{Config, LogFormat};
+use crate::drill::DrillMetrics;
 use crate::push::State;
 
 /// Sends log lines to standard error, as configured. Once per process.
@@ -56,6 +57,7 @@ pub struct Metrics {
     requests: IntCounterVec,
     in_flight: IntGauge,
     pub(crate) audit: AuditMetrics,
+    pub(crate) drills: DrillMetrics,
 }
 
 /// Counts a request as being in flight until it is dropped.
@@ -158,6 +160,7 @@ impl Metrics {
             )?,
             in_flight: IntGauge::new("kya_http_requests_in_flight", "HTTP requests now.")?,
             audit: AuditMetrics::new(&registry)?,
+            drills: DrillMetrics::new(&registry)?,
             registry,
         };
         let registry = &metrics.registry;

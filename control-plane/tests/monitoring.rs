@@ -71,6 +71,14 @@ async fn what_alerts_ask_for_is_what_a_server_prints() {
     let agent = plane.api.register("payer").await;
     plane.api.revoke(&agent).await;
     plane.api.post("/v1/challenges", json!({ "wait_ms": 0 })).await.expect(200);
+    let parties = json!([{ "name": "a", "url": "http://127.0.0.1:9/" }]);
+    let drill = json!({ "name": "nightly", "cron": "0 3 29 2 *", "drill": { "parties": parties } });
+    plane.api.post("/v1/drill-schedules", drill).await.expect(201);
+    eventually("its figures", async || {
+        let text = plane.api.get("/metrics").await.expect(200);
+        text.as_str().unwrap().contains("kya_drill_overdue{schedule=\"nightly\"} 0")
+    })
+    .await;
     eventually("records", async || plane.metric("kya_audit_size").await > 0).await;
     let text = plane.api.get("/metrics").await.expect(200).as_str().unwrap().to_owned();
     let mut printed = BTreeMap::<&str, BTreeSet<&str>>::new();

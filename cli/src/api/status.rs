@@ -11,6 +11,8 @@ pub(crate) struct SwitchStatus {
     pub(crate) proxies: ProxiesStatus,
     pub(crate) last_kill: Option<LastKill>,
     pub(crate) audit: Option<AuditStatus>,
+    /// Absent of an older server.
+    pub(crate) drills: Option<DrillsStatus>,
 }
 
 /// What is wrong, and what to do.
@@ -69,4 +71,20 @@ pub(crate) struct AuditStatus {
     pub(crate) checkpoint_at: Option<String>,
     pub(crate) acts_waiting: u64,
     pub(crate) signs_here: bool,
+}
+
+/// Scheduled drills.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DrillsStatus {
+    pub(crate) schedules: u64,
+    pub(crate) paused: u64,
+    pub(crate) overdue: Vec<String>,
+    pub(crate) next: Option<NextDrill>,
+    pub(crate) last_passed_at: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct NextDrill {
+    pub(crate) schedule: String,
+    pub(crate) at: String,
 }

@@ -52,6 +52,10 @@ enum Kind {
     Server,
     /// Where a drill sends its probes.
     Probe,
+    Cron,
+    Zone,
+    /// A time that is not short.
+    Interval,
     /// Whose key this is; it is never shown, and read elsewhere.
     Secret,
 }
@@ -71,6 +75,10 @@ fn kind(command: &str, arg: &Arg) -> Kind {
         ("node add" | "node revoke" | "operator add" | "operator revoke", "name") => {
             Kind::PlainName
         }
+        (command, "name") if command.starts_with("drill schedule ") => Kind::PlainName,
+        ("drill schedule add", "cron") => Kind::Cron,
+        ("drill schedule add", "time_zone") => Kind::Zone,
+        ("drill schedule add", "every" | "window") => Kind::Interval,
         ("node list" | "operator list", "after") => Kind::PlainName,
         ("token list", "after") => Kind::Id("tok"),
         ("principal list", "after") => Kind::Id("prn"),
@@ -85,9 +93,9 @@ fn kind(command: &str, arg: &Arg) -> Kind {
             Kind::Id("drl")
         }
         ("drill report", "from") => Kind::File,
-        ("drill run", "probes") => Kind::Probe,
-        ("drill run", "samples" | "rate") => Kind::Number(1),
-        ("drill run", "p99") => Kind::Duration,
+        ("drill run" | "drill schedule add", "probes") => Kind::Probe,
+        ("drill run" | "drill schedule add", "samples" | "rate") => Kind::Number(1),
+        ("drill run" | "drill schedule add", "p99") => Kind::Duration,
         ("kill receipt" | "kill verify" | "drill report", "key") => Kind::AuditKey,
         ("kill list", "act" | "subject") => Kind::Text,
         (_, "id" | "agent" | "parent" | "after") => Kind::Id("agt"),
@@ -146,6 +154,9 @@ impl Kind {
             Self::Action => "issue_refund".to_owned(),
             Self::Server => "http://127.0.0.1:7080".to_owned(),
             Self::Probe => "http://127.0.0.1:15001/work".to_owned(),
+            Self::Cron => "0 9 1 1,4,7,10 *".to_owned(),
+            Self::Zone => "Europe/Berlin".to_owned(),
+            Self::Interval => "10m".to_owned(),
             Self::Secret => "a-key".to_owned(),
         }
     }
@@ -198,6 +209,9 @@ impl Kind {
             Self::Action => of(&["*", "Pay", "pay,read", "pay ", "p%61y"]),
             Self::Service => of(&["*", "Shop", "a b", "shop,mail"]),
             Self::Server => of(&["localhost:7080", "ftp://kya", "http://me:pw@kya", "http://"]),
+            Self::Cron => of(&["0 9 * *", "0 0 9 * * *", "@daily", "0 9 * * ?", "every day"]),
+            Self::Zone => of(&["/etc", "../UTC", "Europe Berlin", "+1"]),
+            Self::Interval => of(&["59s", "25h", "5", "-1m", "often", "1m 1ms"]),
             Self::Probe => of(&["/work", "ftp://kya/", "http://me:pw@kya/", "a b=http://kya/"]),
         };
         bad.extend(of(&["", "\u{1b}[2J", "a\nb", "\u{7}", &"x".repeat(10_000)]));

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kya_core::{AgentId, DrillId};
 use serde::Serialize;
 
-use super::Proving;
+use super::{Proving, ScheduleCommand};
 use crate::values::{parse_p99, parse_probe, parse_selector};
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +82,9 @@ Example:
         /// Its id, `drl_…`
         id: DrillId,
     },
+    /// Have the control plane run drills when they are due
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
 }
 
 #[derive(Debug, Args)]

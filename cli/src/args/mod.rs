@@ -10,6 +10,7 @@ mod node;
 mod operator;
 mod policy;
 mod reference;
+mod schedule;
 mod stops;
 mod token;
 mod token_key;
@@ -37,6 +38,7 @@ pub(crate) use self::node::NodeCommand;
 pub(crate) use self::operator::OperatorCommand;
 pub(crate) use self::policy::PolicyCommand;
 pub(crate) use self::reference::reference;
+pub(crate) use self::schedule::{AddSchedule, ScheduleCommand};
 pub(crate) use self::stops::{
     CapabilityCommand, CapabilityOf, Halt, MaybeWhy, PrincipalCommand, PrincipalStatus, Resume,
 };
@@ -63,6 +65,7 @@ Examples:
   kya halt --all --reason everything_is_wrong   # and later: kya resume --reason …
   kya kill wait KILL_ID --timeout 5s            # does everybody apply it? kya kill show KILL_ID
   kya drill run --probe http://10.0.0.7:8080/health   # does a stop arrive, and how fast?
+  kya drill schedule add canary --every 5m --probe http://10.0.0.7:8080/health   # and does it still?
   kya node add web-1                            # lets the Envoy whose node.id is web-1 connect
   kya node list                                 # the proxies, and whether each is armed
   kya node challenge && echo all armed          # has every connected proxy prove it now

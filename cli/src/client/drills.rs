@@ -4,7 +4,7 @@ use kya_core::DrillId;
 use serde_json::json;
 
 use super::{Answer, Client, Query};
-use crate::api::{Drill, Drills, NewDrill};
+use crate::api::{Drill, Drills, NewDrill, NewSchedule, Schedule, ScheduleChange, Schedules, Why};
 use crate::error::Error;
 
 impl Client {
@@ -23,5 +23,31 @@ impl Client {
 
     pub(crate) async fn stop_drill(&self, id: DrillId) -> Result<Answer<Drill>, Error> {
         self.post(&["drills", &id.to_string(), "stop"], &json!({})).await
+    }
+
+    pub(crate) async fn add_schedule(
+        &self,
+        new: &NewSchedule<'_>,
+    ) -> Result<Answer<Schedule>, Error> {
+        self.post(&["drill-schedules"], new).await
+    }
+
+    pub(crate) async fn schedules(&self) -> Result<Answer<Schedules>, Error> {
+        self.get(&["drill-schedules"], &[]).await
+    }
+
+    pub(crate) async fn schedule(&self, name: &str, limit: u32) -> Result<Answer<Schedule>, Error> {
+        let query = [("limit", Some(limit.to_string()))];
+        self.get(&["drill-schedules", name], &query).await
+    }
+
+    /// `action` is `pause`, `resume` or `remove`.
+    pub(crate) async fn change_schedule(
+        &self,
+        name: &str,
+        action: &str,
+        why: &Why<'_>,
+    ) -> Result<Answer<ScheduleChange>, Error> {
+        self.post(&["drill-schedules", name, action], why).await
     }
 }

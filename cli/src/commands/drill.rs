@@ -41,6 +41,7 @@ pub(super) async fn run(
             }
         }
         DrillCommand::List { before, limit } => list(client, output, before, limit).await,
+        DrillCommand::Schedule(command) => super::schedule::run(command, client, output).await,
         DrillCommand::Stop { id } => {
             let Answer { value, json } = client.stop_drill(id).await?;
             match output.is_json() {
@@ -52,17 +53,7 @@ pub(super) async fn run(
 }
 
 async fn drill(client: &Client, output: &mut Output<'_>, wanted: &RunDrill) -> Result<(), Error> {
-    let drill = NewDrill {
-        parties: &wanted.probes,
-        samples: wanted.samples,
-        rate: wanted.rate,
-        act: wanted.act,
-        selector: &wanted.selector,
-        agent_id: wanted.agent,
-        probe_ca: wanted.probe_ca.as_deref().map(tls::authorities_of).transpose()?,
-        p99_ms: wanted.p99.map(|p99| u64::try_from(p99.as_millis()).unwrap_or(u64::MAX)),
-    };
-    let id = client.begin_drill(&drill).await?.value.drill_id;
+    let id = client.begin_drill(&self::wanted(wanted)?).await?.value.drill_id;
     output.aside(format_args!("Drill: {id}"));
     let Answer { value, json } = follow(client, output, id).await?;
     let state = value.state.clone();
@@ -74,6 +65,20 @@ async fn drill(client: &Client, output: &mut Output<'_>, wanted: &RunDrill) -> R
         "passed" => Ok(()),
         state => Err(Error::DrillNotPassed { id, state: state.to_owned() }),
     }
+}
+
+/// As the API takes it.
+pub(super) fn wanted(wanted: &RunDrill) -> Result<NewDrill<'_>, Error> {
+    Ok(NewDrill {
+        parties: &wanted.probes,
+        samples: wanted.samples,
+        rate: wanted.rate,
+        act: wanted.act,
+        selector: &wanted.selector,
+        agent_id: wanted.agent,
+        probe_ca: wanted.probe_ca.as_deref().map(tls::authorities_of).transpose()?,
+        p99_ms: wanted.p99.map(|p99| u64::try_from(p99.as_millis()).unwrap_or(u64::MAX)),
+    })
 }
 
 /// Follows a drill to its end, which Ctrl-C asks for.

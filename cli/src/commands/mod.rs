@@ -14,6 +14,7 @@ mod node;
 mod operator;
 mod policy;
 mod principal;
+mod schedule;
 mod secrets;
 mod selection;
 mod status;

@@ -1,6 +1,8 @@
 //! `kya status`: the state of the switch at a glance.
 
-use crate::api::{AuditStatus, LastKill, ProxiesStatus, RegistryStatus, SwitchStatus};
+use crate::api::{
+    AuditStatus, DrillsStatus, LastKill, ProxiesStatus, RegistryStatus, SwitchStatus,
+};
 use crate::client::{Answer, Client};
 use crate::error::Error;
 use crate::output::{Output, or_dash, printable, record, table};
@@ -19,7 +21,7 @@ pub(super) async fn run(client: &Client, output: &mut Output<'_>) -> Result<(), 
 }
 
 fn print(output: &mut Output<'_>, status: &SwitchStatus) -> Result<(), Error> {
-    let SwitchStatus { version, problems, registry, proxies, last_kill, audit } = status;
+    let SwitchStatus { version, problems, registry, proxies, last_kill, audit, drills } = status;
     let verdict = match problems.len() {
         0 => "ready".to_owned(),
         count => format!("DEGRADED, {count} problem{}", if count == 1 { "" } else { "s" }),
@@ -34,6 +36,7 @@ fn print(output: &mut Output<'_>, status: &SwitchStatus) -> Result<(), Error> {
         ("Behind", behind(proxies)),
         ("Last kill", last_kill.as_ref().map_or_else(|| "-".to_owned(), kill)),
         ("Audit trail", audit.as_ref().map_or_else(unread, trail)),
+        ("Drills", drills.as_ref().map_or_else(unread, scheduled)),
     ]))?;
     if !proxies.not_armed.is_empty() {
         let rows = proxies.not_armed.iter().map(|it| {
@@ -96,4 +99,22 @@ fn trail(audit: &AuditStatus) -> String {
     };
     let key = if *signs_here { "" } else { "; the key is not at this server" };
     format!("{size} records, {signed}; {acts_waiting} acts waiting{key}")
+}
+
+fn scheduled(drills: &DrillsStatus) -> String {
+    let DrillsStatus { schedules, paused, overdue, next, last_passed_at } = drills;
+    if *schedules == 0 {
+        return "none scheduled".to_owned();
+    }
+    let next = match next {
+        Some(next) => format!("next {} at {}", next.schedule, next.at),
+        None => "none is due".to_owned(),
+    };
+    let overdue = match overdue.len() {
+        0 => String::new(),
+        count => format!("{count} OVERDUE, "),
+    };
+    let passed = last_passed_at.as_ref().map_or("never".to_owned(), |at| format!("at {at}"));
+    let plural = if *schedules == 1 { "" } else { "s" };
+    format!("{overdue}{schedules} schedule{plural} ({paused} paused), {next}; last passed {passed}")
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use url::{Position, Url};
 
-use super::parse_time;
+use super::{parse_plain_name, parse_text, parse_time};
 use crate::args::Probe;
 
 const MAX_NAME: usize = 64;
 const MAX_P99: Duration = Duration::from_secs(60);
+const MIN_INTERVAL: Duration = Duration::from_secs(60);
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// `URL`, or `NAME=URL`.
 pub(crate) fn parse_probe(text: &str) -> Result<Probe, String> {
@@ -52,6 +54,48 @@ pub(crate) fn parse_p99(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The name of a schedule.
+pub(crate) fn parse_schedule_name(text: &str) -> Result<String, String> {
+    match parse_plain_name(text)? {
+        name if name.len() > MAX_NAME => Err(format!("it has at most {MAX_NAME} characters")),
+        name => Ok(name),
+    }
+}
+
+/// How often, or how long something may begin late: whole seconds.
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
+    let time = parse_time(text)?;
+    match time.subsec_nanos() == 0 && (MIN_INTERVAL..=MAX_INTERVAL).contains(&time) {
+        true => Ok(time),
+        false => Err("from 1m to 24h, in whole seconds".to_owned()),
+    }
+}
+
+/// A cron expression, as far as it can be told from afar: the server reads its fields.
+pub(crate) fn parse_cron(text: &str) -> Result<String, String> {
+    let text = parse_text(text, 256)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || " *,-/".contains(c);
+    if !text.chars().all(plain) {
+        return Err("only letters, digits, spaces and `*` `,` `-` `/`".to_owned());
+    }
+    match text.split_whitespace().count() {
+        5 => Ok(text),
+        fields => Err(format!(
+            "{fields} fields, and it has five in quotes: minute, hour, day of the month, month, day of the week"
+        )),
+    }
+}
+
+/// The name of a time zone, which the server looks up.
+pub(crate) fn parse_time_zone(text: &str) -> Result<String, String> {
+    let text = parse_text(text, 64)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_+-".contains(c);
+    match text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(plain) {
+        true => Ok(text),
+        false => Err("a name of the IANA database, such as Europe/Berlin or UTC".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +111,24 @@ mod tests {
             ["a", "=http://a", "a b=http://a", "ftp://a", "x=http://u@a", "http://a/#f", "x="]
         {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_schedule_has_a_name_fields_a_zone_and_times() {
+        assert!(parse_schedule_name("canary.eu~1").is_ok());
+        assert!(parse_schedule_name(&"n".repeat(65)).is_err());
+        assert!(parse_cron("0 9 1 1,4,7,10 *").is_ok() && parse_cron("*/5 * * * mon-fri").is_ok());
+        for wrong in ["0 9 * *", "0 0 9 * * *", "@daily", "0 9 * * ?", ""] {
+            assert!(parse_cron(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_time_zone("America/Argentina/Buenos_Aires").is_ok());
+        for wrong in ["", "../x", "Europe Berlin", "/etc"] {
+            assert!(parse_time_zone(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_interval("5m"), Ok(Duration::from_secs(300)));
+        for wrong in ["59s", "25h", "1m 1ms", "soon"] {
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
         }
     }
 

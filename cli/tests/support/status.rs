@@ -29,5 +29,34 @@ pub fn switch_status() -> Value {
             "origin": "kya.test/audit", "size": 17, "checkpoint_size": 17,
             "checkpoint_at": "2026-02-05T14:47:24.000Z", "acts_waiting": 0, "signs_here": true,
         },
+        "drills": {
+            "schedules": 2, "paused": 1, "overdue": [],
+            "next": { "schedule": "canary", "at": "2026-02-05T14:50:00.000Z" },
+            "last_passed_at": "2026-02-05T14:45:02.317Z",
+        },
+    })
+}
+
+/// A schedule of drills, as the API gives it.
+pub fn schedule(state: &str) -> Value {
+    let paused = state == "paused";
+    let time = "2026-02-05T14:50:00.000Z";
+    json!({
+        "name": "canary", "state": state, "cron": null, "time_zone": null, "every_s": 300,
+        "window_s": 300,
+        "drill": {
+            "parties": [{ "name": "payments", "url": "http://127.0.0.1:9/" }], "samples": 1,
+            "rate": 1000, "act": "suspend", "selector": "env!=prod", "agent_id": null,
+            "p99_ms": 1000,
+        },
+        "created_at": time, "created_by": "oncall",
+        "paused_at": if paused { json!(time) } else { json!(null) },
+        "paused_by": if paused { json!("oncall") } else { json!(null) },
+        "next": if paused { json!([]) } else { json!([time]) },
+        "last_passed_at": "2026-02-05T14:45:02.317Z", "overdue_since": null,
+        "last_run": {
+            "due_at": "2026-02-05T14:45:00.000Z", "at": "2026-02-05T14:45:00.512Z",
+            "outcome": "passed", "drill_id": "drl_01JXMK9P2Q3R4S5T6V7W8X9Y0Z", "why": null,
+        },
     })
 }

@@ -6,7 +6,7 @@ use super::trail::Trail;
 use super::*;
 
 /// Every command, in a form that is right.
-pub const COMMANDS: [&[&str]; 69] = [
+pub const COMMANDS: [&[&str]; 75] = [
     &["agent", "register", "--name", "billing-agent", "--pubkey", KEY],
     &["agent", "list", "--status", "active"],
     &["agent", "list", "--selector", "env=prod", "--owner", ALICE],
@@ -74,6 +74,12 @@ pub const COMMANDS: [&[&str]; 69] = [
     &["audit", "keys", "recover", "--lost", "5b1d5c4d", "--reason", "r"],
     &["audit", "archive", "--dry-run", "--out", "segment-that-is-not-there.jsonl"],
     &["audit", "check-kills", "--since", "2h"],
+    &["drill", "schedule", "add", "canary", "--every", "5m", "--probe", "http://127.0.0.1:9/"],
+    &["drill", "schedule", "list"],
+    &["drill", "schedule", "show", "canary"],
+    &["drill", "schedule", "pause", "canary", "--reason", "r"],
+    &["drill", "schedule", "resume", "canary"],
+    &["drill", "schedule", "remove", "canary", "--reason", "r", "--incident-id", "INC-1"],
     &["status"],
     &["whoami"],
 ];
@@ -158,6 +164,15 @@ pub fn willing() -> Fake {
     fake.on("GET /v1/kills", 200, &json!({ "kills": [a_kill()], "next": null }));
     let kill = kill_report(true, &[kill_worker("done", &json!([]))]);
     fake.on(&format!("GET /v1/kills/{KILL}"), 200, &kill);
+    fake.on("POST /v1/drill-schedules", 201, &schedule("active"));
+    fake.on("GET /v1/drill-schedules", 200, &json!({ "schedules": [schedule("active")] }));
+    let mut shown = schedule("active");
+    shown["runs"] = json!([shown["last_run"]]);
+    fake.on("GET /v1/drill-schedules/canary", 200, &shown);
+    for (action, state) in [("pause", "paused"), ("resume", "active"), ("remove", "active")] {
+        let change = json!({ "schedule": schedule(state), "changed": true });
+        fake.on(&format!("POST /v1/drill-schedules/canary/{action}"), 200, &change);
+    }
     let trail = Trail::of_two();
     fake.on_text("GET /v1/audit/export", 200, &trail.whole());
     fake.on("GET /v1/audit/records", 200, &json!({ "records": [trail.line(2)], "next": null }));

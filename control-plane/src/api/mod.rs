@@ -29,6 +29,7 @@ mod problem;
 mod records;
 mod requests;
 mod routes;
+mod schedules;
 mod status;
 mod stops;
 #[cfg(test)]
@@ -105,6 +106,7 @@ fn for_operators() -> Routes {
         .merge(about_policies())
         .merge(delegating())
         .merge(capability_tokens())
+        .merge(drilling())
         .merge(trail())
         .make("/agents", Permission::RegisterAgents, Again::Same, handlers::register_agent)
         .get("/agents", Permission::ReadRegistry, handlers::list_agents)
@@ -128,10 +130,6 @@ fn for_operators() -> Routes {
         .stop("/operators/{name}/revoke", Permission::ManageOperators, operators::revoke)
         .get("/events", Permission::ReadEvents, events::list)
         .get("/kills", Permission::ReadAudit, kills::list)
-        .post("/drills", Permission::RunDrills, drills::begin)
-        .get("/drills", Permission::ReadRegistry, drills::list)
-        .get("/drills/{drill_id}", Permission::ReadRegistry, drills::show)
-        .post("/drills/{drill_id}/stop", Permission::StopAgents, drills::stop)
         .get("/status", Permission::ReadRegistry, status::show)
         .get("/whoami", Permission::ReadSelf, operators::whoami)
         .within(REQUEST_TIMEOUT)
@@ -193,6 +191,22 @@ fn delegating() -> Routes {
         )
         .get("/agents/{agent_id}/tree", Permission::ReadRegistry, delegation::tree)
         .post("/verify", Permission::Verify, verify::verify)
+}
+
+/// Those of drills.
+fn drilling() -> Routes {
+    let (read, run) = (Permission::ReadRegistry, Permission::RunDrills);
+    Routes::new()
+        .post("/drills", run, drills::begin)
+        .get("/drills", read, drills::list)
+        .get("/drills/{drill_id}", read, drills::show)
+        .post("/drills/{drill_id}/stop", Permission::StopAgents, drills::stop)
+        .post("/drill-schedules", run, schedules::add)
+        .get("/drill-schedules", read, schedules::list)
+        .get("/drill-schedules/{name}", read, schedules::show)
+        .post("/drill-schedules/{name}/pause", run, schedules::pause)
+        .post("/drill-schedules/{name}/resume", run, schedules::resume)
+        .post("/drill-schedules/{name}/remove", run, schedules::remove)
 }
 
 /// Those of the audit trail.

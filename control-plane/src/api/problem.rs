@@ -254,6 +254,7 @@ impl From<StoreError> for Problem {
             | StoreError::OperatorNameTaken(_)
             | StoreError::DrillRunning(_)
             | StoreError::DrillOver(_)
+            | StoreError::Schedule(_)
             | StoreError::KeysChanged => Self::new(Code::Conflict, error.to_string()),
             StoreError::Unavailable(_) => {
                 tracing::error!(%error, "store");

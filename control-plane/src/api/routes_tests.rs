@@ -66,6 +66,12 @@ const EXPECTED: &[(&str, &str, &[Role], u16)] = &[
     ("GET", "/drills", ALL, 200),
     ("GET", "/drills/{drill_id}", ALL, 404),
     ("POST", "/drills/{drill_id}/stop", STOP, 404),
+    ("POST", "/drill-schedules", STOP, 422),
+    ("GET", "/drill-schedules", ALL, 200),
+    ("GET", "/drill-schedules/{name}", ALL, 404),
+    ("POST", "/drill-schedules/{name}/pause", STOP, 404),
+    ("POST", "/drill-schedules/{name}/resume", STOP, 404),
+    ("POST", "/drill-schedules/{name}/remove", STOP, 404),
     ("POST", "/tokens", ONLY, 422),
     ("GET", "/tokens", ALL, 200),
     ("POST", "/tokens/{token_id}/revoke", STOP, 422),
@@ -361,7 +367,7 @@ fn what_ends_authority_is_never_counted() {
         let ends = ends.iter().any(|end| path.ends_with(end));
         let asks = ["/verify", "/challenges"].contains(path);
         // A drill stops and restores its canary alone, and there is one at a time.
-        let drills = path.starts_with("/drills");
+        let drills = path.starts_with("/drill");
         assert_eq!(declared.starts, !ends && !asks && !drills, "{path}");
         assert_eq!(declared.counts(method), !ends && *path != "/verify", "{path}");
     }

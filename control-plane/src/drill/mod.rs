@@ -8,10 +8,15 @@
 
 mod canary;
 mod cause;
+mod cron;
+mod metrics;
 mod probe;
 mod report;
 mod request;
 mod run;
+mod schedule;
+mod scheduler;
+mod timing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,13 +29,19 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
+use crate::labels::Labels;
 use crate::push::Push;
 use crate::registry::{Registry, RegistryError, random};
+use crate::store::schedules::{Claim, Due};
 use crate::store::{Cause, Drill, DrillState, EndedDrill, NewDrill, Store, StoreError};
 use crate::time::Clock;
+pub(crate) use metrics::DrillMetrics;
 pub use request::{Act, DrillRequest, Party};
 use run::Run;
+pub use schedule::ScheduleRequest;
+pub(crate) use schedule::{overdue_since, upcoming};
 
 /// How often a server says that it goes on with its drill, and looks whether it shall.
 const BEAT: Duration = Duration::from_secs(1);
@@ -63,6 +74,15 @@ struct Current {
     id: DrillId,
     stop: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// What a request asks for, checked.
+#[derive(Debug)]
+pub(crate) struct Vetted {
+    /// In the order of the parties.
+    urls: Vec<Url>,
+    /// Those of the canary.
+    labels: Labels,
 }
 
 /// Why a drill is not begun.
@@ -123,6 +143,33 @@ impl Drills {
         request: DrillRequest,
         cause: Cause,
     ) -> Result<Drill, DrillError> {
+        let vetted = self.vet(&request).await?;
+        let mut current = self.current.lock().await;
+        let new = self.new_drill(&request)?;
+        let drill = self.store.begin_drill(new, cause).await?;
+        *current = Some(self.go_on(drill.clone(), request, vetted));
+        Ok(drill)
+    }
+
+    /// Begins the drill of a schedule that is due, unless something has become of that.
+    async fn begin_due(
+        self: &Arc<Self>,
+        due: Due,
+        request: DrillRequest,
+        cause: Cause,
+    ) -> Result<Claim, DrillError> {
+        let vetted = self.vet(&request).await?;
+        let mut current = self.current.lock().await;
+        let new = self.new_drill(&request)?;
+        let claim = self.store.begin_due(due, new, cause).await?;
+        if let Claim::Begun(drill) = &claim {
+            *current = Some(self.go_on(Drill::clone(drill), request, vetted));
+        }
+        Ok(claim)
+    }
+
+    /// Checks a request, as things are now.
+    pub(crate) async fn vet(&self, request: &DrillRequest) -> Result<Vetted, DrillError> {
         let (urls, selector) = request.check().map_err(DrillError::Refused)?;
         if request.act == Act::Suspend && !self.registry.restores_alone() {
             return Err(DrillError::NotNow(
@@ -144,16 +191,23 @@ impl Drills {
                 agent.labels
             }
         };
-        let mut current = self.current.lock().await;
+        Ok(Vetted { urls, labels })
+    }
+
+    fn new_drill(&self, request: &DrillRequest) -> Result<NewDrill, DrillError> {
         if self.draining.is_cancelled() {
             return Err(DrillError::NotNow("the server is about to end".to_owned()));
         }
         let id = DrillId::from_parts(self.clock.now().millis().0, random()?);
-        let asked = serde_json::to_value(&request)
+        let asked = serde_json::to_value(request)
             .map_err(|error| DrillError::Refused(error.to_string()))?;
-        let new = NewDrill { id, server: self.server.clone(), request: asked };
-        let drill = self.store.begin_drill(new, cause).await?;
-        let stop = self.draining.child_token();
+        Ok(NewDrill { id, server: self.server.clone(), request: asked })
+    }
+
+    /// Goes on with a drill that is on record.
+    fn go_on(self: &Arc<Self>, drill: Drill, request: DrillRequest, vetted: Vetted) -> Current {
+        let (id, stop) = (drill.id, self.draining.child_token());
+        let Vetted { urls, labels } = vetted;
         let run = Run {
             store: Arc::clone(&self.store),
             registry: self.registry.clone(),
@@ -167,9 +221,8 @@ impl Drills {
             stop: stop.clone(),
             done: Arc::new(AtomicU32::new(0)),
         };
-        let task = tokio::spawn(Arc::clone(&self).carry_out(drill.clone(), run));
-        *current = Some(Current { id, stop, task });
-        Ok(drill)
+        let task = tokio::spawn(Arc::clone(self).carry_out(drill, run));
+        Current { id, stop, task }
     }
 
     /// Asks for the end of a drill, of this server or of another one.

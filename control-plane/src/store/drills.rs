@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use kya_core::{AgentId, DrillId, TokenId};
 use serde_json::Value;
 
+use super::schedules::ScheduleStore;
 use super::{Cause, StoreError};
 use crate::time::UnixMicros;
 
@@ -125,7 +126,7 @@ impl DrillState {
 
 /// What a [`Store`](super::Store) keeps of drills. None of it is a change of authority.
 #[async_trait]
-pub trait DrillStore: Debug + Send + Sync + 'static {
+pub trait DrillStore: ScheduleStore + Debug + Send + Sync + 'static {
     /// Begins a drill. Fails with [`StoreError::DrillRunning`] while another is open.
     async fn begin_drill(&self, new: NewDrill, cause: Cause) -> Result<Drill, StoreError>;
 

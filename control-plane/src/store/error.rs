@@ -5,6 +5,7 @@ use std::error::Error;
 use kya_core::{AgentId, DrillId, Status, TokenId};
 use thiserror::Error;
 
+use super::schedules::ScheduleError;
 use super::{ApprovalError, DelegationError, IssuerError, PolicyError, StopError, status_name};
 use crate::nodes::NodeName;
 use crate::operators::OperatorName;
@@ -79,6 +80,9 @@ pub enum StoreError {
     /// Another server has ended it meanwhile.
     #[error("{0} is over: another server has ended it meanwhile")]
     DrillOver(DrillId),
+    /// A rule of schedules of drills.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
     /// Somebody else has taken another step with the keys.
     #[error("the signing keys were changed by somebody else meanwhile: look, and ask again")]
     KeysChanged,

@@ -28,6 +28,7 @@ mod operators;
 pub mod policies;
 pub mod postgres;
 mod rules;
+pub mod schedules;
 mod sql;
 mod sqlite;
 mod stops;

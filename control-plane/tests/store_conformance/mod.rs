@@ -13,6 +13,7 @@ mod listing;
 mod nodes;
 mod operators;
 mod policies;
+mod schedules;
 mod selections;
 mod stops;
 
@@ -43,6 +44,7 @@ pub use listing::*;
 pub use nodes::*;
 pub use operators::*;
 pub use policies::*;
+pub use schedules::*;
 pub use selections::*;
 pub use stops::*;
 
@@ -153,6 +155,9 @@ macro_rules! conformance {
             kills_are_listed_the_newest_first_page_by_page,
             a_drill_is_the_only_open_one_and_ends_once,
             a_drill_undoes_only_what_it_did_itself,
+            a_schedule_is_made_paused_resumed_and_removed_and_each_is_an_event,
+            a_time_at_which_a_drill_is_due_is_claimed_once,
+            of_a_schedule_so_many_records_and_drills_are_kept,
         );
     };
     ($fixture:ty: $($test:ident,)*) => {

@@ -3,6 +3,7 @@
 //!
 //! A part that cannot be read is left out and named as a problem, so that the rest is shown.
 
+mod drills;
 mod problems;
 mod proxies;
 mod trail;
@@ -18,6 +19,7 @@ use super::Api;
 use super::kills::{self, LastKill};
 use crate::store::StoreError;
 use crate::time::UnixMicros;
+use drills::DrillsStatus;
 use problems::Trouble;
 use proxies::Proxies;
 use trail::TrailStatus;
@@ -41,6 +43,8 @@ pub(super) struct Shown {
     last_kill: Option<LastKill>,
     /// `None` if the audit trail cannot be read.
     audit: Option<TrailStatus>,
+    /// `None` if the database does not answer.
+    drills: Option<DrillsStatus>,
 }
 
 /// What is in the database.
@@ -93,6 +97,8 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Shown> {
     look.problems.extend(last_kill.as_ref().and_then(|kill| problems::of_kill(kill, now)));
     let found = TrailStatus::look(&mut look).await;
     let audit = look.read(found, problems::trail);
+    let found = DrillsStatus::look(&mut look).await;
+    let drills = look.read(found, problems::database);
     let problems = look.problems;
     Json(Shown {
         checked_at: now.to_rfc3339(),
@@ -103,6 +109,7 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Shown> {
         proxies,
         last_kill,
         audit,
+        drills,
     })
 }
 

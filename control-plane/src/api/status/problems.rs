@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Look;
 use super::proxies::Proxies;
 use crate::api::kills::LastKill;
+use crate::store::schedules::Schedule;
 use crate::store::{Committed, StoreError};
 use crate::time::{UnixMicros, second_start};
 
@@ -135,6 +136,26 @@ pub(super) async fn credentials(look: &mut Look<'_>) -> Result<(), StoreError> {
         look.problems.push(Trouble::new("credentials_expire", what, fix));
     }
     Ok(())
+}
+
+/// Schedules of which no drill has passed when one was owed, and since when.
+pub(super) fn overdue(found: &[(&Schedule, UnixMicros)]) -> Option<Trouble> {
+    let named = |(it, since): &(&Schedule, UnixMicros)| {
+        let last = match it.last.as_ref() {
+            Some(run) => run.drill.map_or(run.outcome.name(), |(_, state)| state.name()),
+            None => "none",
+        };
+        format!("{} since {} (the last one: {last})", it.name, since.to_rfc3339())
+    };
+    let named: Vec<_> = found.iter().take(NAMED).map(named).collect();
+    let more = match found.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what =
+        format!("no scheduled drill has passed when one was due: {}{more}", named.join(", "));
+    let fix = "`kya drill schedule show` says why: mend it, then `kya drill run`, or pause it";
+    (!found.is_empty()).then(|| Trouble::new("drill_overdue", what, fix))
 }
 
 fn micros(time: Duration) -> u64 {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::backend::{read, write};
 use super::rows::{self, corrupt, signed};
 use super::write::Write;
-use super::{Backend, Columns, Engine, Sql, values};
+use super::{Backend, Columns, Engine, Sql, schedule_runs, values};
 use crate::store::{
     Canary, Cause, Drill, DrillState, DrillStore, EndedDrill, NewDrill, StoreError,
 };
@@ -83,6 +83,18 @@ async fn begin(
     if let Some(open) = open(write.db()).await? {
         return Err(StoreError::DrillRunning(open.id));
     }
+    let begun = insert(&mut write, &new, &cause).await?;
+    write.shows(None, Some(json!({ "state": begun.state.name(), "request": new.request })));
+    write.commit_aside("drill.started", new.id.to_string(), cause).await?;
+    Ok(begun)
+}
+
+/// Writes a drill that begins, while none is open.
+pub(super) async fn insert(
+    write: &mut Write<impl Engine>,
+    new: &NewDrill,
+    cause: &Cause,
+) -> Result<Drill, StoreError> {
     let (_, now) = write.time();
     let insert = "INSERT INTO drills
          (id, state, started_us, alive_us, server, actor, role, address, request)
@@ -98,10 +110,7 @@ async fn begin(
         new.request.to_string(),
     ];
     write.db().execute(insert, values).await?;
-    let begun = found(by_id(write.db(), new.id).await?)?;
-    write.shows(None, Some(json!({ "state": begun.state.name(), "request": new.request })));
-    write.commit_aside("drill.started", new.id.to_string(), cause).await?;
-    Ok(begun)
+    found(by_id(write.db(), new.id).await?)
 }
 
 async fn note(
@@ -178,6 +187,9 @@ async fn end(
     ];
     write.db().execute(update, values).await?;
     write.db().execute(FORGET, values![SAMPLES_BYTES]).await?;
+    if ended.state == DrillState::Passed {
+        schedule_runs::passed(&mut write, id).await?;
+    }
     let after = json!({
         "state": ended.state.name(),
         "result": ended.result,
@@ -203,7 +215,7 @@ async fn by_id(db: &mut impl Sql, id: DrillId) -> Result<Option<Drill>, StoreErr
     db.first(query, values![id.to_bytes().to_vec()]).await?.as_ref().map(drill).transpose()
 }
 
-async fn open(db: &mut impl Sql) -> Result<Option<Drill>, StoreError> {
+pub(super) async fn open(db: &mut impl Sql) -> Result<Option<Drill>, StoreError> {
     let query = "SELECT id, state, started_us, alive_us, ended_us, server, actor, role, address,
                         request, canary, token, done, result
                  FROM drills WHERE ended_us IS NULL ORDER BY id LIMIT 1";

@@ -28,6 +28,8 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod schedule_runs;
+mod schedules;
 mod shown;
 mod store;
 mod tokens;
