@@ -28,6 +28,7 @@ mod reach;
 mod read;
 mod records;
 mod rows;
+mod servers;
 mod shown;
 mod store;
 mod tokens;
