@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Api};
 use crate::audit::{AuditKeys, Patience, Trail};
 use crate::config::Config;
-use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::data_dir::{DataDir, DataDirLock};
 use crate::drill::{self, Drills};
 use crate::http;
 use crate::keys::{AdminKey, SigningKeys};

@@ -127,7 +127,7 @@ impl Trail {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let size = store.head().await?.size;
-        let (queue, jobs) = writer::queue(Arc::clone(&metrics));
+        let (queue, jobs) = writer::queue();
         let signing = Arc::new(Mutex::new(None));
         let (tell, grown) = watch::channel(size);
         let writer = Writer {

@@ -77,7 +77,6 @@ pub(super) struct Queue {
     reports: mpsc::Sender<Job>,
     own_room: Arc<Semaphore>,
     shares: Arc<Shares>,
-    metrics: Arc<Metrics>,
 }
 
 /// Why something was not appended.
@@ -116,10 +115,10 @@ pub(super) struct Jobs {
 }
 
 /// A queue and its other end.
-pub(super) fn queue(metrics: Arc<Metrics>) -> (Queue, Jobs) {
+pub(super) fn queue() -> (Queue, Jobs) {
     let ((own, own_jobs), (reports, jobs)) = (mpsc::channel(OWN_JOBS), mpsc::channel(JOBS));
     let own_room = Arc::new(Semaphore::new(OWN_WAITING));
-    let queue = Queue { own, reports, own_room, shares: Shares::new(WAITING), metrics };
+    let queue = Queue { own, reports, own_room, shares: Shares::new(WAITING) };
     (queue, Jobs { own: own_jobs, reports: jobs })
 }
 

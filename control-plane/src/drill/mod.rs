@@ -105,7 +105,8 @@ impl Drills {
             loop {
                 let looked = async {
                     looking.end_abandoned().await?;
-                    Ok::<_, DrillError>(looking.note_drills().await?)
+                    looking.note_drills().await?;
+                    Ok::<_, DrillError>(())
                 };
                 if let Err(error) = looked.await {
                     tracing::warn!(%error, "a drill that nobody goes on with could not be ended");
@@ -246,7 +247,8 @@ impl Drills {
         if self.store.end_drill(drill.id, ended, drill.cause.clone()).await? {
             self.metrics.drills.ended(how);
         }
-        self.note_drills().await?;
+        // It is looked again soon.
+        let _ = self.note_drills().await;
         Ok(())
     }
 

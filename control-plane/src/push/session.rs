@@ -136,6 +136,8 @@ async fn serve(
     let ask = Ask { resync, probe, want };
     let mut speaker = Speaker::new(push, lanes, &connected, Questions { resyncs, probes });
     let ended = tokio::select! {
+        // What the proxy says of its end is heard before it is seen that nobody reads.
+        biased;
         ended = listen(push, &connected, &node_id, inbound, ask) => {
             if ended.as_ref().map_or_else(is_reset_by_peer, |()| true) {
                 end.by_proxy();

@@ -119,9 +119,7 @@ impl Found {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         // The first of them has number 3.
         let number = |at: usize| fields.get(at.checked_sub(3)?)?.parse::<u64>().ok();
-        #[expect(clippy::cast_precision_loss, reason = "exact for 200 000 years of ticks")]
         let seconds = |ticks_of: u64| ticks_of as f64 / ticks.max(1) as f64;
-        #[expect(clippy::cast_precision_loss, reason = "exact for a date")]
         let booted = booted as f64;
         Some(Self {
             cpu_seconds: seconds(number(14)?.saturating_add(number(15)?)),
