@@ -13,11 +13,49 @@ fn a_switch_that_is_fine_is_said_to_be_ready_in_a_few_lines_and_exits_with_0() {
     let ended = kya(&willing().url, &["status"]);
     assert_eq!((ended.code, &*ended.err), (0, ""), "{ended:?}");
     assert!(ended.out.lines().count() < 12, "{}", ended.out);
-    for said in
-        ["ready", "2 armed, 0 stale, 0 unknown", "4 of 4 workers", "after 3.1 ms", "next canary at"]
-    {
+    let p99 = "passed at 2026-02-05T09:00:00.000Z, 99 of 100 last rejections within 41.2 ms";
+    for said in [
+        "ready",
+        "2 armed, 0 stale, 0 unknown",
+        "4 of 4 workers",
+        "after 3.1 ms",
+        p99,
+        "next canary at",
+        "http until 2026-03-05T00:00:00.000Z (27 days)",
+    ] {
         assert!(ended.out.contains(said), "no {said} in\n{}", ended.out);
     }
+    assert!(!ended.out.contains("SERVER"), "one server is not worth a table: {}", ended.out);
+}
+
+#[test]
+fn servers_that_share_a_database_are_listed_with_who_is_gone_and_who_does_not_publish() {
+    let fake = Fake::start();
+    let mut status = switch_status();
+    let mut server = |name: &str, live: bool, publishes: bool| {
+        let mut server = status["servers"][0].clone();
+        server["name"] = json!(name);
+        (server["here"], server["live"], server["publishes"]) =
+            (json!(false), json!(live), json!(publishes));
+        status["servers"].as_array_mut().unwrap().push(server);
+    };
+    server("cp-2:/var/lib/kya", false, false);
+    server("cp-3:/var\u{1b}[31m", true, false);
+    status["proxies"]["left"] = json!(3);
+    status["last_drill"] = json!(null);
+    status["certificates"] = json!([]);
+    status["last_kill"]["receipt_complete"] = json!(false);
+    fake.on(STATUS, 200, &status);
+    let ended = kya(&fake.url, &["status"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let line = |of: &str| ended.out.lines().find(|line| line.contains(of)).unwrap().to_owned();
+    assert!(line("cp-1:/var/lib/kya (asked)").contains("publishes"), "{}", ended.out);
+    assert!(line("cp-2").contains("GONE since 2026-02-05T14:47:59.000Z"), "{}", ended.out);
+    assert!(line("cp-3").contains("does NOT publish"), "{}", ended.out);
+    assert!(line("Proxies").ends_with("3 left within a day"), "{}", ended.out);
+    assert!(line("Certificates").ends_with("none, the server does without TLS"), "{}", ended.out);
+    assert!(line("Last kill").contains("its receipt is NOT complete"), "{}", ended.out);
+    assert!(!ended.out.contains('\u{1b}'), "{}", ended.out);
 }
 
 #[test]

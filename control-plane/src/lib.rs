@@ -29,6 +29,7 @@ pub mod registry;
 pub mod rotation;
 mod schema;
 pub mod server;
+mod servers;
 pub mod store;
 pub mod telemetry;
 pub mod text;

@@ -13,6 +13,7 @@ use crate::rotation::KeyState;
 use crate::server::{AUDIT_DATABASE_FILE, DATABASE_FILE, StartError};
 use crate::store::audit::{AuditStore, PostgresAuditStore, SqliteAuditStore};
 use crate::store::{DatabaseUrl, PostgresStore, SqliteStore, Store, StoreError};
+use crate::telemetry::Metrics;
 use crate::time::Clock;
 
 /// Where it is written, in the data directory, at which addresses a server serves.
@@ -66,17 +67,20 @@ pub(crate) async fn store(
     database_url: Option<&DatabaseUrl>,
     data_dir: &DataDir,
     clock: &Arc<dyn Clock>,
+    metrics: &Arc<Metrics>,
 ) -> Result<(Arc<dyn Store>, String), StartError> {
     let clock = Arc::clone(clock);
+    let counted = || Arc::clone(metrics);
     let (place, opened): (_, Result<Arc<dyn Store>, _>) = match database_url {
         Some(url) => {
             let opened = PostgresStore::open(url, clock).await;
-            (url.to_string(), opened.map(|store| Arc::new(store) as _))
+            (url.to_string(), opened.map(|store| Arc::new(store.with_metrics(counted())) as _))
         }
         None => {
             let path = data_dir.path().join(DATABASE_FILE);
             let opened = SqliteStore::open(&path, clock).await;
-            (path.display().to_string(), opened.map(|store| Arc::new(store) as _))
+            let opened = opened.map(|store| Arc::new(store.with_metrics(counted())) as _);
+            (path.display().to_string(), opened)
         }
     };
     match opened {

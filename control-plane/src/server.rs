@@ -1,34 +1,36 @@
 //! A whole control plane: opens, binds, runs, and ends in order.
 
+mod error;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kya_core::PublicKey;
-use thiserror::Error;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::audit::{AuditKeys, Patience, Trail};
-use crate::config::{Config, ConfigError};
-use crate::data_dir::{DataDir, DataDirError, DataDirLock};
+use crate::config::Config;
+use crate::data_dir::{DataDir, DataDirLock};
 use crate::drill::{self, Drills};
-use crate::fetch::FetchError;
 use crate::http;
-use crate::keys::{AdminKey, KeyFileError, SigningKeys};
+use crate::keys::{AdminKey, SigningKeys};
 use crate::nodes::NodeAccess;
 use crate::opening;
 use crate::operators::{Oidc, OperatorAccess};
 use crate::push::{self, Limits, Push};
-use crate::registry::{self, Registry, RegistryError};
+use crate::registry::{self, Registry};
 use crate::rotation::KeyRotation;
-use crate::store::{Store, StoreError};
+use crate::servers::Servers;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::{Clock, SystemClock};
 use crate::tls::{Listener, Tls, TlsError, TlsFiles};
 use crate::token_keys::TokenKeys;
+pub use error::StartError;
 
 /// How often certificates are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(5);
@@ -72,53 +74,9 @@ pub struct RunningServer {
     publisher: JoinHandle<()>,
     trail: Arc<Trail>,
     drills: Arc<Drills>,
+    servers: Arc<Servers>,
     writer: JoinHandle<()>,
     _lock: DataDirLock,
-}
-
-/// Why a control plane does not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// A key cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// The database cannot be used.
-    #[error("{place}")]
-    Store {
-        /// The database: its file, or its address without a password.
-        place: String,
-        /// What was wrong.
-        source: StoreError,
-    },
-    /// An address is taken, or not of this machine.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The configuration would give secrets away.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A certificate or its key cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The issuer of operators' tokens cannot be asked.
-    #[error("single sign-on")]
-    Oidc(#[source] FetchError),
-    /// Checkpoints of the audit trail cannot be put anywhere.
-    #[error("the anchor of the audit trail")]
-    Anchor(#[source] FetchError),
-    /// The issuer of capability tokens cannot be as it is configured.
-    #[error("the issuer of capability tokens")]
-    Issuer(#[source] RegistryError),
-    /// The metrics cannot be set up.
-    #[error("cannot set up the metrics")]
-    Metrics(#[from] prometheus::Error),
 }
 
 impl Server {
@@ -129,6 +87,11 @@ impl Server {
         let patience = Patience { kill: config.audit.kill_timeout, ..Patience::default() };
         let certificate_interval = CERTIFICATE_INTERVAL;
         Self { config, limits, clock, certificate_interval, patience }
+    }
+
+    /// The same by another clock.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
     }
 
     /// The same that waits longer or less long before a worker is lost.
@@ -172,7 +135,8 @@ impl Server {
         let (grpc_listener, grpc_addr) = opening::listen(config.grpc_listen).await?;
 
         let (store, place) =
-            opening::store(config.database_url.as_ref(), &data_dir, &clock).await?;
+            opening::store(config.database_url.as_ref(), &data_dir, &clock, &metrics).await?;
+        metrics.uses(if config.database_url.is_some() { "postgresql" } else { "sqlite" });
         let at_place = |source| StartError::Store { place: place.clone(), source };
         let files = SigningKeys::new(data_dir.clone());
         let keys = opening::signing_keys(&files, &*store).await.map_err(|e| e.at(&place))?;
@@ -183,7 +147,7 @@ impl Server {
             let following = Arc::clone(tls).follow_files(certificate_interval);
             tokio::spawn(stop.clone().run_until_cancelled_owned(following));
         }
-        let incoming = push::incoming(grpc_listener, grpc_tls, &limits);
+        let incoming = push::incoming(grpc_listener, grpc_tls.clone(), &limits);
         let (push, publisher) = Push::start(
             Arc::clone(&store),
             &keys,
@@ -207,8 +171,12 @@ impl Server {
         trail.follow(&push, patience, config.audit, &stop).map_err(StartError::Anchor)?;
         let noting = registry::expiry::note(Arc::clone(&store));
         tokio::spawn(stop.clone().run_until_cancelled_owned(noting));
-        let access =
-            Arc::new(NodeAccess::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics)));
+        let access = Arc::new(NodeAccess::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&metrics),
+            Arc::clone(push.nodes()),
+        ));
         let looked = access.looked().await.map_err(at_place)?;
         let following = Arc::clone(&access);
         let following = async move { following.follow_others(looked, LOOK).await };
@@ -245,12 +213,22 @@ impl Server {
         let drills = Drills::start(
             Arc::clone(&store),
             (registry.clone(), Arc::clone(&push)),
-            Arc::clone(&clock),
+            (Arc::clone(&clock), Arc::clone(&metrics)),
             drill::server_name(data_dir.path()),
             draining.clone(),
             &stop,
         );
         drills.follow_schedules(Arc::clone(&metrics), &stop);
+        let servers = Arc::new(Servers::new(
+            Arc::clone(&store),
+            Arc::clone(&push),
+            Arc::clone(&trail),
+            Arc::clone(&clock),
+            drill::server_name(data_dir.path()),
+        ));
+        let following = Arc::clone(&servers).follow();
+        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        let certificates = [&http_tls, &grpc_tls].into_iter().flatten().cloned().collect();
         let router = api::router(Arc::new(Api {
             registry,
             store: Arc::clone(&store),
@@ -262,6 +240,8 @@ impl Server {
             rotation,
             trail: Arc::clone(&trail),
             drills: Arc::clone(&drills),
+            servers: Arc::clone(&servers),
+            certificates,
             draining: draining.clone(),
         }));
         let http = tokio::spawn(http::serve(
@@ -300,6 +280,7 @@ impl Server {
             publisher,
             trail,
             drills,
+            servers,
             writer,
             _lock: lock,
         })
@@ -344,6 +325,7 @@ impl RunningServer {
         }
         let _ = timeout_at(deadline, self.trail.finish()).await;
         self.stop.cancel();
+        let _ = timeout_at(deadline, self.servers.end()).await;
         if !self.grpc.is_finished() && timeout_at(deadline, &mut self.grpc).await.is_err() {
             tracing::warn!("streams were still open at the end of the drain timeout");
             self.grpc.abort();

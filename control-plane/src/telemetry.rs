@@ -1,19 +1,36 @@
 //! Logs and metrics.
 
+mod drills;
+mod http;
+mod kills;
+mod making;
+mod process;
+mod store;
+
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use kya_core::{Revision, UnixSeconds};
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 use tracing_subscriber::EnvFilter;
 
 use crate::audit::AuditMetrics;
 use crate::config::{Config, LogFormat};
-use crate::drill::DrillMetrics;
-use crate::push::State;
+use crate::drill::ScheduleMetrics;
+use crate::push::Census;
+use drills::DrillMetrics;
+use http::HttpMetrics;
+pub(crate) use kills::Closing;
+use kills::KillMetrics;
+pub(crate) use making::Making;
+use process::Process;
+pub(crate) use store::{Operation, StoreMetrics};
+
+/// What is done within a fraction of a second, at best.
+const FAST: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Sends log lines to standard error, as configured. Once per process.
 pub fn init_logs(config: &Config) -> anyhow::Result<()> {
@@ -33,13 +50,18 @@ pub fn init_logs(config: &Config) -> anyhow::Result<()> {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    build: IntGaugeVec,
     revision: IntGauge,
     proxies: IntGauge,
     workers: IntGauge,
     nodes: IntGaugeVec,
+    left: IntGauge,
+    behind: IntGauge,
+    most_behind: IntGauge,
     challenges: IntCounter,
     challenges_answered: IntCounter,
     challenges_missed: IntCounter,
+    pushed: Histogram,
     deltas: IntCounter,
     manifests: IntCounter,
     heartbeats: IntCounter,
@@ -54,144 +76,158 @@ pub struct Metrics {
     oidc_fetched_at: IntGauge,
     tls_refused: IntCounterVec,
     tls_files_refused: IntCounterVec,
-    requests: IntCounterVec,
-    in_flight: IntGauge,
+    tls_expires: IntGaugeVec,
+    pub(crate) http: HttpMetrics,
     pub(crate) audit: AuditMetrics,
+    pub(crate) kills: KillMetrics,
     pub(crate) drills: DrillMetrics,
-}
-
-/// Counts a request as being in flight until it is dropped.
-pub(crate) struct InFlight<'a>(&'a IntGauge);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
+    pub(crate) schedules: ScheduleMetrics,
+    pub(crate) store: StoreMetrics,
 }
 
 impl Metrics {
     /// All at zero.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let metrics = Self {
-            revision: IntGauge::new("kya_revision", "Newest revision handed to the streams.")?,
-            proxies: IntGauge::new("kya_proxies_connected", "Open streams of proxies.")?,
-            workers: IntGauge::new("kya_workers_reported", "Workers that those have named.")?,
-            nodes: IntGaugeVec::new(
-                Opts::new(
+        let making = Making(&registry);
+        if let Some(process) = Process::new()? {
+            registry.register(Box::new(process))?;
+        }
+        Ok(Self {
+            build: making.gauges(
+                ("kya_build_info", "1, of this version, on this kind of database."),
+                &["version", "database"],
+            )?,
+            revision: making
+                .gauge("kya_revision", "Newest revision handed to the streams.")?,
+            proxies: making.gauge("kya_proxies_connected", "Proxies that are connected.")?,
+            workers: making.gauge("kya_workers_reported", "Workers that those have named.")?,
+            nodes: making.gauges(
+                (
                     "kya_nodes",
-                    "Proxies by what is proved of them; those that have left are unknown.",
+                    "Proxies by what is proved of them and how they are told; those that are missing are unknown.",
                 ),
-                &["state"],
+                &["state", "transport"],
             )?,
-            challenges: IntCounter::new(
-                "kya_challenges_sent_total",
-                "Challenges sent, counted for each proxy.",
+            left: making.gauge(
+                "kya_nodes_left",
+                "Proxies that were connected within a day and have left in order.",
             )?,
-            challenges_answered: IntCounter::new(
+            behind: making.gauge(
+                "kya_workers_behind",
+                "Workers that have not said that they decide by the newest revision.",
+            )?,
+            most_behind: making.gauge(
+                "kya_revision_lag",
+                "Most revisions that a worker of a connected proxy lacks, as far as it has said.",
+            )?,
+            challenges: making
+                .counter("kya_challenges_sent_total", "Challenges sent, counted for each proxy.")?,
+            challenges_answered: making.counter(
                 "kya_challenges_answered_total",
                 "Challenges that every worker of the proxy has answered, or a later one.",
             )?,
-            challenges_missed: IntCounter::new(
+            challenges_missed: making.counter(
                 "kya_challenges_missed_total",
                 "Challenges that not every worker of the proxy has answered in time.",
             )?,
-            deltas: IntCounter::new("kya_deltas_sent_total", "Deltas sent to proxies.")?,
-            manifests: IntCounter::new("kya_manifests_sent_total", "Manifests sent to proxies.")?,
-            heartbeats: IntCounter::new("kya_heartbeats_sent_total", "Heartbeats sent.")?,
-            chunks: IntCounter::new("kya_chunks_sent_total", "Chunks of images sent.")?,
-            pulls: IntCounter::new("kya_pulls_total", "Pulls over HTTP that were answered.")?,
-            introspections: IntCounter::new(
+            pushed: making.histogram(
+                (
+                    "kya_push_seconds",
+                    "From a commit until its delta was handed to the connection of a proxy, counted for each stream that was open at the commit.",
+                ),
+                &FAST,
+            )?,
+            deltas: making.counter("kya_deltas_sent_total", "Deltas sent to proxies.")?,
+            manifests: making.counter("kya_manifests_sent_total", "Manifests sent to proxies.")?,
+            heartbeats: making.counter("kya_heartbeats_sent_total", "Heartbeats sent.")?,
+            chunks: making.counter("kya_chunks_sent_total", "Chunks of images sent.")?,
+            pulls: making.counter("kya_pulls_total", "Pulls over HTTP that were answered.")?,
+            introspections: making.counter(
                 "kya_introspections_total",
                 "Questions whether there is a token that were answered.",
             )?,
-            acknowledged: Histogram::with_opts(
-                HistogramOpts::new(
+            acknowledged: making.histogram(
+                (
                     "kya_acknowledgement_seconds",
                     "From a commit to the arrival of a worker's first report of it.",
-                )
-                .buckets(vec![
-                    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                ]),
+                ),
+                &FAST,
             )?,
-            impossible: IntCounter::new(
+            impossible: making.counter(
                 "kya_impossible_reports_total",
                 "Workers' reports of a position that was never sent, which were ignored.",
             )?,
-            nodes_refused: IntCounterVec::new(
-                Opts::new(
+            nodes_refused: making.counters(
+                (
                     "kya_node_refusals_total",
                     "Proxies that were not let in, or not any longer, by reason.",
                 ),
                 &["reason"],
+                &[],
             )?,
-            auth_failures: IntCounterVec::new(
-                Opts::new(
+            auth_failures: making.counters(
+                (
                     "kya_auth_failures_total",
                     "Requests of operators that were not let in, by reason.",
                 ),
                 &["reason"],
+                &[],
             )?,
-            oidc_fetches: IntCounterVec::new(
-                Opts::new(
+            oidc_fetches: making.counters(
+                (
                     "kya_oidc_key_fetches_total",
                     "Times that the keys of the issuer of operators' tokens were asked for, by outcome.",
                 ),
                 &["outcome"],
+                &[],
             )?,
-            oidc_fetched_at: IntGauge::new(
+            oidc_fetched_at: making.gauge(
                 "kya_oidc_keys_fetched_timestamp_seconds",
                 "When they were last had, in seconds since 1970; 0 if never.",
             )?,
-            tls_refused: IntCounterVec::new(
-                Opts::new("kya_tls_refusals_total", "Connections without a good TLS handshake."),
+            tls_refused: making.counters(
+                ("kya_tls_refusals_total", "Connections without a good TLS handshake."),
                 &["listener"],
+                &[],
             )?,
-            tls_files_refused: IntCounterVec::new(
-                Opts::new(
+            tls_files_refused: making.counters(
+                (
                     "kya_tls_files_refused_total",
                     "New certificate files that could not be used, so that the old ones stayed.",
                 ),
                 &["listener"],
+                &[],
             )?,
-            requests: IntCounterVec::new(
-                Opts::new("kya_http_requests_total", "HTTP requests by route and status."),
-                &["method", "route", "status"],
+            tls_expires: making.gauges(
+                (
+                    "kya_tls_certificate_expires_timestamp_seconds",
+                    "When the first certificate of the chain that is served ends, in seconds since 1970.",
+                ),
+                &["listener"],
             )?,
-            in_flight: IntGauge::new("kya_http_requests_in_flight", "HTTP requests now.")?,
-            audit: AuditMetrics::new(&registry)?,
-            drills: DrillMetrics::new(&registry)?,
+            http: HttpMetrics::new(making)?,
+            audit: AuditMetrics::new(making)?,
+            kills: KillMetrics::new(making)?,
+            drills: DrillMetrics::new(making)?,
+            schedules: ScheduleMetrics::new(&registry)?,
+            store: StoreMetrics::new(making)?,
             registry,
-        };
-        let registry = &metrics.registry;
-        registry.register(Box::new(metrics.revision.clone()))?;
-        registry.register(Box::new(metrics.proxies.clone()))?;
-        registry.register(Box::new(metrics.workers.clone()))?;
-        registry.register(Box::new(metrics.nodes.clone()))?;
-        registry.register(Box::new(metrics.challenges.clone()))?;
-        registry.register(Box::new(metrics.challenges_answered.clone()))?;
-        registry.register(Box::new(metrics.challenges_missed.clone()))?;
-        registry.register(Box::new(metrics.deltas.clone()))?;
-        registry.register(Box::new(metrics.manifests.clone()))?;
-        registry.register(Box::new(metrics.heartbeats.clone()))?;
-        registry.register(Box::new(metrics.chunks.clone()))?;
-        registry.register(Box::new(metrics.pulls.clone()))?;
-        registry.register(Box::new(metrics.introspections.clone()))?;
-        registry.register(Box::new(metrics.acknowledged.clone()))?;
-        registry.register(Box::new(metrics.impossible.clone()))?;
-        registry.register(Box::new(metrics.nodes_refused.clone()))?;
-        registry.register(Box::new(metrics.auth_failures.clone()))?;
-        registry.register(Box::new(metrics.oidc_fetches.clone()))?;
-        registry.register(Box::new(metrics.oidc_fetched_at.clone()))?;
-        registry.register(Box::new(metrics.tls_refused.clone()))?;
-        registry.register(Box::new(metrics.tls_files_refused.clone()))?;
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.in_flight.clone()))?;
-        Ok(metrics)
+        })
+    }
+
+    /// Which kind of database it is.
+    pub(crate) fn uses(&self, database: &str) {
+        self.build.with_label_values(&[env!("CARGO_PKG_VERSION"), database]).set(1);
     }
 
     pub(crate) fn published(&self, revision: Revision) {
-        self.revision.set(i64::try_from(revision.0).unwrap_or(i64::MAX));
+        self.revision.set(whole(revision.0));
+    }
+
+    /// A delta was handed to a stream that was open when it was committed.
+    pub(crate) fn pushed(&self, after: Duration) {
+        self.pushed.observe(after.as_secs_f64());
     }
 
     pub(crate) fn sent_delta(&self) {
@@ -251,7 +287,7 @@ impl Metrics {
 
     pub(crate) fn oidc_keys_fetched(&self, now: UnixSeconds) {
         self.oidc_keys("fetched");
-        self.oidc_fetched_at.set(i64::try_from(now.0).unwrap_or(i64::MAX));
+        self.oidc_fetched_at.set(whole(now.0));
     }
 
     pub(crate) fn tls_refused(&self, listener: &str) {
@@ -262,29 +298,28 @@ impl Metrics {
         self.tls_files_refused.with_label_values(&[listener]).inc();
     }
 
-    pub(crate) fn in_flight(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight(&self.in_flight)
-    }
-
-    pub(crate) fn requested(&self, method: &str, route: &str, status: u16) {
-        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
+    pub(crate) fn tls_expires(&self, listener: &str, at: UnixSeconds) {
+        self.tls_expires.with_label_values(&[listener]).set(whole(at.0));
     }
 
     /// Everything in Prometheus's text format, with what is connected now.
-    pub(crate) fn render<const N: usize>(
-        &self,
-        (proxies, workers): (usize, usize),
-        nodes: [(State, usize); N],
-    ) -> Result<Vec<u8>, prometheus::Error> {
-        self.proxies.set(i64::try_from(proxies).unwrap_or(i64::MAX));
-        self.workers.set(i64::try_from(workers).unwrap_or(i64::MAX));
-        for (state, count) in nodes {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.nodes.with_label_values(&[state.as_str()]).set(count);
+    pub(crate) fn render(&self, census: &Census) -> Result<Vec<u8>, prometheus::Error> {
+        self.proxies.set(whole(census.proxies));
+        self.workers.set(whole(census.workers));
+        self.left.set(whole(census.left));
+        self.behind.set(whole(census.workers_behind));
+        self.most_behind.set(whole(census.most_behind));
+        for ((state, transport), count) in &census.nodes {
+            let labels = [state.as_str(), transport.as_str()];
+            self.nodes.with_label_values(&labels).set(whole(*count));
         }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
+}
+
+/// As a gauge has it.
+pub(crate) fn whole(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }

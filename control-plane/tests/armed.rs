@@ -97,8 +97,8 @@ async fn a_proxy_is_armed_once_every_worker_has_answered_its_first_challenge() {
         ("kya_challenges_sent_total", 1),
         ("kya_challenges_answered_total", 1),
         ("kya_challenges_missed_total", 0),
-        ("kya_nodes{state=\"armed\"}", 1),
-        ("kya_nodes{state=\"stale\"}", 0),
+        ("kya_nodes{state=\"armed\",transport=\"stream\"}", 1),
+        ("kya_nodes{state=\"stale\",transport=\"stream\"}", 0),
     ] {
         assert_eq!(metric(&plane, name).await, count, "{name}");
     }
@@ -281,7 +281,7 @@ async fn a_proxy_that_leaves_has_proved_nothing() {
     let gone = &proof["disconnected"][0];
     assert_eq!((&gone["node_id"], &gone["armed"]["state"]), (&json!("sidecar"), &json!("unknown")));
     assert!(gone["armed"]["why"].text().starts_with("it is not connected since 20"), "{gone}");
-    assert_eq!(metric(&plane, "kya_nodes{state=\"unknown\"}").await, 1);
+    assert_eq!(metric(&plane, "kya_nodes{state=\"unknown\",transport=\"stream\"}").await, 1);
 
     let nobody = challenge(&plane, json!({})).await;
     assert_eq!((&nobody["armed"], &nobody["challenged"]), (&json!(false), &json!(0)));

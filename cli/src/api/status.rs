@@ -1,6 +1,6 @@
 //! The state of the switch.
 
-use kya_core::KillId;
+use kya_core::{DrillId, KillId};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -9,7 +9,10 @@ pub(crate) struct SwitchStatus {
     pub(crate) problems: Vec<StatusProblem>,
     pub(crate) registry: Option<RegistryStatus>,
     pub(crate) proxies: ProxiesStatus,
+    pub(crate) servers: Vec<ServerStatus>,
+    pub(crate) certificates: Vec<CertificateStatus>,
     pub(crate) last_kill: Option<LastKill>,
+    pub(crate) last_drill: Option<LastDrill>,
     pub(crate) audit: Option<AuditStatus>,
     /// Absent of an older server.
     pub(crate) drills: Option<DrillsStatus>,
@@ -37,6 +40,7 @@ pub(crate) struct ProxiesStatus {
     pub(crate) armed: u64,
     pub(crate) stale: u64,
     pub(crate) unknown: u64,
+    pub(crate) left: u64,
     pub(crate) workers: u64,
     pub(crate) most_behind: u64,
     pub(crate) slowest: Option<String>,
@@ -59,9 +63,40 @@ pub(crate) struct LastKill {
     pub(crate) subject: String,
     pub(crate) at: String,
     pub(crate) complete: bool,
+    pub(crate) receipt_complete: bool,
     pub(crate) workers_there: u64,
     pub(crate) acknowledged: u64,
     pub(crate) last_acknowledged_after_ms: Option<f64>,
+}
+
+/// A server that uses the database.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ServerStatus {
+    pub(crate) name: String,
+    pub(crate) started_at: String,
+    pub(crate) seen_at: String,
+    pub(crate) here: bool,
+    pub(crate) live: bool,
+    pub(crate) publishes: bool,
+    pub(crate) published: u64,
+    pub(crate) proxies: u64,
+}
+
+/// A certificate of the server that answers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct CertificateStatus {
+    pub(crate) listener: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) days_left: Option<i64>,
+}
+
+/// The last drill that has ended.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LastDrill {
+    pub(crate) drill_id: DrillId,
+    pub(crate) state: String,
+    pub(crate) ended_at: Option<String>,
+    pub(crate) last_rejection_p99_ms: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -29,7 +29,10 @@ pub(super) async fn pull(
     let identity = api.access.authenticate(request.headers(), peer.ip()).await?;
     let Protobuf(request) = Protobuf::<PullRequest>::from_request(request, &()).await?;
     let admits = |node_id: &str| identity.admits(node_id).map_err(Problem::from);
-    api.push.pull(peer, identity.name(), request, admits).await.map(Protobuf)
+    api.push
+        .pull(peer, (identity.name(), identity.is_for_one()), request, admits)
+        .await
+        .map(Protobuf)
 }
 
 pub(super) async fn introspect(

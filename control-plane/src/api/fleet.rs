@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::records::CommittedAt;
 use crate::nodes::NodeName;
-use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Transport, Verdict};
+use crate::push::{Acknowledged, Acknowledgements, Departed, Node, Pending, Verdict, behind};
 use crate::store::Committed;
 use crate::time::UnixMicros;
 
@@ -34,6 +34,9 @@ pub(super) struct Disconnected {
     node_id: String,
     registration: NodeName,
     since: String,
+    /// Whether it should be there, or may run and not hear: not of one that closed its
+    /// connection more than a minute ago and came by a registration for many.
+    missing: bool,
     armed: Armed,
 }
 
@@ -118,10 +121,7 @@ impl ConnectedNode {
             cluster: node.proxy.cluster,
             filter_version: node.proxy.filter_version,
             configuration_hash: node.proxy.configuration_hash.map(hex),
-            transport: match node.proxy.transport {
-                Transport::Stream => "stream",
-                Transport::Pull => "pull",
-            },
+            transport: node.proxy.transport.as_str(),
             peer: node.proxy.peer.to_string(),
             connected_at: node.proxy.connected_at.to_rfc3339(),
             last_seen: node.last_seen.1.to_rfc3339(),
@@ -183,8 +183,10 @@ impl From<Acknowledgements> for AcknowledgementReport {
 impl From<Departed> for Disconnected {
     fn from(departed: Departed) -> Self {
         let since = departed.since.to_rfc3339();
-        let armed = Armed::unknown(format!("it is not connected since {since}"));
-        Self { node_id: departed.node_id, registration: departed.registration, since, armed }
+        let why = format!("it is not connected since {since}: {}", departed.how.in_words());
+        let armed = Armed::unknown(why);
+        let Departed { node_id, registration, missing, .. } = departed;
+        Self { node_id, registration, since, missing, armed }
     }
 }
 
@@ -210,13 +212,6 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn behind(position: Position, newest: Position) -> u64 {
-    match position >= newest {
-        true => 0,
-        false => newest.revision.0.saturating_sub(position.revision.0).max(1),
-    }
-}
-
 pub(super) fn instance(instance: u64) -> String {
     format!("{instance:016x}")
 }
@@ -227,22 +222,4 @@ pub(super) fn hex(bytes: [u8; 32]) -> String {
 
 fn micros(nanos: u64) -> UnixMicros {
     UnixMicros(nanos / 1_000)
-}
-
-#[cfg(test)]
-mod tests {
-    use kya_core::Revision;
-
-    use super::*;
-
-    #[test]
-    fn a_worker_of_an_earlier_epoch_is_behind_whatever_its_revision() {
-        let at = |epoch, revision| Position { epoch, revision: Revision(revision) };
-        assert_eq!(behind(at(2, 5), at(2, 9)), 4);
-        assert_eq!(behind(at(2, 9), at(2, 9)), 0);
-        assert_eq!(behind(at(2, 10), at(2, 9)), 0, "the head was read a moment earlier");
-        assert_eq!(behind(at(1, 5), at(2, 9)), 4);
-        assert_eq!(behind(at(1, 9), at(2, 9)), 1);
-        assert_eq!(behind(at(1, 70), at(2, 9)), 1);
-    }
 }

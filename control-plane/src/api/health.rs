@@ -33,8 +33,8 @@ pub(super) async fn ready(State(api): State<Arc<Api>>) -> Result<&'static str, P
 const LATE: Duration = Duration::from_secs(2);
 
 pub(super) async fn metrics(State(api): State<Arc<Api>>) -> Result<impl IntoResponse, Problem> {
-    let (count, states) = (api.push.nodes().count(), api.push.census());
-    let text = api.metrics.render(count, states).map_err(|error| {
+    api.trail.note_waiting();
+    let text = api.metrics.render(&api.push.census()).map_err(|error| {
         tracing::error!(%error, "metrics");
         Problem::new(Code::Internal, "the metrics cannot be written; see the server's log")
     })?;

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, OriginalUri, Request, State};
 use axum::http::{HeaderValue, Method, header};
@@ -39,11 +39,12 @@ pub(super) async fn count(
     request: Request,
     next: Next,
 ) -> Response {
-    let _in_flight = api.metrics.in_flight();
+    let _in_flight = api.metrics.http.in_flight();
+    let began = Instant::now();
     let response = next.run(request).await;
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let status = response.status().as_u16();
-    api.metrics.requested(known(&method), route, status);
+    api.metrics.http.requested(known(&method), route, status, began.elapsed());
     tracing::debug!(%method, route, status, "request");
     response
 }

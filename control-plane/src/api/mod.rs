@@ -56,9 +56,11 @@ use crate::operators::{OperatorAccess, Permission};
 use crate::push::Push;
 use crate::registry::Registry;
 use crate::rotation::KeyRotation;
+use crate::servers::Servers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::time::Clock;
+use crate::tls::Tls;
 use idempotency::Again;
 use routes::Routes;
 use unguarded::Unguarded;
@@ -80,6 +82,9 @@ pub(crate) struct Api {
     pub(crate) rotation: Arc<KeyRotation>,
     pub(crate) trail: Arc<Trail>,
     pub(crate) drills: Arc<Drills>,
+    pub(crate) servers: Arc<Servers>,
+    /// The certificates of the listeners, where they have any.
+    pub(crate) certificates: Vec<Arc<Tls>>,
     /// Called when the server wants requests to end.
     pub(crate) draining: CancellationToken,
 }

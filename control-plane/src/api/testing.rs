@@ -16,6 +16,7 @@ use crate::operators::OperatorAccess;
 use crate::push::{Limits, Push};
 use crate::registry::Registry;
 use crate::rotation::{KeyRotation, KeyState};
+use crate::servers::Servers;
 use crate::store::audit::SqliteAuditStore;
 use crate::store::{SqliteStore, Store};
 use crate::telemetry::Metrics;
@@ -52,7 +53,7 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
     let (s, c, m) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
     let operators = OperatorAccess::new(key, s, c, m);
     let (s, c, m) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
-    let access = NodeAccess::new(s, c, m);
+    let access = NodeAccess::new(s, c, m, Arc::clone(push.nodes()));
     let rotation =
         KeyRotation::new(Arc::clone(&store), Arc::clone(&push), files, Arc::clone(&clock));
     let audit = SqliteAuditStore::open(&dir.join("audit.db")).await.unwrap();
@@ -68,10 +69,17 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
     let drills = Drills::start(
         Arc::clone(&store),
         (registry.clone(), Arc::clone(&push)),
-        Arc::clone(&clock),
+        (Arc::clone(&clock), Arc::clone(&metrics)),
         "test".to_owned(),
         draining.clone(),
         &draining,
+    );
+    let servers = Servers::new(
+        Arc::clone(&store),
+        Arc::clone(&push),
+        Arc::clone(&trail),
+        Arc::clone(&clock),
+        "test".to_owned(),
     );
     Api {
         registry,
@@ -84,6 +92,8 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
         rotation: Arc::new(rotation),
         trail,
         drills,
+        servers: Arc::new(servers),
+        certificates: Vec::new(),
         draining,
     }
 }

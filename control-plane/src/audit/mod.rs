@@ -16,6 +16,7 @@ mod export;
 mod group;
 mod keys;
 pub(crate) mod kills;
+mod lateness;
 mod metrics;
 mod newest;
 mod outbox;
@@ -62,6 +63,7 @@ pub(crate) use edge::Edge;
 pub(crate) use export::Export;
 pub use export::{ExportFailed, Format, Wanted};
 pub use keys::AuditKeys;
+pub(crate) use lateness::Lateness;
 pub(crate) use metrics::AuditMetrics;
 pub use outbox::Stuck;
 pub use receipts::NoReceipt;
@@ -125,7 +127,7 @@ impl Trail {
         metrics: Arc<Metrics>,
     ) -> Result<(Arc<Self>, JoinHandle<()>), StoreError> {
         let size = store.head().await?.size;
-        let (queue, jobs) = writer::queue(Arc::clone(&metrics));
+        let (queue, jobs) = writer::queue();
         let signing = Arc::new(Mutex::new(None));
         let (tell, grown) = watch::channel(size);
         let writer = Writer {
@@ -193,6 +195,8 @@ impl Trail {
         tokio::spawn(stop.clone().run_until_cancelled_owned(gone));
         let archived = archive::remove(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(archived));
+        let late = lateness::follow(Arc::clone(self));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(late));
         let keys = signing::follow(Arc::clone(self));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keys));
         Ok(())
@@ -230,6 +234,11 @@ impl Trail {
             Done::At(seq) => Ok(seq),
             _ => Err(NotAppended::Unavailable),
         }
+    }
+
+    /// Notes for the metrics how much waits to be appended.
+    pub(crate) fn note_waiting(&self) {
+        self.metrics.audit.waiting(self.queue.waiting());
     }
 
     /// Where the trail is kept.

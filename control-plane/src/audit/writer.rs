@@ -11,7 +11,7 @@ use super::group::{Done, Group, Signing, Work};
 use super::shares::{Room, Share, Shares};
 use crate::store::StoreError;
 use crate::store::audit::AuditStore;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Operation};
 use crate::throttle::Throttle;
 use crate::time::Clock;
 
@@ -77,7 +77,6 @@ pub(super) struct Queue {
     reports: mpsc::Sender<Job>,
     own_room: Arc<Semaphore>,
     shares: Arc<Shares>,
-    metrics: Arc<Metrics>,
 }
 
 /// Why something was not appended.
@@ -116,10 +115,10 @@ pub(super) struct Jobs {
 }
 
 /// A queue and its other end.
-pub(super) fn queue(metrics: Arc<Metrics>) -> (Queue, Jobs) {
+pub(super) fn queue() -> (Queue, Jobs) {
     let ((own, own_jobs), (reports, jobs)) = (mpsc::channel(OWN_JOBS), mpsc::channel(JOBS));
     let own_room = Arc::new(Semaphore::new(OWN_WAITING));
-    let queue = Queue { own, reports, own_room, shares: Shares::new(WAITING), metrics };
+    let queue = Queue { own, reports, own_room, shares: Shares::new(WAITING) };
     (queue, Jobs { own: own_jobs, reports: jobs })
 }
 
@@ -147,12 +146,18 @@ impl Queue {
         };
         let (reply, told) = oneshot::channel();
         jobs.try_send(Job { work, weight, reply, _room }).map_err(|_| NotAppended::Busy)?;
-        let own = OWN_WAITING.saturating_sub(self.own_room.available_permits());
-        self.metrics.audit.waiting(own.saturating_add(self.shares.held_now()));
         match told.await {
             Ok(Some(done)) => Ok(done),
             Ok(None) | Err(_) => Err(NotAppended::Unavailable),
         }
+    }
+}
+
+impl Queue {
+    /// How many events wait.
+    pub(super) fn waiting(&self) -> usize {
+        let own = OWN_WAITING.saturating_sub(self.own_room.available_permits());
+        own.saturating_add(self.shares.held_now())
     }
 }
 
@@ -237,10 +242,15 @@ impl Writer {
     async fn write(&self, work: Vec<Work>) -> Result<(Vec<Done>, bool), StoreError> {
         let began = Instant::now();
         let group = Arc::new(Group::new(work, self.signing(), self.clock.now()));
-        let additions = self.store.append(Arc::clone(&group) as _).await?;
+        let additions = self.store.append(Arc::clone(&group) as _).await;
+        self.metrics.store.done(Operation::Append, began.elapsed(), additions.is_err());
+        let additions = additions.inspect_err(|_| self.metrics.audit.append_failed())?;
         self.metrics.audit.appended(began.elapsed(), additions.head.size);
         for line in &additions.lines {
-            self.metrics.audit.record(line.kind);
+            self.metrics.audit.record(line);
+            if line.kind == "kill_activated" {
+                self.metrics.kills.opened();
+            }
         }
         if !additions.lines.is_empty() {
             self.grown.send_replace(additions.head.size);

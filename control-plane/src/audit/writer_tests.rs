@@ -38,7 +38,7 @@ async fn refused(queue: &Queue, work: Work) -> Option<NotAppended> {
 #[tokio::test]
 async fn no_proxy_and_no_registration_fills_the_queue_and_none_keeps_acts_out() {
     // Nobody appends: the database does not answer.
-    let (queue, mut jobs) = queue(Arc::new(Metrics::new().unwrap()));
+    let (queue, mut jobs) = queue();
     let full = || report("fleet", "web-1", 1024);
     for _ in 0..8 {
         assert_eq!(refused(&queue, full()).await, None);
@@ -80,7 +80,7 @@ async fn what_has_failed_together_is_tried_in_parts() {
     let temp = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteAuditStore::open(&temp.path().join("audit.db")).await.unwrap());
     let metrics = Arc::new(Metrics::new().unwrap());
-    let (queue, jobs) = queue(Arc::clone(&metrics));
+    let (queue, jobs) = queue();
     let (grown, _) = watch::channel(0);
     let (clock, signing) = (Arc::new(SystemClock), Arc::default());
     let pace = Pace::default();

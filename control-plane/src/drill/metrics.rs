@@ -20,7 +20,7 @@ const REASONS: [&str; 5] =
 
 /// The figures of the scheduled drills of one server.
 #[derive(Debug)]
-pub(crate) struct DrillMetrics {
+pub(crate) struct ScheduleMetrics {
     overdue: IntGaugeVec,
     passed: IntGaugeVec,
     runs: IntCounterVec,
@@ -30,7 +30,7 @@ pub(crate) struct DrillMetrics {
     shown: Mutex<BTreeSet<String>>,
 }
 
-impl DrillMetrics {
+impl ScheduleMetrics {
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let of = &["schedule"];
         let metrics = Self {

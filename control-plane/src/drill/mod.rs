@@ -36,8 +36,9 @@ use crate::push::Push;
 use crate::registry::{Registry, RegistryError, random};
 use crate::store::schedules::{Claim, Due};
 use crate::store::{Cause, Drill, DrillState, EndedDrill, NewDrill, Store, StoreError};
+use crate::telemetry::Metrics;
 use crate::time::Clock;
-pub(crate) use metrics::DrillMetrics;
+pub(crate) use metrics::ScheduleMetrics;
 pub use request::{Act, DrillRequest, Party};
 use run::Run;
 pub use schedule::ScheduleRequest;
@@ -62,6 +63,7 @@ pub(crate) struct Drills {
     registry: Registry,
     push: Arc<Push>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
     /// Which server this is: the same after it was started again.
     server: String,
     current: Mutex<Option<Current>>,
@@ -107,17 +109,23 @@ impl Drills {
     pub(crate) fn start(
         store: Arc<dyn Store>,
         (registry, push): (Registry, Arc<Push>),
-        clock: Arc<dyn Clock>,
+        (clock, metrics): (Arc<dyn Clock>, Arc<Metrics>),
         server: String,
         draining: CancellationToken,
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let current = Mutex::default();
-        let drills = Arc::new(Self { store, registry, push, clock, server, current, draining });
+        let drills =
+            Arc::new(Self { store, registry, push, clock, metrics, server, current, draining });
         let looking = Arc::clone(&drills);
         let looking = async move {
             loop {
-                if let Err(error) = looking.end_abandoned().await {
+                let looked = async {
+                    looking.end_abandoned().await?;
+                    looking.note_drills().await?;
+                    Ok::<_, DrillError>(())
+                };
+                if let Err(error) = looked.await {
                     tracing::warn!(%error, "a drill that nobody goes on with could not be ended");
                 }
                 tokio::time::sleep(LOOK).await;
@@ -289,7 +297,28 @@ impl Drills {
         // As it is now: its canary was not there when it began.
         let known = self.store.drill(drill.id).await?;
         canary::take_back(&*self.store, &self.registry, known.as_ref().unwrap_or(drill)).await?;
-        self.store.end_drill(drill.id, ended, drill.cause.clone()).await?;
+        let how = ended.state;
+        if self.store.end_drill(drill.id, ended, drill.cause.clone()).await? {
+            self.metrics.drills.ended(how);
+        }
+        // It is looked again soon.
+        let _ = self.note_drills().await;
+        Ok(())
+    }
+
+    /// The last drill that has ended, and whether one is open, of whatever server.
+    pub(crate) async fn last(&self) -> Result<(bool, Option<Drill>), StoreError> {
+        // At most one is open.
+        let mut found = self.store.drills(None, 2).await?;
+        let is_open = found.iter().any(|drill| drill.state.is_open());
+        found.retain(|drill| !drill.state.is_open());
+        Ok((is_open, found.into_iter().next()))
+    }
+
+    /// Notes them for the metrics.
+    async fn note_drills(&self) -> Result<(), StoreError> {
+        let (is_open, last) = self.last().await?;
+        self.metrics.drills.found(is_open, last.as_ref());
         Ok(())
     }
 

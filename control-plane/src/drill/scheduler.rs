@@ -97,7 +97,7 @@ impl Scheduler {
         self.settle().await?;
         let now = self.drills.clock.now();
         let schedules = self.drills.store.schedules().await?;
-        self.metrics.drills.shows(&schedules, now);
+        self.metrics.schedules.shows(&schedules, now);
         self.busy.retain(|name, _| schedules.iter().any(|it| it.name == *name));
         for schedule in &schedules {
             if self.drills.draining.is_cancelled() {
@@ -162,7 +162,7 @@ impl Scheduler {
                 Ok(())
             }
             Ok(Claim::Skipped) => {
-                self.metrics.drills.ran(name, RunOutcome::Skipped.name());
+                self.metrics.schedules.ran(name, RunOutcome::Skipped.name());
                 Ok(())
             }
             Ok(Claim::Busy(other)) => {
@@ -194,7 +194,7 @@ impl Scheduler {
         if store.pass_over(due, outcome, why.clone(), cause_of(schedule)).await? {
             let outcome = outcome.name();
             tracing::warn!(schedule = %name, due = at, outcome, why, "a drill was due");
-            self.metrics.drills.ran(name, outcome);
+            self.metrics.schedules.ran(name, outcome);
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl Scheduler {
         for (name, canary, id) in std::mem::take(&mut self.begun) {
             match self.drills.store.drill(id).await {
                 Ok(Some(drill)) if drill.state.is_open() => open.push((name, canary, id)),
-                Ok(Some(drill)) => self.metrics.drills.ended(&name, canary, &drill),
+                Ok(Some(drill)) => self.metrics.schedules.ended(&name, canary, &drill),
                 Ok(None) => {}
                 Err(error) => {
                     self.begun = open;

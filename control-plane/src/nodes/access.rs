@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::sessions::Sessions;
 use super::{NodeIdentity, NodeName, NodePattern};
 use crate::bearer::{BearerError, bearer};
+use crate::push::Nodes;
 use crate::registry::{RegistryError, random};
 use crate::store::{Cause, NewNode, NodeOutcome, NodeRegistration, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -28,6 +29,8 @@ pub struct NodeAccess {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
     pub(super) sessions: Arc<Sessions>,
+    /// The proxies, those that have left included.
+    proxies: Arc<Nodes>,
     lookups: Semaphore,
     warnings: Throttle,
 }
@@ -71,8 +74,14 @@ pub enum AccessError {
 }
 
 impl NodeAccess {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        metrics: Arc<Metrics>,
+        proxies: Arc<Nodes>,
+    ) -> Self {
         Self {
+            proxies,
             store,
             clock,
             metrics,
@@ -160,14 +169,22 @@ impl NodeAccess {
     /// When there is no such registration, or the store cannot be used.
     pub async fn revoke(&self, name: NodeName, cause: Cause) -> Result<NodeOutcome, RegistryError> {
         let (store, sessions) = (Arc::clone(&self.store), Arc::clone(&self.sessions));
+        let proxies = Arc::clone(&self.proxies);
         let task = tokio::spawn(async move {
             let outcome = store.revoke_node(name.clone(), cause).await?;
             // Also when it was revoked before: asking again must not leave
             // anything open.
             sessions.end(&name);
+            proxies.end_registration(&name);
             Ok(outcome)
         });
         task.await.map_err(|_| RegistryError::Interrupted)?
+    }
+
+    /// Another server has revoked it.
+    pub(super) fn was_revoked(&self, name: &NodeName) {
+        self.sessions.end(name);
+        self.proxies.end_registration(name);
     }
 }
 

@@ -58,7 +58,7 @@ impl NodeAccess {
             looked.event = last.sequence;
             for event in events.iter().filter(|event| event.action == NODE_REVOKED) {
                 if let Ok(name) = event.subject.parse::<NodeName>() {
-                    self.sessions.end(&name);
+                    self.was_revoked(&name);
                 }
             }
         }

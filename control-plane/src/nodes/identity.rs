@@ -37,6 +37,11 @@ impl NodeIdentity {
         &self.registration.node_id
     }
 
+    /// Whether it is for one proxy and no other.
+    pub fn is_for_one(&self) -> bool {
+        self.pattern().is_exact()
+    }
+
     /// Refuses a proxy that calls itself something else than it may.
     ///
     /// # Errors

@@ -103,6 +103,11 @@ impl NodePattern {
         rest.is_some_and(|mut rest| middle.split('*').all(|part| after(&mut rest, part)))
     }
 
+    /// True when it is one `node.id`, and no other matches.
+    pub fn is_exact(&self) -> bool {
+        !self.0.contains('*')
+    }
+
     /// The pattern as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -13,7 +13,7 @@ use super::worker::Worker;
 use crate::time::UnixMicros;
 
 /// What is proved about a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum State {
     /// Every worker has answered a challenge lately, by a fresh and current state.
     Armed,

@@ -8,6 +8,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
 use super::Limits;
+use super::departed::Leaving;
 use crate::accept;
 use crate::throttle::Throttle;
 use crate::tls::{Stream, Tls, secured};
@@ -34,7 +36,48 @@ static REFUSALS: Throttle = Throttle::new(Duration::from_secs(1));
 pub(crate) struct Peer {
     pub(super) address: SocketAddr,
     cut: CancellationToken,
+    closed: Arc<AtomicBool>,
     streams: Arc<Mutex<Streams>>,
+}
+
+/// How a stream ends, as soon as that is known.
+#[derive(Debug, Clone)]
+pub(super) struct StreamEnd {
+    /// Whether the other side has closed the connection.
+    connection_closed: Arc<AtomicBool>,
+    /// Whether it has ended the stream.
+    stream_ended: Arc<AtomicBool>,
+    /// Whether the stream is ended because it is let in no more.
+    not_admitted: Arc<AtomicBool>,
+}
+
+impl StreamEnd {
+    /// Of a stream without a connection.
+    #[cfg(test)]
+    pub(super) fn unknown() -> Self {
+        let (connection_closed, stream_ended, not_admitted) = Default::default();
+        Self { connection_closed, stream_ended, not_admitted }
+    }
+
+    /// The proxy has ended the stream.
+    pub(super) fn by_proxy(&self) {
+        self.stream_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// The registration of the proxy counts no more.
+    pub(super) fn not_admitted(&self) {
+        self.not_admitted.store(true, Ordering::Relaxed);
+    }
+
+    /// By what is known now.
+    pub(super) fn how(&self) -> Leaving {
+        let is = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match is(&self.not_admitted) {
+            true => Leaving::NotAdmitted,
+            false if is(&self.stream_ended) || is(&self.connection_closed) => Leaving::Closed,
+            false => Leaving::Silent,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +109,15 @@ impl Peer {
     /// Ends the connection now, and every stream on it.
     pub(super) fn cut(&self) {
         self.cut.cancel();
+    }
+
+    /// Of a stream on the connection.
+    pub(super) fn stream_end(&self) -> StreamEnd {
+        StreamEnd {
+            connection_closed: Arc::clone(&self.closed),
+            stream_ended: Arc::default(),
+            not_admitted: Arc::default(),
+        }
     }
 
     /// Notes that a stream was opened on the connection.
@@ -160,7 +212,8 @@ impl Connection {
     ) -> Self {
         let streams =
             Arc::new(Mutex::new(Streams { open: 0, refused: 0, idle_since: Instant::now() }));
-        let peer = Peer { address, cut: CancellationToken::new(), streams };
+        let (cut, closed) = (CancellationToken::new(), Arc::default());
+        let peer = Peer { address, cut, closed, streams };
         let is_cut = Box::pin(peer.cut.clone().cancelled_owned());
         let look = Box::pin(sleep(idle_timeout));
         Self { stream, peer, is_cut, idle_timeout, look, _counted: counted }
@@ -200,8 +253,27 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.unless_cut(context, |stream, context| stream.poll_read(context, buffer))
+        let (before, room) = (buffer.filled().len(), buffer.remaining());
+        let closed = Arc::clone(&self.peer.closed);
+        self.unless_cut(context, |stream, context| {
+            let read = stream.poll_read(context, buffer);
+            let is_end = match &read {
+                Poll::Ready(Ok(())) => room > 0 && buffer.filled().len() == before,
+                Poll::Ready(Err(error)) => closes(error.kind()),
+                Poll::Pending => false,
+            };
+            if is_end {
+                closed.store(true, Ordering::Relaxed);
+            }
+            read
+        })
     }
+}
+
+/// Whether the other side has said so. One that cannot be reached has not.
+fn closes(error: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error, BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 impl AsyncWrite for Connection {

@@ -8,6 +8,7 @@
 
 mod acknowledgements;
 mod armed;
+mod census;
 mod challenges;
 mod chunks;
 mod connection;
@@ -29,6 +30,7 @@ mod service;
 mod session;
 mod signing;
 mod speaker;
+mod stops;
 mod table;
 mod timeline;
 mod verify;
@@ -58,13 +60,15 @@ use publisher::{Confirmed, Publisher};
 use pulse::Pulse;
 use ring::Ring;
 use signing::Signing;
+use stops::Stops;
 use timeline::Timeline;
 
 pub use acknowledgements::{Acknowledged, Acknowledgements, Pending};
 pub use armed::{State, Verdict};
+pub(crate) use census::{Census, behind};
 pub use challenges::Answer;
 pub(crate) use connection::incoming;
-pub use departed::Departed;
+pub use departed::{Departed, Leaving};
 pub use nodes::{Node, Nodes, Proxy, Transport};
 pub use proof::{ChallengeError, Proof};
 pub(crate) use pull::Refusal;
@@ -106,6 +110,9 @@ pub struct Limits {
     pub armed_age: Duration,
     /// How long a proxy that pulls counts as connected after its last pull.
     pub pull_patience: Duration,
+    /// How long a proxy that closed its connection itself is missing, though nothing says that
+    /// it should be there: one that only lost its connection is back by then.
+    pub back_within: Duration,
     /// Proxies that pull and have named workers.
     pub pulling: usize,
     /// Open connections of proxies.
@@ -129,6 +136,7 @@ impl Default for Limits {
             armed_behind: Duration::from_secs(2),
             armed_age: Duration::from_secs(30),
             pull_patience: Duration::from_secs(90),
+            back_within: Duration::from_secs(60),
             pulling: 10_000,
             connections: 10_000,
             idle_timeout: Duration::from_secs(10),
@@ -212,6 +220,14 @@ impl Push {
             metrics: Arc::clone(&metrics),
             stop: stop.clone(),
         });
+        let stops = Stops {
+            store: Arc::clone(&store),
+            nodes: Arc::clone(&push.nodes),
+            timeline: Arc::clone(&push.timeline),
+            metrics: Arc::clone(&metrics),
+            published: push.ring.subscribe(),
+            limits: push.limits.clone(),
+        };
         let publisher = Publisher {
             store,
             metrics,
@@ -233,6 +249,7 @@ impl Push {
             tokio::select! {
                 () = publisher.run(stop) => {}
                 () = images.maintain() => {}
+                () = stops.run() => {}
                 () = challenges.run(beat) => {}
             }
         });
@@ -256,7 +273,7 @@ impl Push {
     }
 
     /// The open streams.
-    pub fn nodes(&self) -> &Nodes {
+    pub fn nodes(&self) -> &Arc<Nodes> {
         &self.nodes
     }
 
@@ -296,6 +313,12 @@ impl Push {
         let reached = |newest: &Position| *newest >= position;
         // Fails only when the ring is gone, which this borrow excludes.
         let _ = self.ring.subscribe().wait_for(reached).await;
+    }
+
+    /// Whether everything that is committed is handed to the streams, as of a short while ago.
+    pub(crate) fn publishes(&self) -> bool {
+        let patience = CONFIRM.max(self.limits.heartbeat_interval.saturating_mul(3));
+        self.confirmed().is_some_and(|confirmed| confirmed.began.elapsed() <= patience)
     }
 
     /// The last time that the store was seen to hold nothing newer.

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::Limits;
 use super::challenges::{Asked, Challenge};
+use super::connection::StreamEnd;
 use super::departed::Departed;
 pub(super) use super::table::Key;
 use super::table::Open;
@@ -23,12 +24,25 @@ use crate::time::{Clock, UnixMicros};
 pub(super) const MAX_WORKERS: usize = 128;
 
 /// How a proxy is told what is new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Transport {
     /// It holds a stream open.
     Stream,
     /// It asks over HTTP, now and then.
     Pull,
+}
+
+impl Transport {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stream, Self::Pull];
+
+    /// In lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Pull => "pull",
+        }
+    }
 }
 
 /// Who opened a stream, or pulls.
@@ -42,6 +56,8 @@ pub struct Proxy {
     pub filter_version: String,
     /// By which node registration it was let in.
     pub registration: NodeName,
+    /// Whether that registration is for this proxy and no other.
+    pub is_named: bool,
     /// SHA-256 of the filter's configuration without its secrets, if it said so.
     pub configuration_hash: Option<[u8; 32]>,
     /// How it is told.
@@ -102,6 +118,8 @@ pub struct Nodes {
     clock: Arc<dyn Clock>,
     /// How long a proxy that pulls is connected after its last pull.
     patience: Duration,
+    /// How long one that closed its connection is waited for.
+    back_within: Duration,
     /// Proxies that pull.
     most_pulling: usize,
     /// Counts changes, so that one can be waited for.
@@ -113,6 +131,7 @@ pub struct Nodes {
 pub(super) struct Connected {
     nodes: Arc<Nodes>,
     key: Key,
+    end: StreamEnd,
 }
 
 impl Nodes {
@@ -121,14 +140,15 @@ impl Nodes {
             open: Mutex::default(),
             clock,
             patience: limits.pull_patience,
+            back_within: limits.back_within,
             most_pulling: limits.pulling,
             changes: watch::Sender::default(),
         }
     }
 
-    /// Enters a stream into the table. A proxy that pulled until now does not
-    /// count twice.
-    pub(super) fn connect(self: &Arc<Self>, proxy: Proxy) -> Connected {
+    /// Enters a stream into the table, whose end says how it came when it has. A proxy that
+    /// pulled until now does not count twice.
+    pub(super) fn connect(self: &Arc<Self>, proxy: Proxy, end: StreamEnd) -> Connected {
         let now = self.now();
         let mut open = self.open();
         open.nodes.retain(|_, node| {
@@ -137,7 +157,12 @@ impl Nodes {
         let key = open.enter(proxy, now);
         drop(open);
         self.changed();
-        Connected { nodes: Arc::clone(self), key }
+        Connected { nodes: Arc::clone(self), key, end }
+    }
+
+    /// Nobody can come back by this registration: who left by it is not waited for.
+    pub(crate) fn end_registration(&self, name: &NodeName) {
+        self.open().departed.end_registration(name);
     }
 
     /// Where a proxy that pulls, and names workers, is in the table from now on,
@@ -215,7 +240,7 @@ impl Nodes {
         let now = self.now();
         let mut open = self.open();
         open.expire(now, self.patience);
-        let departed = open.departed.list(now.0);
+        let departed = open.departed.list(now.0, self.back_within);
         look(&mut open.nodes.iter().map(|(key, node)| (*key, node)), departed)
     }
 
@@ -363,7 +388,7 @@ impl Drop for Connected {
         let now = self.nodes.now();
         let mut open = self.nodes.open();
         if let Some(Node { proxy, .. }) = open.nodes.remove(&self.key) {
-            open.leave(proxy, now);
+            open.leave(proxy, self.end.how(), now);
         }
         drop(open);
         self.nodes.changed();

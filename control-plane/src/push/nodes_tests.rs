@@ -17,7 +17,7 @@ fn connect(nodes: &Arc<Nodes>) -> Connected {
 }
 
 fn connect_as(nodes: &Arc<Nodes>, node_id: &str) -> Connected {
-    nodes.connect(proxy(node_id, Transport::Stream))
+    nodes.connect(proxy(node_id, Transport::Stream), StreamEnd::unknown())
 }
 
 fn proxy(node_id: &str, transport: Transport) -> Proxy {
@@ -26,6 +26,7 @@ fn proxy(node_id: &str, transport: Transport) -> Proxy {
         cluster: String::new(),
         filter_version: String::new(),
         registration: "fleet".parse().unwrap(),
+        is_named: false,
         configuration_hash: None,
         transport,
         peer: SocketAddr::from(([127, 0, 0, 1], 1)),

@@ -110,20 +110,6 @@ impl Push {
         })
     }
 
-    /// How many proxies are in each state. Those that have left are unknown.
-    pub(crate) fn census(&self) -> [(State, usize); State::ALL.len()] {
-        let yardstick = self.yardstick();
-        let (states, left) = self.nodes.inspect(|nodes, departed| {
-            let states: Vec<_> = nodes.map(|node| yardstick.judge(node, None).state).collect();
-            (states, departed.len())
-        });
-        State::ALL.map(|state| {
-            let connected = states.iter().filter(|other| **other == state).count();
-            let left = if state == State::Unknown { left } else { 0 };
-            (state, connected.saturating_add(left))
-        })
-    }
-
     /// Challenges a proxy whose stream has just begun, unless it is already.
     pub(super) fn challenge_newcomer(&self, key: Key) {
         if let Err(error) = self.challenges.ask_first(key) {
@@ -179,7 +165,7 @@ impl Push {
         })
     }
 
-    fn yardstick(&self) -> Yardstick<'_> {
+    pub(super) fn yardstick(&self) -> Yardstick<'_> {
         Yardstick {
             limits: &self.limits,
             newest: self.published(),

@@ -44,12 +44,13 @@ impl From<TooManyProxies> for Refusal {
 }
 
 impl Push {
-    /// Answers a pull of the proxy at `peer`, which was let in by `registration`.
+    /// Answers a pull of the proxy at `peer`, which was let in by `registration`, and that may
+    /// be for it alone.
     /// `admits` says whether it may call itself by this `node.id`.
     pub(crate) async fn pull<E: From<Refusal>>(
         &self,
         peer: SocketAddr,
-        registration: &NodeName,
+        registration: (&NodeName, bool),
         request: PullRequest,
         admits: impl FnOnce(&str) -> Result<(), E>,
     ) -> Result<PullResponse, E> {
@@ -130,9 +131,15 @@ impl Push {
         Ok(messages)
     }
 
-    fn pulling(&self, peer: SocketAddr, registration: &NodeName, greeting: &Greeting) -> Proxy {
+    fn pulling(
+        &self,
+        peer: SocketAddr,
+        (registration, is_named): (&NodeName, bool),
+        greeting: &Greeting,
+    ) -> Proxy {
         Proxy {
             registration: registration.clone(),
+            is_named,
             node_id: greeting.node_id.clone(),
             cluster: greeting.cluster.clone(),
             filter_version: greeting.filter_version.clone(),

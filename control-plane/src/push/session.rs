@@ -14,7 +14,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::Push;
 use super::chunks::{self, Wanted};
-use super::connection::{OpenStream, Peer};
+use super::connection::{OpenStream, Peer, StreamEnd};
 use super::hello::{self, Greeting};
 use super::nodes::{Connected, Proxy, Transport};
 use super::outbound::Lanes;
@@ -40,10 +40,16 @@ pub(super) async fn run(
     lanes: Lanes,
 ) {
     let stop = push.stop.clone();
-    let mut node_id = None;
+    let (mut node_id, end) = (None, peer.stream_end());
+    let not_admitted = async {
+        let why = identity.ended().await;
+        end.not_admitted();
+        why
+    };
+    let serving = serve(&push, &peer, &identity, inbound, (&lanes, &end), &mut node_id);
     let ended = tokio::select! {
-        ended = serve(&push, &peer, &identity, inbound, &lanes, &mut node_id) => ended,
-        why = identity.ended() => Err(why.into()),
+        ended = serving => ended,
+        why = not_admitted => Err(why.into()),
         () = stop.cancelled() => Err(Status::unavailable("the control plane is shutting down")),
     };
     let Err(status) = ended else { return };
@@ -70,13 +76,25 @@ fn is_ordinary_end(status: &Status) -> bool {
         || status.source().is_some()
 }
 
+/// True when the proxy has reset the stream, as opposed to what became of its connection.
+fn is_reset_by_peer(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            return error.is_reset() && error.is_remote();
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// Names the proxy in `node_id` as soon as it is known.
 async fn serve(
     push: &Push,
     peer: &Peer,
     identity: &NodeIdentity,
     mut inbound: Streaming<ProxyMessage>,
-    lanes: &Lanes,
+    (lanes, end): (&Lanes, &StreamEnd),
     node_id: &mut Option<String>,
 ) -> Result<(), Status> {
     let patience = push.limits.hello_timeout;
@@ -92,6 +110,7 @@ async fn serve(
     identity.admits(&greeting.node_id)?;
     let proxy = Proxy {
         registration: identity.name().clone(),
+        is_named: identity.is_for_one(),
         node_id: greeting.node_id.clone(),
         cluster: greeting.cluster.clone(),
         filter_version: greeting.filter_version.clone(),
@@ -108,7 +127,7 @@ async fn serve(
         "proxy connected"
     );
     let node_id = proxy.node_id.clone();
-    let connected = push.nodes.connect(proxy);
+    let connected = push.nodes.connect(proxy, end.clone());
     // Only now, so that whoever opens a stream and waits for this is listed.
     push.confirm().await?;
     let (resync, resyncs) = mpsc::channel(WAITING);
@@ -117,7 +136,14 @@ async fn serve(
     let ask = Ask { resync, probe, want };
     let mut speaker = Speaker::new(push, lanes, &connected, Questions { resyncs, probes });
     let ended = tokio::select! {
-        ended = listen(push, &connected, &node_id, inbound, ask) => ended,
+        // What the proxy says of its end is heard before it is seen that nobody reads.
+        biased;
+        ended = listen(push, &connected, &node_id, inbound, ask) => {
+            if ended.as_ref().map_or_else(is_reset_by_peer, |()| true) {
+                end.by_proxy();
+            }
+            ended
+        }
         ended = speaker.speak(&greeting) => ended,
         ended = chunks::feed(push, lanes, wanted) => ended,
         never = warn_of_namesake(&connected, &node_id, peer) => match never {},

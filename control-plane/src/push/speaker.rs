@@ -5,7 +5,7 @@ use std::future::pending;
 use std::pin::Pin;
 
 use kya_core::wire::SignedUpdate;
-use kya_core::{Nonce, Position};
+use kya_core::{Nonce, Position, Revision};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -39,6 +39,8 @@ pub(super) struct Speaker<'a> {
     cursor: Position,
     /// Serial of the last `Keys` update that was sent.
     keys: u64,
+    /// When the Hello was answered: what was committed before was not pushed to this stream.
+    began: Option<std::time::Instant>,
 }
 
 /// What it takes to send a manifest.
@@ -57,7 +59,15 @@ impl<'a> Speaker<'a> {
         connected: &'a Connected,
         questions: Questions,
     ) -> Self {
-        Self { push, lanes, connected, questions, cursor: Position::default(), keys: 0 }
+        Self {
+            push,
+            lanes,
+            connected,
+            questions,
+            cursor: Position::default(),
+            keys: 0,
+            began: None,
+        }
     }
 
     /// Runs until the transport is gone.
@@ -66,6 +76,7 @@ impl<'a> Speaker<'a> {
         let mut beats = self.push.pulse.subscribe();
         let mut challenges = self.connected.challenges();
         self.greet(greeting).await?;
+        self.began = Some(std::time::Instant::now());
         self.push.challenge_newcomer(self.connected.key());
         let mut next_manifest = Instant::now() + self.push.limits.manifest_interval;
         let mut turn: Option<Turn<'a>> = None;
@@ -157,8 +168,18 @@ impl<'a> Speaker<'a> {
             for (revision, update) in updates {
                 self.say(&update).await?;
                 self.push.metrics.sent_delta();
+                self.measure(revision);
                 self.cursor.revision = revision;
             }
+        }
+    }
+
+    /// Notes how long it took to send a delta, if it was committed while the stream was open.
+    fn measure(&self, revision: Revision) {
+        let now = std::time::Instant::now();
+        let Some(after) = self.push.timeline.measured(revision, now) else { return };
+        if self.began.is_some_and(|began| now.saturating_duration_since(began) >= after) {
+            self.push.metrics.pushed(after);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::departed::DepartedList;
+use super::departed::{DepartedList, Leaving};
 use super::nodes::{Node, Proxy, Transport};
 use crate::time::UnixMicros;
 
@@ -49,15 +49,14 @@ impl Open {
         };
         let gone: Vec<_> = self.nodes.extract_if(.., gone).collect();
         for (_, node) in gone {
-            self.leave(node.proxy, node.last_seen);
+            self.leave(node.proxy, Leaving::Silent, node.last_seen);
         }
     }
 
     /// A proxy has left, unless it is connected otherwise.
-    pub(super) fn leave(&mut self, proxy: Proxy, at: (Instant, UnixMicros)) {
-        let Proxy { node_id, registration, .. } = proxy;
-        if !self.nodes.values().any(|node| node.proxy.node_id == node_id) {
-            self.departed.left(node_id, registration, at);
+    pub(super) fn leave(&mut self, proxy: Proxy, how: Leaving, at: (Instant, UnixMicros)) {
+        if !self.nodes.values().any(|node| node.proxy.node_id == proxy.node_id) {
+            self.departed.left(proxy, how, at);
         }
     }
 }

@@ -124,6 +124,13 @@ impl DrillState {
     }
 }
 
+impl Drill {
+    /// 99th percentile of the last rejection, if there was any, as its report has it.
+    pub fn last_rejection_p99_ms(&self) -> Option<f64> {
+        self.result.as_ref()?.get("last_rejection_ms")?.get("p99")?.as_f64()
+    }
+}
+
 /// What a [`Store`](super::Store) keeps of drills. None of it is a change of authority.
 #[async_trait]
 pub trait DrillStore: ScheduleStore + Debug + Send + Sync + 'static {

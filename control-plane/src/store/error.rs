@@ -17,6 +17,11 @@ impl From<sqlx::Error> for StoreError {
 }
 
 impl StoreError {
+    /// Whether the store failed, as opposed to refused.
+    pub(crate) const fn is_a_failure(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Uncertain(_) | Self::Keys(_) | Self::Corrupt(_))
+    }
+
     /// Whether it is about an assertion that was used before, or too late.
     pub(crate) fn is_of_a_replay(&self) -> bool {
         matches!(self, Self::Issuer(IssuerError::Replayed | IssuerError::Late))

@@ -18,6 +18,7 @@ mod commits;
 mod delegation;
 mod drills;
 mod error;
+mod figures;
 mod idempotency;
 mod issuer;
 mod key_log;
@@ -29,6 +30,7 @@ pub mod policies;
 pub mod postgres;
 mod rules;
 pub mod schedules;
+mod servers;
 mod sql;
 mod sqlite;
 mod stops;
@@ -66,6 +68,7 @@ pub use key_log::{KeyAction, KeyChange, KeyStep, NewKeyStep};
 pub(crate) use kills::stops;
 pub use kills::{Kill, KillFilter, KillReach, KillStore, LISTED_AGENTS};
 pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
+pub(crate) use model::NODE_REVOKED;
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
     Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
@@ -77,6 +80,7 @@ pub use policies::{
 };
 pub use postgres::{DatabaseUrl, PostgresStore};
 pub use rules::MAX_STOPPED_CAPABILITIES;
+pub use servers::{ServerRow, ServerStore};
 pub use sqlite::{BackupError, SqliteStore, back_up, restore, restore_trail};
 pub use stops::{
     AgentFilter, AgentKey, AgentSort, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal,
@@ -86,9 +90,6 @@ pub use stops::{
 /// Most records in one page of [`Store::records`].
 pub const RECORDS_A_PAGE: usize = 4096;
 
-/// The event by which a node registration is revoked.
-pub(crate) const NODE_REVOKED: &str = "node.revoked";
-
 /// Where pages of records go.
 pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 
@@ -96,7 +97,7 @@ pub type Pages = mpsc::Sender<Vec<wire::Change>>;
 /// writes take place one after the other.
 #[async_trait]
 pub trait Store:
-    ApprovalStore + CapabilityTokenStore + DrillStore + IdempotencyStore + KillStore
+    ApprovalStore + CapabilityTokenStore + DrillStore + IdempotencyStore + KillStore + ServerStore
 {
     /// The newest committed revision, 0 in an empty store, in the present epoch; and
     /// when it was committed. A change that comes next is committed in this epoch,

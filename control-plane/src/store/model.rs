@@ -162,6 +162,9 @@ pub struct NodeRegistration {
     pub incident_id: Option<String>,
 }
 
+/// The event by which a node registration is revoked.
+pub(crate) const NODE_REVOKED: &str = "node.revoked";
+
 /// A node to be registered.
 #[derive(Debug, Clone)]
 pub struct NewNode {

@@ -13,8 +13,10 @@ use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{ConnectOptions, Sqlite, Transaction};
 
+use super::figures::Figures;
 use super::sql::{self, Backend, Sql, signed, values};
 use super::{Commits, Committed, KeyStep, StoreError};
+use crate::telemetry::Metrics;
 use crate::time::{Clock, UnixMicros};
 
 pub use backup::{BackupError, back_up, restore, restore_trail};
@@ -39,6 +41,7 @@ pub struct SqliteStore {
     /// Likewise, so that it delays no stop.
     publishers: SqlitePool,
     clock: Arc<dyn Clock>,
+    figures: Figures,
 }
 
 impl SqliteStore {
@@ -50,7 +53,13 @@ impl SqliteStore {
         let readers = file.readers(READERS).await?;
         let doors = file.readers(DOORS).await?;
         let publishers = file.readers(PUBLISHERS).await?;
-        Ok(Self { writer: file.writer, readers, doors, publishers, clock })
+        let figures = Figures::default();
+        Ok(Self { writer: file.writer, readers, doors, publishers, clock, figures })
+    }
+
+    /// The same, of which is counted what it does.
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { figures: Figures::of(metrics), ..self }
     }
 }
 
@@ -60,6 +69,10 @@ impl Backend for SqliteStore {
 
     fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {

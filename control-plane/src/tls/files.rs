@@ -7,11 +7,14 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use kya_core::UnixSeconds;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
+
+use super::validity::not_after;
 
 /// More than any chain, key or set of authorities.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -71,6 +74,12 @@ impl TlsFiles {
 }
 
 impl Content {
+    /// When the first certificate of the chain ends, if that can be read.
+    pub(super) fn expires(&self) -> Option<UnixSeconds> {
+        let chain = certificates(&self.files.cert, &self.cert).ok()?;
+        chain.iter().filter_map(|certificate| not_after(certificate)).min()
+    }
+
     /// TLS 1.2 and later with these certificates, for one protocol.
     pub(super) fn config(&self, alpn: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
         let TlsFiles { cert, key, client_ca } = &self.files;

@@ -4,10 +4,13 @@
 mod accept;
 mod files;
 mod reload;
+mod validity;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use kya_core::UnixSeconds;
 use rustls::ServerConfig;
 
 use crate::places::Places;
@@ -15,6 +18,7 @@ use crate::telemetry::Metrics;
 use crate::throttle::Throttle;
 
 pub(crate) use accept::{Stream, secured};
+use files::Content;
 pub use files::{TlsError, TlsFiles};
 
 /// Handshakes at the same time; one peer has at most half of them.
@@ -37,6 +41,8 @@ pub(crate) struct Tls {
     files: TlsFiles,
     /// Replaced whole, so that no session is resumed under other certificates.
     current: RwLock<Arc<ServerConfig>>,
+    /// When the first certificate of the chain ends that is served; 0 if that is not known.
+    expires: AtomicU64,
     handshakes: Places,
     time: Duration,
     warnings: Throttle,
@@ -50,16 +56,39 @@ impl Tls {
         files: TlsFiles,
         metrics: Arc<Metrics>,
     ) -> Result<Self, TlsError> {
-        let current = RwLock::new(files.read()?.config(listener.alpn())?);
-        Ok(Self {
+        let content = files.read()?;
+        let current = RwLock::new(content.config(listener.alpn())?);
+        let tls = Self {
             listener,
             files,
             current,
+            expires: AtomicU64::default(),
             handshakes: Places::new(HANDSHAKES),
             time: HANDSHAKE_TIME,
             warnings: Throttle::new(Duration::from_secs(1)),
             metrics,
-        })
+        };
+        tls.note_expiry(&content);
+        Ok(tls)
+    }
+
+    /// For which listener it is.
+    pub(crate) fn listener(&self) -> &'static str {
+        self.listener.name()
+    }
+
+    /// When the first certificate of the chain ends that is served, if that is known.
+    pub(crate) fn expires(&self) -> Option<UnixSeconds> {
+        let at = self.expires.load(Ordering::Relaxed);
+        (at > 0).then_some(UnixSeconds(at))
+    }
+
+    fn note_expiry(&self, content: &Content) {
+        let at = content.expires();
+        self.expires.store(at.map_or(0, |at| at.0.max(1)), Ordering::Relaxed);
+        if let Some(at) = at {
+            self.metrics.tls_expires(self.listener.name(), at);
+        }
     }
 
     fn current(&self) -> Arc<ServerConfig> {

@@ -34,9 +34,11 @@ impl Tls {
 
     fn take_over(&self, content: &Result<Content, TlsError>, changed: bool) {
         let (listener, cert) = (self.listener.name(), self.files.cert.display());
-        let config = content.as_ref().map_err(TlsError::clone);
-        match config.and_then(|content| content.config(self.listener.alpn())) {
-            Ok(config) => {
+        let made = content.as_ref().map_err(TlsError::clone);
+        let made = made.and_then(|content| Ok((content, content.config(self.listener.alpn())?)));
+        match made {
+            Ok((content, config)) => {
+                self.note_expiry(content);
                 *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
                 if changed {
                     tracing::info!(listener, %cert, "took over new certificates");

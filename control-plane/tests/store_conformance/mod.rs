@@ -15,6 +15,7 @@ mod operators;
 mod policies;
 mod schedules;
 mod selections;
+mod servers;
 mod stops;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use operators::*;
 pub use policies::*;
 pub use schedules::*;
 pub use selections::*;
+pub use servers::*;
 pub use stops::*;
 
 pub const REVOKE: StatusAction = StatusAction::Revoke(InFlight::Abort);
@@ -138,6 +140,7 @@ macro_rules! conformance {
             an_assertion_is_used_once_and_forgotten_when_it_is_over,
             a_token_lives_no_longer_than_issuer_and_policies_say,
             capability_tokens_are_selected_as_opaque_ones_are,
+            a_server_is_known_from_its_first_word_to_its_end_and_not_longer_than_asked_for,
             a_restoration_is_asked_for_by_one_and_carried_out_by_another,
             everything_that_can_be_restored_can_be_by_two,
             an_approval_is_void_when_something_else_was_decided_meanwhile,

@@ -37,8 +37,16 @@ impl Authority {
     }
 
     pub fn issue(&self, name: &str) -> Certified {
+        self.issue_until(name, None)
+    }
+
+    /// One that ends on this day, if one is given.
+    pub fn issue_until(&self, name: &str, end: Option<(i32, u8, u8)>) -> Certified {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        if let Some((year, month, day)) = end {
+            params.not_after = rcgen::date_time_ymd(year, month, day);
+        }
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Certified { pem: certificate.pem(), der: certificate.der().clone(), key }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
-use kya_control_plane::time::{Clock, UnixMicros};
+use kya_control_plane::time::{Clock, SystemClock, UnixMicros};
 use kya_control_plane::{RunningServer, Server};
 use tempfile::TempDir;
 
@@ -54,7 +54,12 @@ impl ControlPlane {
 
     /// With this configuration, whose data are in `dir`.
     pub async fn start_as(config: Config, dir: TempDir, limits: Limits) -> Self {
-        let server = Server::new(config).with_limits(limits).run().await.unwrap();
+        Self::start_server(Server::new(config).with_limits(limits), dir).await
+    }
+
+    /// That server, whose data are in `dir`.
+    pub async fn start_server(server: Server, dir: TempDir) -> Self {
+        let server = server.run().await.unwrap();
         let key = std::fs::read_to_string(dir.path().join("admin.key")).unwrap();
         let api = Api::new(&server.http_addr.to_string(), key.trim());
         let credential = api.register_any_node().await;
@@ -117,5 +122,21 @@ impl TestClock {
 impl Clock for TestClock {
     fn now(&self) -> UnixMicros {
         UnixMicros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// The clock of the machine, ahead by as much as is said.
+#[derive(Debug, Default)]
+pub struct ShiftedClock(AtomicU64);
+
+impl ShiftedClock {
+    pub fn be_ahead_by(&self, seconds: u64) {
+        self.0.store(seconds * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ShiftedClock {
+    fn now(&self) -> UnixMicros {
+        UnixMicros(SystemClock.now().0 + self.0.load(Ordering::SeqCst))
     }
 }

@@ -27,6 +27,8 @@ pub(in crate::api) struct LastKill {
     /// Whether every worker that was there has acknowledged it, nothing is in flight any
     /// more, and the trail says so. Where nobody was there that proves nothing.
     complete: bool,
+    /// Whether its receipt says complete: the same, and somebody was there.
+    receipt_complete: bool,
     workers_there: usize,
     acknowledged: u64,
     /// From its commit until the last acknowledgement so far was in the trail.
@@ -68,6 +70,7 @@ pub(in crate::api) async fn last(api: &Api) -> Result<Option<LastKill>, StoreErr
         at: committed.to_rfc3339(),
         recorded,
         complete,
+        receipt_complete: complete && !progress.workers.is_empty(),
         workers_there: progress.workers.len(),
         acknowledged: progress.acknowledged(),
         last_acknowledged_after_ms: last.map(|after| UnixMicros(after).as_millis_f64()),

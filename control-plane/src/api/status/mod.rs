@@ -3,9 +3,11 @@
 //!
 //! A part that cannot be read is left out and named as a problem, so that the rest is shown.
 
+mod drill;
 mod drills;
 mod problems;
 mod proxies;
+mod servers;
 mod trail;
 
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use super::Api;
 use super::kills::{self, LastKill};
 use crate::store::StoreError;
 use crate::time::UnixMicros;
+use drill::LastDrill;
 use drills::DrillsStatus;
 use problems::Trouble;
 use proxies::Proxies;
+use servers::{CertificateStatus, ServerStatus};
 use trail::TrailStatus;
 
 /// The state of the switch, as this server sees it.
@@ -39,8 +43,14 @@ pub(super) struct Shown {
     registry: Option<RegistryStatus>,
     /// Those of this server.
     proxies: Proxies,
+    /// The servers that share the database, or this one alone; empty if they cannot be read.
+    servers: Vec<ServerStatus>,
+    /// Those of this server; empty without TLS.
+    certificates: Vec<CertificateStatus>,
     /// `None` if there was none, or it cannot be read.
     last_kill: Option<LastKill>,
+    /// The last that has ended; `None` if there was none, or it cannot be read.
+    last_drill: Option<LastDrill>,
     /// `None` if the audit trail cannot be read.
     audit: Option<TrailStatus>,
     /// `None` if the database does not answer.
@@ -92,9 +102,14 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Shown> {
     let proxies = Proxies::look(&mut look);
     let found = problems::credentials(&mut look).await;
     look.read(found, problems::database);
+    let found = ServerStatus::look(&mut look).await;
+    let servers = look.read(found, problems::database).unwrap_or_default();
+    let certificates = CertificateStatus::look(&mut look);
     let found = kills::last(&api).await;
     let last_kill = look.read(found, problems::trail).flatten();
     look.problems.extend(last_kill.as_ref().and_then(|kill| problems::of_kill(kill, now)));
+    let found = LastDrill::look(&mut look).await;
+    let last_drill = look.read(found, problems::database).flatten();
     let found = TrailStatus::look(&mut look).await;
     let audit = look.read(found, problems::trail);
     let found = DrillsStatus::look(&mut look).await;
@@ -107,7 +122,10 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Shown> {
         problems,
         registry,
         proxies,
+        servers,
+        certificates,
         last_kill,
+        last_drill,
         audit,
         drills,
     })

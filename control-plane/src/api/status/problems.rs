@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kya_core::DrillId;
 use serde::Serialize;
 
 use super::Look;
@@ -18,6 +19,8 @@ const TRAIL_LATE: Duration = Duration::from_secs(10);
 const KILL_LATE: Duration = Duration::from_secs(60);
 /// How long before its end a credential is a problem.
 const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// The same of a certificate, in days.
+const CERTIFICATE_DAYS: i64 = 14;
 /// Registrations that are looked at, and most that are named.
 const LOOKED_AT: u32 = 10_000;
 const NAMED: usize = 5;
@@ -99,9 +102,10 @@ pub(super) fn of_proxies(found: &Proxies) -> Vec<Trouble> {
         problems.push(Trouble::new("proxies_stale", what, fix));
     }
     if unknown > 0 {
-        let what = format!("{unknown} proxies are not connected any more");
-        let fix = "restore their way to the control plane; one that was taken down for good is \
-                   forgotten after a day";
+        let what =
+            format!("{unknown} proxies are not connected any more, and should be or may run");
+        let fix = "restore their way to the control plane; of one that was taken down for good \
+                   `kya node revoke` its registration, or it is forgotten after a day";
         problems.push(Trouble::new("proxies_unknown", what, fix));
     }
     problems
@@ -113,6 +117,38 @@ pub(super) fn of_kill(kill: &LastKill, now: UnixMicros) -> Option<Trouble> {
     let what = format!("{} is not acknowledged by every worker that was there", kill.kill_id);
     let fix = "`kya kill show` names them: restart those proxies, or cut them off";
     late.then(|| Trouble::new("kill_incomplete", what, fix))
+}
+
+/// A server that shares the database and was not heard of for so long.
+pub(super) fn server_gone(name: &str, silent: Duration) -> Trouble {
+    let what = format!("the server {name} was not heard of for {}", whole(silent));
+    let fix = "start it again, or leave it: its proxies connect to another one; what is gone for \
+               good is forgotten after a day";
+    Trouble::new("server_gone", what, fix)
+}
+
+/// A server that is there and does not publish.
+pub(super) fn server_behind(name: &str) -> Trouble {
+    let what = format!("the server {name} does not hand out what is committed");
+    let fix = "see its log: the key that signs may be missing, or its way to the database";
+    Trouble::new("server_behind", what, fix)
+}
+
+/// A certificate of this server that ends in so many days.
+pub(super) fn certificate(listener: &str, days: i64) -> Option<Trouble> {
+    let what = match days {
+        ..0 => format!("the certificate of the {listener} listener has expired"),
+        _ => format!("the certificate of the {listener} listener expires in {days} days"),
+    };
+    let fix = "put a new one into its file: it is taken over within seconds";
+    (days < CERTIFICATE_DAYS).then(|| Trouble::new("certificate_expires", what, fix))
+}
+
+/// The last drill has failed.
+pub(super) fn drill(id: DrillId) -> Trouble {
+    let what = format!("the last drill, {id}, has failed: a stop may not be heard by everybody");
+    let fix = "`kya drill show` names who did not hear and the likely cause; then run another one";
+    Trouble::new("drill_failed", what, fix)
 }
 
 /// Credentials of proxies that end soon.
@@ -178,5 +214,24 @@ mod tests {
         };
         assert_eq!(codes(10), [None, None]);
         assert_eq!(codes(11), [Some("acts_waiting"), Some("checkpoint_old")]);
+    }
+
+    #[test]
+    fn a_commit_that_was_just_made_is_not_late_and_one_of_a_moment_ago_is() {
+        let position = kya_core::Position { epoch: 1, revision: kya_core::Revision(7) };
+        let waiting = Committed { position, at: UnixMicros(0) };
+        assert!(late(waiting, LATE).is_none());
+        let problem = late(waiting, Duration::from_secs(3)).unwrap();
+        assert_eq!(problem.code, "push_late");
+        assert_eq!(problem.what, "revision 7 was committed 3 s ago and is not pushed");
+    }
+
+    #[test]
+    fn a_certificate_is_a_problem_for_its_last_two_weeks_and_from_then_on() {
+        let what = |days| certificate("grpc", days).map(|it| it.what);
+        assert_eq!(what(14), None);
+        let last = what(13).unwrap();
+        assert_eq!(last, "the certificate of the grpc listener expires in 13 days");
+        assert_eq!(what(-1).unwrap(), "the certificate of the grpc listener has expired");
     }
 }

@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use super::{Look, problems};
-use crate::api::fleet::behind;
-use crate::push::{State, Transport};
+use crate::push::{State, Transport, behind};
 
 /// Most proxies that are named.
 const NAMED: usize = 20;
@@ -14,8 +13,10 @@ const NAMED: usize = 20;
 pub(super) struct Proxies {
     pub(super) armed: usize,
     pub(super) stale: usize,
-    /// Those that were connected within a day and are not.
+    /// Those that were connected within a day, are not, and should be or may run unheard.
     pub(super) unknown: usize,
+    /// Those that were connected within a day and have left in order.
+    left: usize,
     /// Those that are connected, by how they are told what is new.
     streams: usize,
     pulls: usize,
@@ -48,7 +49,8 @@ impl Proxies {
         let mut found = Self {
             armed: 0,
             stale: 0,
-            unknown: departed.len(),
+            unknown: 0,
+            left: 0,
             streams: 0,
             pulls: 0,
             workers: 0,
@@ -88,11 +90,15 @@ impl Proxies {
             });
         }
         for gone in departed {
+            let of = if gone.missing { &mut found.unknown } else { &mut found.left };
+            *of = of.saturating_add(1);
+            if !gone.missing {
+                continue;
+            }
             found.name(NotArmed {
                 node_id: gone.node_id,
                 state: State::Unknown.as_str(),
-                why: "it is not connected, and may still decide by the last state that it received"
-                    .to_owned(),
+                why: gone.how.in_words().to_owned(),
                 since: Some(gone.since.to_rfc3339()),
             });
         }

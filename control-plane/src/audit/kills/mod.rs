@@ -17,11 +17,13 @@ use kya_core::audit::Entry;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Trail;
-use super::group::Work;
+use super::group::{Done, Work};
 use super::outbox::Stuck;
-use crate::store::audit::KillRow;
+use crate::store::audit::{KillRow, SourceKey};
 use crate::store::{Kill, KillReach, LISTED_AGENTS, StoreError};
+use crate::telemetry::Closing;
 use crate::throttle::Throttle;
+use crate::time::UnixMicros;
 pub(crate) use progress::{Progress, Stage, Standing, Whose};
 
 /// How long after a kill it is closed, whatever is still not known of it.
@@ -71,30 +73,42 @@ impl Trail {
 
     async fn close_known(&self, bound: Duration, known: &mut Known) -> Result<(), Stuck> {
         let (mut after, mut open, mut stuck) = (0, BTreeSet::new(), None);
+        let mut waiting = Waiting::default();
         loop {
             let page = self.store.open_kills(after, PAGE).await?;
             after = page.last().map_or(after, |last| last.activated);
             for row in &page {
                 // One that cannot be followed now holds up no other.
-                if let Err(error) = self.close_kill(row, bound, known).await {
-                    tracing::warn!(kill = row.id, %error, "cannot write what became of a kill");
-                    stuck.get_or_insert(error);
+                match self.close_kill(row, bound, known).await {
+                    Ok(None) => {}
+                    Ok(Some(progress)) => waiting.add(row, Some(&progress)),
+                    Err(error) => {
+                        tracing::warn!(kill = row.id, %error, "cannot write what became of a kill");
+                        stuck.get_or_insert(error);
+                        waiting.add(row, None);
+                    }
                 }
                 open.insert(row.id.clone());
             }
             if u32::try_from(page.len()) != Ok(PAGE) {
                 known.retain(|id, _| open.contains(id));
+                self.metrics.kills.are_open(
+                    waiting.kills,
+                    waiting.oldest.map_or(Duration::ZERO, |at| self.since(at)),
+                    waiting.laggards.len(),
+                );
                 return stuck.map_or(Ok(()), Err);
             }
         }
     }
 
+    /// How far it is, unless it is closed now.
     async fn close_kill(
         &self,
         row: &KillRow,
         bound: Duration,
         known: &mut Known,
-    ) -> Result<(), Stuck> {
+    ) -> Result<Option<Progress>, Stuck> {
         let whose = match known.get(&row.id) {
             Some(whose) if row.scope.is_some() => whose.clone(),
             _ => {
@@ -111,12 +125,21 @@ impl Trail {
         };
         let progress = self.progress(row, &whose, 0).await?;
         let over = progress.is_over();
-        let late = self.clock.now().0.saturating_sub(row.at.0) >= micros(bound);
-        if over || late {
-            let completed = Entry::KillCompleted(progress.completed(row, !over));
-            self.queue.append(Work::KillRow(Arc::new(completed))).await?;
+        let late = self.since(row.at) >= bound;
+        if !over && !late {
+            return Ok(Some(progress));
         }
-        Ok(())
+        let completed = Entry::KillCompleted(progress.completed(row, !over));
+        let done = self.queue.append(Work::KillRow(Arc::new(completed))).await?;
+        // Another server may have been quicker, which counts it.
+        if matches!(done, Done::At(_)) {
+            self.metrics.kills.closed(closing(&progress, over), self.since(row.at));
+        }
+        Ok(None)
+    }
+
+    fn since(&self, then: UnixMicros) -> Duration {
+        Duration::from_micros(self.clock.now().0.saturating_sub(then.0))
     }
 
     /// The kill, by the registry. One that was put back from a backup may not know it.
@@ -159,6 +182,33 @@ impl Trail {
     }
 }
 
+/// Kills that are open, and whom they wait for.
+#[derive(Debug, Default)]
+struct Waiting {
+    kills: usize,
+    oldest: Option<UnixMicros>,
+    laggards: BTreeSet<SourceKey>,
+}
+
+impl Waiting {
+    fn add(&mut self, row: &KillRow, progress: Option<&Progress>) {
+        self.kills = self.kills.saturating_add(1);
+        self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
+        let laggards = progress.into_iter().flat_map(Progress::laggards);
+        self.laggards.extend(laggards.map(|it| it.worker.key.clone()));
+    }
+}
+
+/// How a kill is closed.
+fn closing(progress: &Progress, over: bool) -> Closing {
+    match over {
+        false => Closing::TimedOut,
+        true if progress.workers.is_empty() => Closing::NobodyThere,
+        true if progress.is_acknowledged() => Closing::Complete,
+        true => Closing::Unacknowledged,
+    }
+}
+
 /// Whose requests a kill concerns: where not all of them are listed, everyone's.
 fn whose(kill: Option<&Kill>, reach: &KillReach) -> Whose {
     let listed = |ids: &[kya_core::AgentId]| -> BTreeSet<String> {
@@ -174,8 +224,4 @@ fn whose(kill: Option<&Kill>, reach: &KillReach) -> Whose {
         Some(_) if reach.listed.is_empty() => Whose::Anybody,
         Some(_) => Whose::Agents(listed(&reach.listed)),
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -34,8 +34,10 @@ use sqlx::{ConnectOptions, PgConnection, Postgres, Transaction};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::figures::Figures;
 use super::sql::{self, Backend, Columns, Sql, values};
 use super::{Commits, Committed, KeyStep, StoreError};
+use crate::telemetry::Metrics;
 use crate::time::Clock;
 use error::OpenError;
 use join::Seen;
@@ -55,6 +57,7 @@ const PATIENCE: Duration = Duration::from_secs(12);
 pub struct PostgresStore {
     pools: Arc<Pools>,
     clock: Arc<dyn Clock>,
+    figures: Figures,
     seen: Arc<Seen>,
     commits: watch::Receiver<()>,
     listening: CancellationToken,
@@ -95,7 +98,13 @@ impl PostgresStore {
             tell,
         )));
         let _listening = listening.clone().drop_guard();
-        Ok(Self { pools, clock, seen, commits, listening, _listening })
+        let figures = Figures::default();
+        Ok(Self { pools, clock, figures, seen, commits, listening, _listening })
+    }
+
+    /// The same, of which is counted what it does.
+    pub fn with_metrics(self, metrics: Arc<Metrics>) -> Self {
+        Self { figures: Figures::of(metrics), ..self }
     }
 
     /// The first key and the log of the keys in this database, which servers may be
@@ -139,6 +148,10 @@ impl Backend for PostgresStore {
 
     fn clock(&self) -> &dyn Clock {
         &*self.clock
+    }
+
+    fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     async fn reader(&self) -> Result<PoolConnection<Postgres>, StoreError> {

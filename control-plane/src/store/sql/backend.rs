@@ -10,7 +10,9 @@ use sqlx::pool::PoolConnection;
 use super::Engine;
 #[cfg(doc)]
 use crate::store::Store;
+use crate::store::figures::Figures;
 use crate::store::{Commits, Committed, StoreError};
+use crate::telemetry::Operation;
 use crate::time::Clock;
 
 /// A database that is open.
@@ -19,6 +21,9 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
     type Engine: Engine;
 
     fn clock(&self) -> &dyn Clock;
+
+    /// Where it is counted what it does.
+    fn figures(&self) -> &Figures;
 
     /// A connection to read from.
     async fn reader(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
@@ -59,6 +64,15 @@ pub(in crate::store) trait Backend: Debug + Send + Sync + 'static {
     async fn close(&self);
 }
 
+/// What is done by a connection of this kind.
+pub(super) fn by(connection: &str) -> Operation {
+    match connection {
+        "door" => Operation::Credential,
+        "publisher" => Operation::Publish,
+        _ => Operation::Read,
+    }
+}
+
 /// Does what `$read` says with a connection, of the readers unless others are named.
 macro_rules! read {
     ($self:ident, |$db:ident| $read:expr) => {
@@ -66,11 +80,15 @@ macro_rules! read {
     };
     ($self:ident, $of:ident, |$db:ident| $read:expr) => {
         $self
-            .bounded(async {
-                let mut connection = $self.$of().await?;
-                let $db = &mut *connection;
-                $read.await
-            })
+            .figures()
+            .count(
+                crate::store::sql::backend::by(stringify!($of)),
+                $self.bounded(async {
+                    let mut connection = $self.$of().await?;
+                    let $db = &mut *connection;
+                    $read.await
+                }),
+            )
             .await
     };
 }
@@ -79,10 +97,14 @@ macro_rules! read {
 macro_rules! write {
     ($self:ident, |$write:ident| $change:expr) => {
         $self
-            .bounded(async {
-                let $write = Write::begin($self.writer().await?, $self.clock()).await?;
-                $change.await
-            })
+            .figures()
+            .count(
+                crate::telemetry::Operation::Commit,
+                $self.bounded(async {
+                    let $write = Write::begin($self.writer().await?, $self.clock()).await?;
+                    $change.await
+                }),
+            )
             .await
     };
 }

@@ -30,6 +30,7 @@ mod records;
 mod rows;
 mod schedule_runs;
 mod schedules;
+mod servers;
 mod shown;
 mod store;
 mod tokens;
