@@ -1,15 +1,14 @@
 //! `kya drill report` and `kya audit verify` without any server: what is made of evidence, and
 //! each way to change it.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use kya_core::testing::audit::audit_key;
 use kya_core::testing::drill::{DRILL, Wanted, evidence};
 use serde_json::{Value, json};
-use support::browser::Browser;
-use support::*;
+
+use crate::support::browser::Browser;
+use crate::support::*;
 
 fn kya(args: &[&str]) -> Ended {
     let mut command = command("http://127.0.0.1:1", args);

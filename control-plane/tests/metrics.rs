@@ -1,8 +1,6 @@
 //! What `/metrics` says of pushes, stops, kills, proxies that left, drills, databases and the
 //! process.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::config::Config;
@@ -12,12 +10,14 @@ use kya_core::wire::{
     AuditApplied, AuditBatch, AuditDropped, AuditEvent, SignedUpdate, audit_event::Event,
 };
 use serde_json::json;
-use support::api::Text;
-use support::parties::{Way, party};
-use support::postgres::Database;
-use support::proxy::{channel, hello, worker};
-use support::pull::ask;
-use support::{ControlPlane, TestProxy, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::parties::{Way, party};
+use crate::support::postgres::Database;
+use crate::support::proxy::{channel, hello, worker};
+use crate::support::pull::ask;
+use crate::support::{ControlPlane, TestProxy, eventually};
 
 /// Challenges come when a stream begins, and never again; who closed its connection has left
 /// at once.

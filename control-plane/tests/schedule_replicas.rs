@@ -1,7 +1,5 @@
 //! Scheduled drills where several servers use one database.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,11 +8,13 @@ use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use kya_control_plane::time::{Clock, SystemClock};
 use serde_json::{Value, json};
-use support::api::Text;
-use support::parties::{Way, party};
-use support::postgres::Database;
-use support::{Api, ControlPlane, PATIENCE};
 use tempfile::TempDir;
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::parties::{Way, party};
+use crate::support::postgres::Database;
+use crate::support::{Api, ControlPlane, PATIENCE};
 
 fn config(dir: &Path, database: &Database) -> Config {
     Config { database_url: Some(database.url()), ..Config::ephemeral(dir) }

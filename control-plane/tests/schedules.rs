@@ -1,13 +1,13 @@
 //! Drills that are due again and again. To be due, a schedule is told in the database that
 //! it is: no test waits for a clock.
 
-mod support;
-
 use kya_control_plane::time::{Clock, SystemClock};
 use serde_json::{Value, json};
-use support::api::Text;
-use support::parties::{Way, party};
-use support::{ControlPlane, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::parties::{Way, party};
+use crate::support::{ControlPlane, eventually};
 
 const HOUR: u64 = 3_600;
 

@@ -14,6 +14,8 @@ mod chaos_restart;
 mod chaos_wire;
 mod chaos_worker;
 mod configuration;
+mod drill;
+mod drill_faults;
 mod key_rotation;
 mod kill;
 mod kill_report;

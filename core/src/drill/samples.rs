@@ -99,8 +99,7 @@ pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
 }
 
 /// How a probe is written.
-type Written =
-    (Micros, Option<Micros>, Option<Micros>, Outcome, Option<Micros>, Option<Ending>);
+type Written = (Micros, Option<Micros>, Option<Micros>, Outcome, Option<Micros>, Option<Ending>);
 
 impl From<Written> for Probe {
     fn from((due, sent, answered, outcome, ended, ending): Written) -> Self {
