@@ -66,6 +66,10 @@ async fn a_kill_that_a_worker_does_not_acknowledge_is_incomplete_after_a_minute(
     assert!(what.starts_with(&revoked["kill_id"].text()), "{what}");
     let kill = status(&plane).await["last_kill"].clone();
     assert_eq!((&kill["workers_there"], &kill["receipt_complete"]), (&json!(1), &json!(false)));
+    // A later one does not hide it.
+    let other = plane.api.register("other").await;
+    plane.api.revoke(&other).await;
+    assert_eq!(problem(&plane, "kill_incomplete").await, Some(what));
     // It is closed by now, and whoever comes back is heard all the same.
     proxy.catch_up(2).await;
     assert!(problem(&plane, "kill_incomplete").await.is_some(), "the trail has no word of it");

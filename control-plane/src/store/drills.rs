@@ -70,7 +70,7 @@ pub(crate) fn reason(id: DrillId) -> String {
 }
 
 /// Whether this is the reason of some drill.
-pub(super) fn is_reason(reason: &str) -> bool {
+pub(crate) fn is_reason(reason: &str) -> bool {
     reason.strip_prefix(REASON).is_some_and(|id| id.parse::<DrillId>().is_ok())
 }
 

@@ -54,8 +54,8 @@ pub use approvals::{
 };
 pub use commits::Commits;
 pub use delegation::{DelegationError, Descendant, NewSuccessor, TokenBatch, TokenSelection};
-pub(crate) use drills::reason as drill_reason;
 pub use drills::{Canary, Drill, DrillState, DrillStore, EndedDrill, NewDrill};
+pub(crate) use drills::{is_reason as is_drill_reason, reason as drill_reason};
 pub use error::StoreError;
 pub use idempotency::{
     IdempotencyStore, KEYS_KEPT, KeyState, KeyedRequest, MAX_KEYS_OF_AN_OPERATOR,

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use kya_core::KillId;
+use kya_core::{AgentId, KillId};
 use serde::Serialize;
 
 use super::is_complete;
 use crate::api::Api;
 use crate::audit::kills::Standing;
-use crate::store::{KillFilter, StoreError};
+use crate::store::{Kill, KillFilter, StoreError, is_drill_reason};
 use crate::time::UnixMicros;
 
 /// Most workers that are named.
 const NAMED: usize = 20;
+/// So far back, and so many, kills are looked at.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const LOOKED_AT: u32 = 20;
+const A_PAGE: u32 = 500;
+const PAGES: u32 = 4;
 
 /// The newest kill.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -35,16 +40,9 @@ pub(in crate::api) struct LastKill {
     last_acknowledged_after_ms: Option<f64>,
     /// `proxy/instance` of the first that have not acknowledged it.
     laggards: Vec<String>,
-    #[serde(skip)]
-    committed: UnixMicros,
 }
 
 impl LastKill {
-    /// Time since its commit.
-    pub(in crate::api) fn age(&self, now: UnixMicros) -> Duration {
-        Duration::from_micros(now.0.saturating_sub(self.committed.0))
-    }
-
     /// Whether nobody is missing, as far as is known.
     pub(in crate::api) fn is_acknowledged(&self) -> bool {
         self.recorded && self.laggards.is_empty()
@@ -54,7 +52,49 @@ impl LastKill {
 /// The newest kill, if there was one.
 pub(in crate::api) async fn last(api: &Api) -> Result<Option<LastKill>, StoreError> {
     let found = api.store.kills(KillFilter::default(), None, 1).await?;
-    let Some(kill) = found.into_iter().next() else { return Ok(None) };
+    match found.into_iter().next() {
+        Some(kill) => in_short(api, kill).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The newest kill of the last day that is older than `late` and that somebody has not
+/// acknowledged. Those of drills, and what agents gave back themselves, are not looked at:
+/// there may be many, and they are no stop of anybody.
+pub(in crate::api) async fn unacknowledged(
+    api: &Api,
+    now: UnixMicros,
+    late: Duration,
+) -> Result<Option<LastKill>, StoreError> {
+    let (mut before, mut looked_at) = (None, 0);
+    for _ in 0..PAGES {
+        let page = api.store.kills(KillFilter::default(), before, A_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        before = Some(last.id);
+        for kill in page {
+            let age = Duration::from_micros(now.0.saturating_sub(kill.committed.at.0));
+            if age > DAY || looked_at == LOOKED_AT {
+                return Ok(None);
+            }
+            if age <= late || is_nobodys(&kill) {
+                continue;
+            }
+            looked_at += 1;
+            let found = in_short(api, kill).await?;
+            if !found.is_acknowledged() {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_nobodys(kill: &Kill) -> bool {
+    let by_a_drill = kill.cause.reason.as_deref().is_some_and(is_drill_reason);
+    by_a_drill || kill.cause.actor.parse::<AgentId>().is_ok()
+}
+
+async fn in_short(api: &Api, kill: Kill) -> Result<LastKill, StoreError> {
     let whose = api.trail.kill_whose(&kill).await?;
     let known = api.trail.kill_progress(&kill, &whose).await?;
     let complete = known.as_ref().is_some_and(|(row, progress)| is_complete(row, progress));
@@ -63,7 +103,7 @@ pub(in crate::api) async fn last(api: &Api) -> Result<Option<LastKill>, StoreErr
     let committed = kill.committed.at;
     let heard = progress.workers.iter().filter_map(|it| it.worker.applied.as_ref());
     let last = heard.map(|applied| applied.recorded.0.saturating_sub(committed.0)).max();
-    Ok(Some(LastKill {
+    Ok(LastKill {
         kill_id: kill.id,
         act: kill.act,
         subject: kill.subject,
@@ -75,6 +115,5 @@ pub(in crate::api) async fn last(api: &Api) -> Result<Option<LastKill>, StoreErr
         acknowledged: progress.acknowledged(),
         last_acknowledged_after_ms: last.map(|after| UnixMicros(after).as_millis_f64()),
         laggards: progress.laggards().take(NAMED).map(Standing::name).collect(),
-        committed,
-    }))
+    })
 }

@@ -23,7 +23,7 @@ use crate::audit::NoReceipt;
 use crate::audit::kills::Progress;
 use crate::store::audit::{KillRow, RecordFilter};
 use crate::store::{Kill, KillFilter};
-pub(super) use last::{LastKill, last};
+pub(super) use last::{LastKill, last, unacknowledged};
 use receipt::NotThere;
 use records::{KillReport, Kills, Listed, Row};
 

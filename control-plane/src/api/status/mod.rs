@@ -107,7 +107,9 @@ pub(super) async fn show(State(api): State<Arc<Api>>) -> Json<Shown> {
     let certificates = CertificateStatus::look(&mut look);
     let found = kills::last(&api).await;
     let last_kill = look.read(found, problems::trail).flatten();
-    look.problems.extend(last_kill.as_ref().and_then(|kill| problems::of_kill(kill, now)));
+    let found = kills::unacknowledged(&api, now, problems::KILL_LATE).await;
+    let open = look.read(found, problems::trail).flatten();
+    look.problems.extend(open.as_ref().map(problems::of_kill));
     let found = LastDrill::look(&mut look).await;
     let last_drill = look.read(found, problems::database).flatten();
     let found = TrailStatus::look(&mut look).await;

@@ -16,7 +16,7 @@ use crate::time::{UnixMicros, second_start};
 const LATE: Duration = Duration::from_secs(2);
 const TRAIL_LATE: Duration = Duration::from_secs(10);
 /// How long a kill may be on its way.
-const KILL_LATE: Duration = Duration::from_secs(60);
+pub(super) const KILL_LATE: Duration = Duration::from_secs(60);
 /// How long before its end a credential is a problem.
 const EXPIRES_SOON: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The same of a certificate, in days.
@@ -112,11 +112,10 @@ pub(super) fn of_proxies(found: &Proxies) -> Vec<Trouble> {
 }
 
 /// A kill that somebody still does not apply.
-pub(super) fn of_kill(kill: &LastKill, now: UnixMicros) -> Option<Trouble> {
-    let late = kill.age(now) > KILL_LATE && !kill.is_acknowledged();
+pub(super) fn of_kill(kill: &LastKill) -> Trouble {
     let what = format!("{} is not acknowledged by every worker that was there", kill.kill_id);
     let fix = "`kya kill show` names them: restart those proxies, or cut them off";
-    late.then(|| Trouble::new("kill_incomplete", what, fix))
+    Trouble::new("kill_incomplete", what, fix)
 }
 
 /// A server that shares the database and was not heard of for so long.
