@@ -2,6 +2,7 @@
 //! redirect, bounded in time and size.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
@@ -83,6 +84,15 @@ pub(crate) fn endpoint(text: &str) -> Result<Url, String> {
             "`{text}` would be asked in the clear, and whoever is on the way could answer with keys of their own: only https:// is, but for this machine"
         )),
         _ => Err(format!("`{text}` is not an https:// address")),
+    }
+}
+
+/// Whether only whoever is on the same wire has it, such as what tells virtual machines their
+/// secrets: nothing there is asked, whatever name leads to it.
+fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 
@@ -154,7 +164,9 @@ impl Fetcher {
     pub(crate) async fn connect(tls: Option<&Self>, url: &Url) -> io::Result<Box<dyn Stream>> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
-        let stream = TcpStream::connect((host, port)).await?;
+        let found = lookup_host((host, port)).await?.filter(|it| !is_link_local(it.ip()));
+        let found: Vec<_> = found.collect();
+        let stream = TcpStream::connect(&*found).await?;
         stream.set_nodelay(true)?;
         let Some(Self(tls)) = tls else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
@@ -219,5 +231,29 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 impl std::fmt::Debug for Fetcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Fetcher")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_that_is_only_on_the_same_wire_is_asked() {
+        for (address, is) in [
+            ("169.254.169.254", true),
+            ("::ffff:169.254.0.1", true),
+            ("fe80::1", true),
+            ("febf::1", true),
+            ("169.253.0.1", false),
+            ("127.0.0.1", false),
+            ("::1", false),
+            ("fd00::1", false),
+        ] {
+            assert_eq!(is_link_local(address.parse().unwrap()), is, "{address}");
+        }
+        let url = Url::parse("http://169.254.169.254/latest/meta-data").unwrap();
+        let refused = Fetcher::connect(None, &url).await.err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{refused}");
     }
 }

@@ -124,6 +124,18 @@ async fn honest_parties_pass_and_the_figures_are_those_of_the_samples() {
     assert_eq!(actions, ["drill.started", "drill.ended"]);
     let listed = plane.api.get("/v1/drills?limit=1").await.expect(200);
     assert_eq!((&listed["drills"][0]["drill_id"], &listed["next"]), (&json!(id), &json!(id)));
+    // Every probe is evidence, and much: who may not read the trail has the figures alone.
+    let viewer = plane.api.add_operator("looks", "viewer").await;
+    viewer.get(&format!("/v1/drills/{id}")).await.expect(200);
+    let refused = viewer.get(&format!("/v1/drills/{id}?samples=true")).await;
+    assert!(refused.problem(403, "forbidden").contains("audit.read"));
+    // Only admins begin one: a token that works is sent where they say. Operators stop it.
+    let operator = plane.api.add_operator("stops", "operator").await;
+    let asked = request(&plane, &[("one", Way::Honest)], json!({ "samples": 1 })).await;
+    let refused = operator.post("/v1/drills", asked).await.problem(403, "forbidden");
+    assert!(refused.contains("drill.run"), "{refused}");
+    let stopped = operator.post(&format!("/v1/drills/{id}/stop"), json!({})).await.expect(200);
+    assert_eq!(stopped["drill_id"], json!(id));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,10 @@ use axum::extract::State;
 use kya_core::DrillId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Api;
+use super::audit::export_turn;
 use super::describe::Begun;
 use super::extract::{Body, Params, Segment};
 use super::handlers::page;
@@ -16,6 +18,7 @@ use super::problem::{Code, Problem};
 use super::requests::Limit;
 use super::routes::By;
 use crate::drill::{DrillError, DrillRequest};
+use crate::operators::Permission;
 use crate::registry::Why;
 use crate::store;
 
@@ -62,7 +65,8 @@ pub(super) struct Drill {
     /// Every sample, if it was asked for: each probe as `[due, sent, answered, outcome, ended, ending]`,
     /// in microseconds since the stop.
     #[serde(skip_serializing_if = "Option::is_none")]
-    samples: Option<Value>,
+    #[schemars(with = "Option<Value>")]
+    samples: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize, schemars::JsonSchema)]
@@ -119,13 +123,17 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(api): Shared,
+    By(operator): By,
     Segment(id): Segment<DrillId>,
     Params(wanted): Params<ShowDrill>,
 ) -> Result<Json<Drill>, Problem> {
     let mut shown = found(id, api.store.drill(id).await?)?;
     if wanted.samples {
+        // They are megabytes, and as much evidence as the trail.
+        api.operators.permit(&operator, Permission::ReadAudit, operator.address())?;
+        let _turn = export_turn(&api, &operator)?;
         let samples = api.store.drill_samples(id).await?;
-        shown.samples = samples.and_then(|text| serde_json::from_str(&text).ok());
+        shown.samples = samples.and_then(|text| RawValue::from_string(text).ok());
     }
     Ok(Json(shown))
 }

@@ -29,6 +29,8 @@ const CONNECTIONS: usize = 64;
 /// So many are used in turn, however few would do: a proxy gives each to one of its workers,
 /// and every worker is to be asked.
 const IN_TURN: usize = 16;
+/// Longest head of an answer that is read, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
 /// From the start of a probe to the end of its answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What is due and could not be begun for so long is missed.
@@ -270,7 +272,11 @@ impl Party {
 
     async fn connect(&self) -> Option<SendRequest<Empty<Bytes>>> {
         let stream = Fetcher::connect(self.tls.as_deref(), &self.url).await.ok()?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .ok()?;
         // It ends when its sender is dropped, or the other end closes.
         tokio::spawn(connection);
         Some(sender)

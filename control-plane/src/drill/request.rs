@@ -162,6 +162,9 @@ fn address(text: &str) -> Result<Url, String> {
     if url.fragment().is_some() {
         return Err("has a fragment, which is not sent".to_owned());
     }
+    if url.query().is_some() {
+        return Err("has a query, which may be a secret and would stay in the audit trail: name a path without one".to_owned());
+    }
     Ok(url)
 }
 
@@ -257,6 +260,7 @@ mod tests {
             (party("ftp://a.example"), "`parties[0].url`: must be an http"),
             (party("http://me:x@a.example"), "has a user or password"),
             (party("http://a.example/#x"), "has a fragment"),
+            (party("http://a.example/?key=secret"), "has a query"),
             (party("a.example/x"), "is no address"),
             (json!({ "parties": [{ "name": "a b", "url": "http://a" }] }), "`parties[0].name`"),
             (

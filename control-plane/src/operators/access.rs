@@ -98,6 +98,11 @@ impl Operator {
         self.role
     }
 
+    /// Where it asks from.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// True of the one whose key is in the data directory.
     pub fn is_built_in(&self) -> bool {
         self.built_in

@@ -23,8 +23,9 @@ use crate::api::describe::{Answers, Operation, Schemas, Shaped};
 use crate::api::extract::{Body, Params};
 use crate::api::problem::{Code, Problem};
 use crate::api::routes::By;
-use crate::audit::shares::{EXPORTS, Room};
+use crate::audit::shares::{EXPORTS, Room, Share};
 use crate::audit::{ArchiveRefused, Export, ExportFailed, Format, Wanted};
+use crate::operators::Operator;
 
 /// How long it may take to read a part that is archived once more.
 pub(in crate::api) const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -105,19 +106,24 @@ impl Answers for Lines {
     }
 }
 
-pub(in crate::api) async fn export(
-    State(api): State<Arc<Api>>,
-    By(operator): By,
-    Params(asked): Params<ExportTrail>,
-) -> Result<Shaped<Lines>, Problem> {
+/// Room for one more large answer to this operator.
+pub(in crate::api) fn export_turn(api: &Api, operator: &Operator) -> Result<Share, Problem> {
     let name = operator.name().to_string();
-    let turn = api.trail.exports.take(&name, &name, 1).ok_or_else(|| {
+    api.trail.exports.take(&name, &name, 1).ok_or_else(|| {
         let Room { all, registration: of_one, .. } = EXPORTS;
         let told = format!(
             "{of_one} exports for this operator, or {all} for all, are being written; ask again later"
         );
         Problem::new(Code::TooManyRequests, told).retry_after(Duration::from_secs(5))
-    })?;
+    })
+}
+
+pub(in crate::api) async fn export(
+    State(api): State<Arc<Api>>,
+    By(operator): By,
+    Params(asked): Params<ExportTrail>,
+) -> Result<Shaped<Lines>, Problem> {
+    let turn = export_turn(&api, &operator)?;
     let format = match asked.format {
         FormatName::Jsonl => Format::Jsonl,
         FormatName::Csv => Format::Csv,

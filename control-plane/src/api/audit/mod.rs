@@ -9,7 +9,7 @@ mod report;
 mod stream;
 mod tail;
 
-pub(super) use export::{ARCHIVE_TIMEOUT, archive, export};
+pub(super) use export::{ARCHIVE_TIMEOUT, archive, export, export_turn};
 pub(super) use keys::{activate, announce, keys, recover, rotate};
 pub(super) use proofs::{checkpoint, consistency, inclusion};
 pub(super) use records::{list, show};
