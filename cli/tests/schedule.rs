@@ -1,11 +1,10 @@
 //! `kya drill schedule` and a real control plane.
 
-mod support;
-
 use kya_control_plane::config::Config;
 use kya_control_plane::{RunningServer, Server};
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const PROBE: &str = "payments=http://127.0.0.1:9/work";
 
