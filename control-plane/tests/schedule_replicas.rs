@@ -10,7 +10,6 @@ use kya_control_plane::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support;
 use crate::support::api::Text;
 use crate::support::parties::{Way, party};
 use crate::support::postgres::Database;
@@ -89,7 +88,7 @@ async fn of_two_servers_one_runs_each_drill_that_is_due() {
         let count = text.lines().find_map(|it| it.strip_prefix(&line));
         count.map_or(0, |count| count.parse::<u32>().unwrap())
     };
-    support::eventually("both have seen what they began", async || {
+    crate::support::eventually("both have seen what they began", async || {
         counted(&a).await + counted(&b).await == 3
     })
     .await;
@@ -133,7 +132,8 @@ async fn what_a_killed_server_was_running_is_put_back_by_the_other_and_not_run_a
     add(&api, "yearly", 200).await;
     make_due(&database, "yearly").await;
     become_(&api, "yearly", &["running"]).await;
-    support::eventually("a sample", async || drills(&api).await[0]["samples_done"] != 0).await;
+    crate::support::eventually("a sample", async || drills(&api).await[0]["samples_done"] != 0)
+        .await;
     drop(killed);
     let other = start(with_keys_of(dir.path()), &database).await;
     assert_eq!(outcomes(&other.api, "yearly").await, ["running"], "it is not known yet");

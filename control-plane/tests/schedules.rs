@@ -4,7 +4,6 @@
 use kya_control_plane::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::support;
 use crate::support::api::Text;
 use crate::support::parties::{Way, party};
 use crate::support::{ControlPlane, eventually};
@@ -35,7 +34,7 @@ async fn show(plane: &ControlPlane, name: &str) -> Value {
 
 /// Has the next drill of a schedule have been due so many seconds ago.
 async fn make_due(plane: &ControlPlane, name: &str, ago: u64) {
-    let raw = support::database::open(plane.dir.path()).await;
+    let raw = crate::support::database::open(plane.dir.path()).await;
     let at = i64::try_from(SystemClock.now().0 - ago * 1_000_000).unwrap();
     let update = "UPDATE drill_schedules SET next_us = ? WHERE name = ?";
     sqlx::query(update).bind(at).bind(name).execute(&raw).await.unwrap();
@@ -44,7 +43,7 @@ async fn make_due(plane: &ControlPlane, name: &str, ago: u64) {
 
 /// Has a drill that passes have been owed for so many seconds.
 async fn make_owed(plane: &ControlPlane, name: &str, ago: u64) {
-    let raw = support::database::open(plane.dir.path()).await;
+    let raw = crate::support::database::open(plane.dir.path()).await;
     let at = i64::try_from(SystemClock.now().0 - ago * 1_000_000).unwrap();
     let update = "UPDATE drill_schedules SET owed_us = ? WHERE name = ?";
     sqlx::query(update).bind(at).bind(name).execute(&raw).await.unwrap();
@@ -67,7 +66,7 @@ async fn becomes(plane: &ControlPlane, name: &str, expected: &[&str]) -> Value {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    let waited = tokio::time::timeout(6 * support::PATIENCE, wait).await;
+    let waited = tokio::time::timeout(6 * crate::support::PATIENCE, wait).await;
     match waited {
         Ok(shown) => shown,
         Err(_) => panic!("never {expected:?}: {:#}", show(plane, name).await),
@@ -120,7 +119,7 @@ async fn a_drill_that_is_due_is_run_once_and_not_again_after_a_restart() {
     says(&plane, "kya_drill_overdue{schedule=\"quarterly\"} 0").await;
     assert_eq!(outcomes(&show(&plane, "quarterly").await), ["passed"]);
     // Even if the clock says again what it said when that was due.
-    let raw = support::database::open(plane.dir.path()).await;
+    let raw = crate::support::database::open(plane.dir.path()).await;
     let update = "UPDATE drill_schedules SET next_us = (SELECT due_us FROM drill_schedule_runs)";
     sqlx::query(update).execute(&raw).await.unwrap();
     raw.close().await;

@@ -161,12 +161,18 @@ mod tests {
             let mut group = String::new();
             for span in row.split(" | ").next().unwrap().split('`').skip(1).step_by(2) {
                 let words: Vec<_> = span.split(' ').collect();
-                let written = match all.find_subcommand(words[0]) {
-                    Some(found) if commands(found).next().is_some() => {
-                        group = format!("{} ", words[0]);
-                        format!("{group}{}", words[1])
+                let mut at = &all;
+                let path = words.iter().map_while(|word| {
+                    at = at.find_subcommand(word)?;
+                    Some(*word)
+                });
+                let path: Vec<_> = path.collect();
+                let written = match path.split_last() {
+                    Some((_, [])) => path.concat(),
+                    Some((last, above)) => {
+                        group = format!("{} ", above.join(" "));
+                        format!("{group}{last}")
                     }
-                    Some(_) => words[0].to_owned(),
                     None => format!("{group}{}", words[0]),
                 };
                 assert!(every.contains(&written), "README: there is no `kya {written}` ({row})");
