@@ -1,7 +1,5 @@
 //! Drills against parties that ask a real control plane, and some that are at fault.
 
-mod support;
-
 use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use kya_control_plane::store::{Canary, Cause, DrillStore, NewAgent, NewDrill, SqliteStore};
@@ -10,11 +8,13 @@ use kya_core::wire::WorkerReport;
 use kya_core::wire::proxy_message::Message;
 use kya_core::{AgentId, DrillId, InFlight, Position};
 use serde_json::{Value, json};
-use support::api::Text;
-use support::certificates::Authority;
-use support::parties::{Way, party, tls_party};
-use support::proxy::{message, worker};
-use support::{ControlPlane, TestClock, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::certificates::Authority;
+use crate::support::parties::{Way, party, tls_party};
+use crate::support::proxy::{message, worker};
+use crate::support::{ControlPlane, TestClock, eventually};
 
 /// A drill of these parties with few probes, and whatever else is asked for.
 async fn request(plane: &ControlPlane, ways: &[(&str, Way)], members: Value) -> Value {

@@ -91,8 +91,9 @@ impl Run {
 
     async fn take_samples(&self, findings: &mut Findings) -> Result<(), String> {
         let prober = Prober::start(&self.urls, self.request.probe_ca.as_deref())?;
-        findings.without_token = prober.ask(None).await;
-        findings.unknown_token = prober.ask(Some(&nobodys_token()?)).await;
+        let unknown = nobodys_token()?;
+        (findings.without_token, findings.unknown_token) =
+            tokio::join!(prober.ask(None), prober.ask(Some(&unknown)));
         let mut canary = self.canary().await?;
         findings.canary = Some(canary.agent);
         for n in 0..self.request.samples {
