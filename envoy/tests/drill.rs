@@ -75,9 +75,11 @@ async fn what_a_stop_cuts_in_flight_is_counted_and_the_rest_is_measured() -> Res
     assert_eq!(result["receipt_complete_ms"]["count"], 2, "{result:#}");
     let late = &result["relying_parties"][0];
     let of = |name: &str| late["in_flight"][name].as_u64().unwrap_or_default();
-    // A quarter of a second at 100 a second, twice. None of them was answered by the service.
+    // A quarter of a second at 100 a second, twice. The service answers those whose time was
+    // over before the stop had reached the proxy, and no others.
     assert!((30..=60).contains(&of("at_stop")), "{late:#}");
-    assert_eq!((of("cut"), of("completed"), of("lost")), (of("at_stop"), 0, 0), "{late:#}");
+    assert_eq!((of("cut") + of("completed"), of("lost")), (of("at_stop"), 0), "{late:#}");
+    assert!(of("cut") > of("completed"), "{late:#}");
     // Each worker was asked: of 32 connections, Envoy gives none to one of two once in 2^31 runs.
     let by_worker = fleet.sidecars[0].connections_by_worker().await?;
     assert!(by_worker.len() == 2 && by_worker.iter().all(|count| *count > 0), "{by_worker:?}");
@@ -128,10 +130,10 @@ async fn a_drill_that_is_interrupted_or_loses_its_server_leaves_nothing_behind()
     assert_eq!(ended.code, Some(8), "{ended:?}");
     let drill = nothing_is_left(&kya, &id).await?;
     let cause = drill["result"]["relying_parties"][1]["cause"].as_str().unwrap_or_default();
-    assert!(cause.starts_with("it did not reject the canary in "), "{drill:#}");
-    let heard = "its filter denies who has no token, and did not hear of the stop in time. \
-                 Not connected or not armed: sidecar-2 (not connected)";
-    assert!(cause.contains(heard), "{cause}");
+    // Whether the link was cut while the canary worked or while it was stopped.
+    let deaf = ["did not hear of the stop in time", "its restoration was not heard of"];
+    assert!(deaf.iter().any(|deaf| cause.contains(deaf)), "{drill:#}");
+    assert!(cause.contains("Not connected or not armed: sidecar-2 (not "), "{cause}");
     assert_eq!(drill["result"]["relying_parties"][0]["cause"], Value::Null, "{drill:#}");
     for way in &link {
         way.set(Fault::Pass);

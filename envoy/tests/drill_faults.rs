@@ -174,7 +174,8 @@ async fn each_proxy_at_fault_is_named_with_the_right_cause() -> Result<()> {
         assert!(cause(&result, name).starts_with(part), "{name}: {result:#}");
     }
     assert!(cause(&result, "cut").contains("Not connected or not armed: "), "{result:#}");
-    assert!(cause(&result, "cut").contains("cut (not connected)"), "{result:#}");
+    // It keeps trying, and is there for a moment each time.
+    assert!(cause(&result, "cut").contains("cut (not "), "{result:#}");
     let failures = result["failures"].as_array().context("failures")?;
     let clock = failures.iter().filter_map(Value::as_str).find(|it| it.starts_with("proxy "));
     let clock = clock.with_context(|| format!("no clock: {failures:?}"))?;

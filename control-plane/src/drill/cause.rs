@@ -69,9 +69,10 @@ fn lets_anybody_through(known: &Known<'_>) -> bool {
 fn not_allowed(known: &Known<'_>) -> String {
     match known.before {
         Some(Outcome::Denied(reason)) => match reason {
-            DenyReason::TokenUnknown | DenyReason::Stale | DenyReason::Unsynced => {
-                and_silent(of_reason(reason), known.silent)
-            }
+            DenyReason::TokenUnknown
+            | DenyReason::Stale
+            | DenyReason::Unsynced
+            | DenyReason::AgentSuspended => and_silent(of_reason(reason), known.silent),
             _ => of_reason(reason),
         },
         Some(Outcome::Other(status)) => format!(
