@@ -106,7 +106,8 @@ async fn a_drill_that_is_due_is_run_once_and_not_again_after_a_restart() {
     let shown = becomes(&plane, "quarterly", &["passed"]).await;
     assert_eq!((&shown["next"], &shown["overdue_since"]), (&json!(next), &Value::Null));
     assert!(shown["last_passed_at"].is_string());
-    let [drill] = &*drills(&plane).await else { panic!("one") };
+    let begun = drills(&plane).await;
+    let [drill] = &*begun else { panic!("{begun:?}") };
     assert_eq!(drill["drill_id"], shown["runs"][0]["drill_id"]);
     assert_eq!(drill["started_by"], "schedule:quarterly");
     let labels = "{outcome=\"passed\",schedule=\"quarterly\"}";
