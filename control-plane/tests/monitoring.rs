@@ -1,13 +1,12 @@
 //! The alert rules: what they ask for is there, and each says what to do.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::json;
-use support::{ControlPlane, eventually};
+
+use crate::support::{ControlPlane, eventually};
 
 const ALERTS: &str = include_str!("../../docs/monitoring/alerts.yaml");
 

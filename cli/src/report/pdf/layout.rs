@@ -221,9 +221,8 @@ impl Layout {
         let top = self.up(0.0);
         // The last digit of a logarithm is not the same on every machine, and is not written.
         let round = |it: f32| (it * 100.0).round() / 100.0;
-        let place = |(x, y): (f64, f64)| {
-            (round(LEFT + x as f32 * factor), round(top - y as f32 * factor))
-        };
+        let place =
+            |(x, y): (f64, f64)| (round(LEFT + x as f32 * factor), round(top - y as f32 * factor));
         for shape in &chart.shapes {
             draw(&mut self.page, shape, &place, factor);
         }
