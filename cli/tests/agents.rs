@@ -1,9 +1,8 @@
 //! `kya agent` where it stops nobody: what it sends, and how agents are shown.
 
-mod support;
-
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 #[test]
 fn register_sends_the_key_of_a_pem_file_in_its_one_line_form() {

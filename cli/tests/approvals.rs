@@ -1,9 +1,8 @@
 //! `kya approval …`, and what every restoration says that waits for a second operator.
 
-mod support;
-
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 const RESTORE: &str = "POST /v1/agents/agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z/restore";
 const APPROVE: &str = "POST /v1/approvals/apr_01JXMK9P2Q3R4S5T6V7W8X9Y0Z/approve";

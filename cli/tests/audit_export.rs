@@ -1,12 +1,12 @@
 //! `kya audit export`: what is given out, and what is not.
 
-mod support;
-
 use kya_core::audit::verify::{Options, Outcome, Verifier};
 use kya_core::audit::{Filter, VerifierKey};
 use serde_json::{Value, json};
-use support::trail::{START, Trail};
-use support::*;
+
+use crate::support;
+use crate::support::trail::{START, Trail};
+use crate::support::*;
 
 const EXPORT: &str = "GET /v1/audit/export";
 const KEYS: &str = "GET /v1/audit/keys";

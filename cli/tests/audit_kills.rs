@@ -1,13 +1,12 @@
 //! `kya audit check-kills`: what got past a kill, what did not, and what nobody knows.
 
-mod support;
-
 use std::io::Write;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use support::trail::{Trail, from};
-use support::*;
+
+use crate::support::trail::{Trail, from};
+use crate::support::*;
 
 /// Checks an export, which is written to a file.
 fn check(export: &str, args: &[&str]) -> Ended {

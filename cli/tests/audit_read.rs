@@ -1,13 +1,12 @@
 //! `kya audit tail`, `show`, `checkpoint`, `proof` and `keys`.
 
-mod support;
-
 use std::io::{BufRead, BufReader};
 
 use kya_core::audit::{SignedCheckpoint, VerifierKey};
 use serde_json::{Value, json};
-use support::trail::{ORIGIN, Trail};
-use support::*;
+
+use crate::support::trail::{ORIGIN, Trail};
+use crate::support::*;
 
 /// A server that gives proof of record 2 of two.
 fn server(trail: &Trail) -> Fake {

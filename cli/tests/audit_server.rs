@@ -1,14 +1,13 @@
 //! `kya audit` and a real control plane.
 
-mod support;
-
 use kya_control_plane::config::Config;
 use kya_control_plane::{RunningServer, Server};
 use kya_core::audit::event::Batch;
 use kya_core::audit::verify::{Options, Outcome, Verifier};
 use kya_core::wire;
 use serde_json::Value;
-use support::*;
+
+use crate::support::*;
 
 /// A control plane with its trail, and `kya` as its admin.
 struct Real {

@@ -1,14 +1,13 @@
 //! `kya audit verify`: what verifies, and every forgery that does not.
 
-mod support;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use kya_core::testing::audit::{Trail, audit_key, forgeries};
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 /// `kya audit verify`, with no server and no key to one.
 fn verify(args: &[&str]) -> std::process::Command {

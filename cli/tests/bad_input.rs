@@ -1,8 +1,6 @@
 //! Command lines that are wrong: exit 2, a reason, and nothing sent.
 
-mod support;
-
-use support::*;
+use crate::support::*;
 
 #[test]
 fn bad_input_is_refused_before_anything_is_sent() {

@@ -1,9 +1,8 @@
 //! Capability tokens, and the keys that sign them.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const SIGNED: &str = "eyJhbGciOiJFZDI1NTE5In0.e30.AAAA";
 

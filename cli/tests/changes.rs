@@ -1,12 +1,11 @@
 //! Changes of status: what is printed, and what is said of acknowledgements.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout};
 
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const REVOKE: &[&str] =
     &["agent", "revoke", AGENT, "--reason", "prompt_injection_suspected", "--incident-id", "INC-1"];

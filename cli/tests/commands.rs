@@ -1,10 +1,8 @@
 //! What holds of every command.
 
-mod support;
-
 use std::net::TcpListener;
 
-use support::*;
+use crate::support::*;
 
 #[test]
 fn every_command_ends_well_against_a_willing_server() {

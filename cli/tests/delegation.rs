@@ -1,12 +1,11 @@
 //! Successors, agents that act for others, tokens for less, and `kya verify`.
 
-mod support;
-
 use std::io::Write;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const OTHER: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y1Z";
 

@@ -1,7 +1,5 @@
 //! `kya drill` and a real control plane.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +14,8 @@ use hyper_util::rt::TokioIo;
 use kya_control_plane::config::Config;
 use kya_control_plane::{RunningServer, Server};
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 /// A control plane, and `kya` as its admin.
 struct Real {

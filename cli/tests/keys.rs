@@ -1,9 +1,8 @@
 //! What `kya key` asks for, in which order, and what it says.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::{
+
+use crate::support::{
     Fake, KEY, acknowledgements, key_change, keys, kya, nobody, problem, script_rotation,
 };
 

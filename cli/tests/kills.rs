@@ -1,9 +1,8 @@
 //! `kya kill …`, and the id that every stop prints.
 
-mod support;
-
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 const SHOW: &str = "GET /v1/kills/kil_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 

@@ -1,9 +1,8 @@
 //! `kya node …`
 
-mod support;
-
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 #[test]
 fn the_credential_of_a_new_node_alone_is_on_stdout() {

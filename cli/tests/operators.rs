@@ -1,9 +1,8 @@
 //! `kya operator …`, `kya whoami`, and keys that are none.
 
-mod support;
-
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 #[test]
 fn the_key_of_a_new_operator_alone_is_on_stdout() {

@@ -1,7 +1,5 @@
 //! What the documentation tells a reader to type, typed.
 
-mod support;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +8,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kya_core::{PublicKey, Signer};
 use serde_json::Value;
-use support::*;
+
+use crate::support::*;
 
 /// The block of shell in a page that has this in it.
 fn steps(page: &str, with: &str) -> String {

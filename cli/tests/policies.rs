@@ -1,11 +1,10 @@
 //! `kya policy`: what is sent, what is printed, and what never leaves the machine.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const POLICY: &str = "pol_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";
 const ACKNOWLEDGED: &str = "Acknowledged by 4 of 4 workers of 2 of 2 proxies in 3.1 ms\n";

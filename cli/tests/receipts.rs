@@ -1,13 +1,12 @@
 //! `kya kill receipt` of a real control plane, and `kya kill verify` without any.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 
 use kya_control_plane::Server;
 use kya_control_plane::config::Config;
 use kya_core::testing::audit::audit_key;
-use support::*;
+
+use crate::support::*;
 
 async fn kya_of(url: &str, key: &str, args: &[&str]) -> Ended {
     let child = command(url, args).env("KYA_TOKEN", key.trim()).spawn().unwrap();

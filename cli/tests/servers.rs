@@ -1,12 +1,11 @@
 //! Servers that are none, say nothing, or are elsewhere; and the key, which goes to no other.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 #[test]
 fn without_a_key_nothing_is_sent() {

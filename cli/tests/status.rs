@@ -1,11 +1,10 @@
 //! `kya status`.
 
-mod support;
-
 use kya_control_plane::Server;
 use kya_control_plane::config::Config;
 use serde_json::json;
-use support::*;
+
+use crate::support::*;
 
 const STATUS: &str = "GET /v1/status";
 

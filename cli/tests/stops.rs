@@ -1,10 +1,9 @@
 //! Stops of principals, capabilities, everyone and many agents: what is sent, what
 //! is printed, and what is not believed.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const ACKNOWLEDGED: &str = "Acknowledged by 4 of 4 workers of 2 of 2 proxies in 3.1 ms\n";
 const LOGGED: &str = "logged at: 2026-02-05T14:47:23.891Z\n";

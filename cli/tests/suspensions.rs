@@ -1,9 +1,8 @@
 //! `kya agent suspend`: what it asks for, and that what it says is true of each kind of token.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const LOGGED: &str = "Suspension logged at: 2026-02-05T14:47:23.891Z\n";
 const ALL: &str = "All verify calls will now return DENY, until the agent is restored\n";

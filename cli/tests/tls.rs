@@ -1,12 +1,11 @@
 //! `https://` servers: which are believed, and what is said of the others.
 
-mod support;
-
 use std::path::Path;
 
 use serde_json::json;
-use support::tls::{Authority, Certified, server_config};
-use support::*;
+
+use crate::support::tls::{Authority, Certified, server_config};
+use crate::support::*;
 
 /// A control plane behind TLS that answers `kya agent list`.
 fn fake(server: Certified, clients: Option<&Authority>) -> Fake {

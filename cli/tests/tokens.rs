@@ -1,9 +1,8 @@
 //! Opaque tokens: how they are shown, and many taken back at once.
 
-mod support;
-
 use serde_json::{Value, json};
-use support::*;
+
+use crate::support::*;
 
 const PATH: &str = "POST /v1/tokens/revoke";
 const WHY: [&str; 4] = ["--reason", "refund_loop", "--incident-id", "INC-7"];

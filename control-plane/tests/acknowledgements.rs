@@ -1,14 +1,13 @@
 //! What a revocation can prove.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use kya_core::wire::WorkerState;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::proxy::worker;
-use support::{ControlPlane, eventually};
+
+use crate::support::api::Text;
+use crate::support::proxy::worker;
+use crate::support::{ControlPlane, eventually};
 
 async fn wait(plane: &ControlPlane, revision: u64, wait_ms: u32) -> Value {
     let path = format!("/v1/revisions/{revision}/acknowledgements?wait_ms={wait_ms}");

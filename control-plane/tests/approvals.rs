@@ -1,13 +1,12 @@
 //! Restoring by two operators, over the HTTP API and down to what a proxy decides by.
 
-mod support;
-
 use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use kya_core::DenyReason;
 use serde_json::{Value, json};
-use support::ControlPlane;
-use support::api::{Api, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Api, Text};
 
 /// A control plane that has restorations wait, and two who may approve them.
 async fn plane() -> (ControlPlane, Api, Api) {

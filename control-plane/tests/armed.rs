@@ -1,7 +1,5 @@
 //! Whether a proxy is armed: challenges, answers, and what passes for neither.
 
-mod support;
-
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,9 +9,11 @@ use kya_core::wire::{self, PullRequest, PullResponse, WorkerReport};
 use kya_core::{Body, Verifier};
 use prost::Message as _;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::proxy::{hello, word, worker};
-use support::{ControlPlane, TestProxy, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::proxy::{hello, word, worker};
+use crate::support::{ControlPlane, TestProxy, eventually};
 
 /// With a beat that comes in no test: only the first challenge, and those on demand.
 fn quiet() -> Limits {

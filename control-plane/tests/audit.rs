@@ -1,7 +1,5 @@
 //! The audit trail over HTTP: what workers report, and what operators read.
 
-mod support;
-
 use kya_core::audit::export::Line;
 use kya_core::audit::merkle::{Frontier, NodeHash, verify_inclusion};
 use kya_core::audit::verify::{self, Options};
@@ -13,9 +11,10 @@ use kya_core::{Body, Verifier};
 use prost::Message;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use support::api::Text;
-use support::pull::{ask, problem};
-use support::{ControlPlane, PATIENCE};
+
+use crate::support::api::Text;
+use crate::support::pull::{ask, problem};
+use crate::support::{ControlPlane, PATIENCE};
 
 const AUDIT: &str = "/v1/enforcement/audit";
 

@@ -1,7 +1,5 @@
 //! Checkpoints of the audit trail that are put to an address.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,10 +10,11 @@ use axum::routing::put;
 use kya_control_plane::config::{AnchorUrl, AuditConfig, Config};
 use kya_control_plane::{RunningServer, Server};
 use kya_core::audit::{SignedCheckpoint, VerifierKey};
-use support::PATIENCE;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use crate::support::PATIENCE;
 
 /// What was put where.
 type Put = (String, String);

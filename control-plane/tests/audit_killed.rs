@@ -1,7 +1,5 @@
 //! The audit trail of a program that is killed while workers report.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,8 +9,9 @@ use kya_core::wire::{AuditBatch, AuditDropped, AuditEvent, SignedUpdate, audit_e
 use kya_core::{Body, PublicKey, Verifier};
 use prost::Message;
 use serde_json::{Value, json};
-use support::PATIENCE;
-use support::api::{Api, Text};
+
+use crate::support::PATIENCE;
+use crate::support::api::{Api, Text};
 
 const WORKERS: u64 = 4;
 const EVENTS: u64 = 4_000;

@@ -1,8 +1,6 @@
 //! What the audit trail does not take, over HTTP: what whoever holds the credential of one
 //! node could send.
 
-mod support;
-
 use kya_core::wire::{
     AuditApplied, AuditBatch, AuditDropped, AuditEvent, SignedUpdate, audit_event,
 };
@@ -10,8 +8,9 @@ use kya_core::{Position, Verifier};
 use prost::Message;
 use reqwest::Method;
 use serde_json::json;
-use support::ControlPlane;
-use support::api::{Answer, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Answer, Text};
 
 const AUDIT: &str = "/v1/enforcement/audit";
 

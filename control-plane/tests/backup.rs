@@ -1,7 +1,5 @@
 //! `kya-control-plane backup` and `restore`, by the program itself.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -11,9 +9,10 @@ use kya_core::audit::SignedCheckpoint;
 use kya_core::audit::verify::{Options, Outcome, Report, Verifier};
 use kya_core::{Body, DenyReason};
 use reqwest::Method;
-use support::api::Text;
-use support::proxy::{channel, hello};
-use support::{ControlPlane, database};
+
+use crate::support::api::Text;
+use crate::support::proxy::{channel, hello};
+use crate::support::{ControlPlane, database};
 
 fn run(what: &str, dir: &Path, file: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kya-control-plane"));

@@ -1,15 +1,14 @@
 //! The page of the HTTP API in a browser: the Chromium that `cargo xtask setup` has found or
 //! installed.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 
 use reqwest::Method;
-use support::{ControlPlane, PATIENCE};
 use tokio::process::Command;
 use tokio::time::timeout;
+
+use crate::support::{ControlPlane, PATIENCE};
 
 /// Nothing of it asks anybody else, and nothing of it is left.
 const ARGUMENTS: [&str; 12] = [

@@ -1,16 +1,16 @@
 //! The stream: how a proxy gets the chunks that a manifest names.
 
-mod support;
-
 use std::collections::HashMap;
 
 use kya_control_plane::push::Limits;
 use kya_core::wire::{self, proxy_message::Message};
 use kya_core::{Body, DenyReason, Manifest};
-use support::api::Text;
-use support::proxy::{hello, message, narrow_channel, want};
-use support::{ControlPlane, TestProxy, database};
 use tonic::Code;
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::proxy::{hello, message, narrow_channel, want};
+use crate::support::{ControlPlane, TestProxy, database};
 
 /// A proxy that has got a manifest and no chunk.
 async fn told(plane: &ControlPlane, node_id: &str) -> (TestProxy, Manifest) {

@@ -1,12 +1,11 @@
 //! Successors, sub-agents, limited tokens and decisions without a proxy, over the HTTP
 //! API and down to what a proxy decides by.
 
-mod support;
-
 use kya_core::{DenyReason, Signer};
 use serde_json::{Value, json};
-use support::ControlPlane;
-use support::api::{Api, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Api, Text};
 
 fn key(n: u8) -> String {
     Signer::from_seed([n; 32]).public_key().to_string()

@@ -1,16 +1,16 @@
 //! Drills against parties that ask a real control plane, and some that are at fault.
 
-mod support;
-
 use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use kya_control_plane::store::{Canary, Cause, DrillStore, NewAgent, NewDrill, SqliteStore};
 use kya_control_plane::store::{StatusAction, Store};
 use kya_core::{AgentId, DrillId, InFlight};
 use serde_json::{Value, json};
-use support::api::Text;
-use support::parties::{Way, party};
-use support::{ControlPlane, TestClock, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::parties::{Way, party};
+use crate::support::{ControlPlane, TestClock, eventually};
 
 /// A drill of these parties with few probes, and whatever else is asked for.
 async fn request(plane: &ControlPlane, ways: &[(&str, Way)], members: Value) -> Value {

@@ -1,7 +1,5 @@
 //! The stream: how a proxy knows that it misses nothing.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +7,13 @@ use kya_control_plane::push::Limits;
 use kya_control_plane::time::{Clock, SystemClock};
 use kya_core::wire::control_message::Message as Said;
 use kya_core::{Body, Revision};
-use support::proxy::channel;
-use support::{ControlPlane, TestProxy, database};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tonic::Code;
+
+use crate::support;
+use crate::support::proxy::channel;
+use crate::support::{ControlPlane, TestProxy, database};
 
 fn every(heartbeat_interval: Duration) -> Limits {
     Limits { heartbeat_interval, ..Limits::default() }

@@ -1,11 +1,10 @@
 //! What the HTTP API does, from outside.
 
-mod support;
-
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::ControlPlane;
-use support::api::{Answer, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Answer, Text};
 
 const KEY: &str = "ed25519:MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 

@@ -1,11 +1,10 @@
 //! What the HTTP API refuses, and how it says so.
 
-mod support;
-
 use reqwest::{Method, header};
 use serde_json::json;
-use support::ControlPlane;
-use support::api::{Answer, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Answer, Text};
 
 /// A well-formed id that names nobody.
 const NOBODY: &str = "agt_01JXMK9P2Q3R4S5T6V7W8X9Y0Z";

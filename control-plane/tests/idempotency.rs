@@ -1,12 +1,12 @@
 //! Requests that come more than once under one `idempotency-key`, and records that have not
 //! changed.
 
-mod support;
-
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::api::{Answer, Api, Text};
-use support::{ControlPlane, eventually};
+
+use crate::support;
+use crate::support::api::{Answer, Api, Text};
+use crate::support::{ControlPlane, eventually};
 
 async fn keyed(api: &Api, path: &str, key: &str, body: &Value) -> Answer {
     api.send(api.request(Method::POST, path).header("idempotency-key", key).json(body)).await

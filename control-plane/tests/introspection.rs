@@ -1,16 +1,16 @@
 //! Questions about one token.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::push::Limits;
 use kya_core::wire::{IntrospectRequest, SignedUpdate};
 use kya_core::{Body, Nonce, OpaqueToken, Position, TokenDigest};
 use serde_json::json;
-use support::ControlPlane;
-use support::api::Text;
-use support::pull::{INTROSPECT, Puller, ask, problem};
+
+use crate::support;
+use crate::support::ControlPlane;
+use crate::support::api::Text;
+use crate::support::pull::{INTROSPECT, Puller, ask, problem};
 
 /// Whether the control plane knows it, and as of which position.
 async fn known(plane: &ControlPlane, digest: TokenDigest, nonce: u8) -> (Position, bool) {

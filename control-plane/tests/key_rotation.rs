@@ -1,7 +1,5 @@
 //! The replacement of the signing key, step by step and in spite of restarts.
 
-mod support;
-
 use std::path::Path;
 
 use kya_control_plane::config::Config;
@@ -12,9 +10,11 @@ use kya_core::wire::{PullRequest, PullResponse};
 use kya_core::{Body, PublicKey, UpdateError, Verifier};
 use prost::Message;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::proxy::{channel, hello};
-use support::{ControlPlane, TestProxy, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::proxy::{channel, hello};
+use crate::support::{ControlPlane, TestProxy, eventually};
 
 async fn step(plane: &ControlPlane, name: &str) -> Value {
     let why = json!({ "reason": "a test" });

@@ -1,7 +1,5 @@
 //! What becomes of a kill, over HTTP: workers report by the endpoint that they have.
 
-mod support;
-
 use kya_control_plane::time::UnixMicros;
 use kya_core::audit::{Receipt, ReceiptProxy, SignedReceipt, VerifierKey};
 use kya_core::wire::{
@@ -9,8 +7,9 @@ use kya_core::wire::{
     audit_event::Event,
 };
 use serde_json::{Value, json};
-use support::pull::ask;
-use support::{ControlPlane, eventually};
+
+use crate::support::pull::ask;
+use crate::support::{ControlPlane, eventually};
 
 /// That of the first worker of a proxy of these tests.
 const INSTANCE: u64 = 0xabc0;

@@ -1,8 +1,6 @@
 //! The alert rules and the dashboard: what they ask for is there, each alert says what to do,
 //! and what the page of metrics names is what there is.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -10,9 +8,10 @@ use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use support::certificates::Authority;
-use support::pull::Puller;
-use support::{ControlPlane, eventually};
+
+use crate::support::certificates::Authority;
+use crate::support::pull::Puller;
+use crate::support::{ControlPlane, eventually};
 
 const ALERTS: &str = include_str!("../../docs/monitoring/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../docs/monitoring/dashboard.json");

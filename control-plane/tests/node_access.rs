@@ -1,7 +1,5 @@
 //! Who is let in as a proxy, and for how long.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,11 +8,12 @@ use kya_control_plane::push::Limits;
 use kya_core::NodeCredential;
 use kya_core::wire::proxy_message::Message;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::proxy::{channel, channel_through, hello, message, open, try_open};
-use support::{ControlPlane, PATIENCE, TestProxy, eventually};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
+
+use crate::support::api::Text;
+use crate::support::proxy::{channel, channel_through, hello, message, open, try_open};
+use crate::support::{ControlPlane, PATIENCE, TestProxy, eventually};
 
 /// How a stream with these `authorization` headers is refused.
 async fn refusal(plane: &ControlPlane, authorization: &[&[u8]]) -> Status {

@@ -1,8 +1,6 @@
 //! The OAuth surface as libraries speak it that nobody here wrote: Authlib and joserfc, of
 //! the versions that `cargo xtask setup` installs.
 
-mod support;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -13,8 +11,9 @@ use kya_control_plane::config::{Config, IssuerConfig};
 use kya_control_plane::push::Limits;
 use kya_core::Signer;
 use serde_json::json;
-use support::ControlPlane;
-use support::api::Text;
+
+use crate::support::ControlPlane;
+use crate::support::api::Text;
 
 /// An address that no other process uses: an issuer has to know its own beforehand.
 fn own_address() -> SocketAddr {

@@ -1,7 +1,5 @@
 //! Operators who are let in by tokens of an issuer of OpenID Connect.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::Server;
@@ -10,10 +8,11 @@ use kya_control_plane::operators::{Algorithm, Role};
 use kya_control_plane::push::Limits;
 use kya_core::OperatorKey;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::certificates::Authority;
-use support::issuer::{Issuer, Says, Signer, base64url, now};
-use support::{ControlPlane, eventually};
+
+use crate::support::api::Text;
+use crate::support::certificates::Authority;
+use crate::support::issuer::{Issuer, Says, Signer, base64url, now};
+use crate::support::{ControlPlane, eventually};
 
 fn config(issuer: &str) -> OidcConfig {
     OidcConfig {

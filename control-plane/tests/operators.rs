@@ -1,12 +1,12 @@
 //! Who is let in to the HTTP API, for how long, and under which name.
 
-mod support;
-
 use kya_core::{NodeCredential, OperatorKey};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::api::{Answer, Text};
-use support::{Api, ControlPlane};
+
+use crate::support;
+use crate::support::api::{Answer, Text};
+use crate::support::{Api, ControlPlane};
 
 /// The answer to these `authorization` headers.
 async fn asked(plane: &ControlPlane, authorization: &[&[u8]]) -> Answer {

@@ -1,12 +1,11 @@
 //! Policies over the HTTP API and down to what a proxy decides by.
 
-mod support;
-
 use kya_core::{ActionName, Decision, DenyReason};
 use reqwest::{Method, header};
 use serde_json::{Value, json};
-use support::ControlPlane;
-use support::api::{Answer, Api, Text};
+
+use crate::support::ControlPlane;
+use crate::support::api::{Answer, Api, Text};
 
 const YAML: &str = "\
 name: checkout

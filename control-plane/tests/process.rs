@@ -1,7 +1,5 @@
 //! The program itself: how it starts, ends, and comes back.
 
-mod support;
-
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,9 +10,11 @@ use kya_core::PublicKey;
 use kya_core::Status;
 use kya_core::wire::proxy_message::Message;
 use serde_json::{Value, json};
-use support::proxy::{channel, hello, message};
-use support::{Api, PATIENCE, TestProxy};
 use tempfile::TempDir;
+
+use crate::support;
+use crate::support::proxy::{channel, hello, message};
+use crate::support::{Api, PATIENCE, TestProxy};
 
 /// A running program, killed when dropped.
 struct Program {

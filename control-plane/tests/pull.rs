@@ -1,7 +1,5 @@
 //! Pull: what a proxy is told without a stream.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::push::Limits;
@@ -9,10 +7,11 @@ use kya_core::wire::{self, ChunkRequest, PullRequest, WorkerReport};
 use kya_core::{Body, DenyReason, Position, Revision};
 use reqwest::{Method, header};
 use serde_json::json;
-use support::api::{Answer, Text};
-use support::proxy::worker;
-use support::pull::{PULL, Puller, problem, request};
-use support::{ControlPlane, database, eventually};
+
+use crate::support::api::{Answer, Text};
+use crate::support::proxy::worker;
+use crate::support::pull::{PULL, Puller, problem, request};
+use crate::support::{ControlPlane, database, eventually};
 
 fn puller(plane: &ControlPlane, node_id: &str) -> Puller {
     Puller::new(plane.server.public_key, node_id)

@@ -1,14 +1,13 @@
 //! The stream: what a proxy is told.
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use kya_control_plane::push::Limits;
 use kya_core::{AgentId, Body, DenyReason, Standing, Status, UnixMillis};
 use serde_json::json;
-use support::api::Text;
-use support::{ControlPlane, database, eventually};
+
+use crate::support::api::Text;
+use crate::support::{ControlPlane, database, eventually};
 
 #[tokio::test]
 async fn a_stream_begins_with_a_manifest_that_carries_its_nonce() {

@@ -1,18 +1,17 @@
 //! The stream: when a proxy is not listened to, and when it is cut off.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::push::Limits;
 use kya_core::wire::{self, ProxyMessage, proxy_message::Message};
 use serde_json::json;
-use support::api::Text;
-use support::proxy::{channel, hello, message, open, tight_channel, worker};
-use support::{ControlPlane, PATIENCE, TestProxy, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
+
+use crate::support::api::Text;
+use crate::support::proxy::{channel, hello, message, open, tight_channel, worker};
+use crate::support::{ControlPlane, PATIENCE, TestProxy, eventually};
 
 /// Says `first` as the first message and returns how the stream ends.
 async fn refusal(plane: &ControlPlane, first: Option<ProxyMessage>) -> Status {

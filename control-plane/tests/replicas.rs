@@ -1,7 +1,5 @@
 //! Several servers on one database of PostgreSQL.
 
-mod support;
-
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,12 +11,13 @@ use kya_control_plane::{RunningServer, Server};
 use kya_core::{Body, DenyReason};
 use serde_json::{Value, json};
 use sqlx::Executor;
-use support::api::Text;
-use support::postgres::Database;
-use support::proxy::{channel, hello};
-use support::{Api, ControlPlane, PATIENCE, TestProxy, eventually};
 use tempfile::TempDir;
 use tonic::Code;
+
+use crate::support::api::Text;
+use crate::support::postgres::Database;
+use crate::support::proxy::{channel, hello};
+use crate::support::{Api, ControlPlane, PATIENCE, TestProxy, eventually};
 
 /// Does not look at the store by itself: it hears of commits, or knows of none.
 fn only_told() -> Limits {

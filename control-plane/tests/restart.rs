@@ -1,12 +1,11 @@
 //! What a restart keeps, and what it begins anew.
 
-mod support;
-
 use kya_control_plane::push::Limits;
 use kya_core::Position;
-use support::proxy::worker;
-use support::{ControlPlane, TestProxy, eventually};
 use tonic::Code;
+
+use crate::support::proxy::worker;
+use crate::support::{ControlPlane, TestProxy, eventually};
 
 #[tokio::test]
 async fn a_restart_keeps_the_key_and_the_state_and_tells_open_streams() {

@@ -1,11 +1,10 @@
 //! The stream: going on from what a proxy has.
 
-mod support;
-
 use kya_control_plane::push::Limits;
 use kya_core::{Body, Nonce, Position, Revision, wire};
-use support::proxy::{channel, hello};
-use support::{ControlPlane, TestProxy};
+
+use crate::support::proxy::{channel, hello};
+use crate::support::{ControlPlane, TestProxy};
 
 /// The first answer to a proxy that says that it has this.
 async fn answer(plane: &ControlPlane, have: Position) -> kya_core::VerifiedUpdate {

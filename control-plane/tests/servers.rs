@@ -1,15 +1,15 @@
 //! Which servers share a database, as each of them says.
 
-mod support;
-
 use std::path::Path;
 
 use kya_control_plane::config::Config;
 use kya_control_plane::push::Limits;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::postgres::Database;
-use support::{ControlPlane, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::postgres::Database;
+use crate::support::{ControlPlane, eventually};
 
 async fn start(database: &Database, keys_of: Option<&Path>) -> ControlPlane {
     let dir = tempfile::tempdir().unwrap();

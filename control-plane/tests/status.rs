@@ -1,13 +1,13 @@
 //! `GET /v1/status`: the state of the switch, and what is wrong with it.
 
-mod support;
-
 use std::time::Duration;
 
 use kya_control_plane::push::Limits;
 use serde_json::{Value, json};
-use support::api::Text;
-use support::{ControlPlane, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::{ControlPlane, eventually};
 
 /// Challenges come when a stream begins, and never again.
 fn quiet() -> Limits {

@@ -1,7 +1,5 @@
 //! What `GET /v1/status` says is wrong, each brought about.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +8,11 @@ use kya_control_plane::config::Config;
 use kya_control_plane::time::{Clock, SystemClock};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use support::api::Text;
-use support::certificates::Authority;
-use support::{ControlPlane, ShiftedClock, eventually};
+
+use crate::support;
+use crate::support::api::Text;
+use crate::support::certificates::Authority;
+use crate::support::{ControlPlane, ShiftedClock, eventually};
 
 async fn status(plane: &ControlPlane) -> Value {
     plane.api.get("/v1/status").await.expect(200)

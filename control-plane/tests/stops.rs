@@ -1,14 +1,14 @@
 //! Ways to stop besides an agent and a token, over the HTTP API and down to what a
 //! proxy decides by.
 
-mod support;
-
 use kya_control_plane::push::Limits;
 use kya_core::{DenyReason, Status};
 use reqwest::header;
 use serde_json::{Value, json};
-use support::ControlPlane;
-use support::api::{Api, Text};
+
+use crate::support;
+use crate::support::ControlPlane;
+use crate::support::api::{Api, Text};
 
 async fn register(api: &Api, body: Value) -> String {
     api.post("/v1/agents", body).await.expect(201)["agent_id"].text()

@@ -1,9 +1,6 @@
 //! What every store owes. The functions know the trait alone; `conformance!`
 //! runs all of them on one kind of store.
 
-mod store_conformance;
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +12,12 @@ use kya_control_plane::store::{
 use kya_control_plane::time::Clock;
 use kya_core::{Standing, Status, UnixSeconds};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use store_conformance::{Fixture, REVOKE, conformance, register, request};
-use support::TestClock;
-use support::state::Known;
+
+use crate::store_conformance;
+use crate::store_conformance::{Fixture, REVOKE, conformance, register, request};
+use crate::support;
+use crate::support::TestClock;
+use crate::support::state::Known;
 
 struct Sqlite(tempfile::TempDir);
 

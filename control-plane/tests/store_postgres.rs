@@ -1,8 +1,5 @@
 //! What every store owes, by the store in PostgreSQL; and what that owes besides.
 
-mod store_conformance;
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +7,13 @@ use kya_control_plane::store::{AgentFilter, Cause, PostgresStore, RECORDS_A_PAGE
 use kya_control_plane::time::{Clock, UnixMicros};
 use kya_core::{OperatorKey, PublicKey, Revision, Signer, Status, UnixSeconds};
 use sqlx::Executor;
-use store_conformance::{Fixture, REVOKE, conformance, decide, register};
-use support::TestClock;
-use support::postgres::{Database, cluster};
-use support::silence::Way;
+
+use crate::store_conformance;
+use crate::store_conformance::{Fixture, REVOKE, conformance, decide, register};
+use crate::support;
+use crate::support::TestClock;
+use crate::support::postgres::{Database, cluster};
+use crate::support::silence::Way;
 
 struct Postgres(Database);
 

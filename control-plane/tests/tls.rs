@@ -1,7 +1,5 @@
 //! TLS of both listeners, from outside.
 
-mod support;
-
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,14 +10,15 @@ use kya_control_plane::tls::TlsFiles;
 use kya_control_plane::{RunningServer, Server};
 use kya_core::{NodeCredential, PublicKey};
 use rustls::version::{TLS12, TLS13};
-use support::certificates::{Authority, TlsClient, asking_for_clients};
-use support::proxy::{channel_through, hello, try_open};
-use support::{PATIENCE, TestProxy, eventually};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+
+use crate::support::certificates::{Authority, TlsClient, asking_for_clients};
+use crate::support::proxy::{channel_through, hello, try_open};
+use crate::support::{PATIENCE, TestProxy, eventually};
 
 /// A server whose listeners both speak TLS with these files, which it looks at
 /// all the time.

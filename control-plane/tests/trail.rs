@@ -1,17 +1,15 @@
 //! The audit trail on SQLite. The functions know the traits alone; `conformance!` runs
 //! all of them on one kind of store.
 
-mod support;
-mod trail_conformance;
-
 use std::path::Path;
 use std::sync::Arc;
 
 use kya_control_plane::store::audit::{AuditStore, SqliteAuditStore};
 use kya_control_plane::store::{SqliteStore, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use support::TestClock;
-use trail_conformance::{Fixture, batch, conformance, ended, open};
+
+use crate::support::TestClock;
+use crate::trail_conformance::{Fixture, batch, conformance, ended, open};
 
 struct Sqlite(tempfile::TempDir);
 

@@ -1,17 +1,15 @@
 //! The audit trail on PostgreSQL, with two servers where a test wants two.
 
-mod support;
-mod trail_conformance;
-
 use std::path::Path;
 use std::sync::Arc;
 
 use kya_control_plane::store::audit::{AuditStore, PostgresAuditStore};
 use kya_control_plane::store::{PostgresStore, Store};
 use sqlx::Executor;
-use support::TestClock;
-use support::postgres::Database;
-use trail_conformance::{Fixture, batch, conformance, ended, open};
+
+use crate::support::TestClock;
+use crate::support::postgres::Database;
+use crate::trail_conformance::{Fixture, batch, conformance, ended, open};
 
 struct Postgres(Database, tempfile::TempDir);
 

@@ -17,6 +17,7 @@ mod schema;
 mod setup;
 mod simulate;
 mod test;
+mod test_programs;
 mod tidy;
 mod verifier;
 

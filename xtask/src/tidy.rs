@@ -10,6 +10,7 @@ use kya_envoy::Artifacts;
 use crate::command::output;
 use crate::links::Links;
 use crate::named_tests::NamedTests;
+use crate::test_programs;
 
 /// A file is one idea; past this many lines it is two.
 const MOST_LINES: usize = 400;
@@ -32,11 +33,15 @@ pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
     let foreign = paths_of_this_machine(root);
     let (mut findings, mut named_tests) = (Vec::new(), NamedTests::default());
     let mut links = Links::default();
-    for path in listed.split('\0').filter(|path| !path.is_empty()) {
+    let listed: Vec<_> = listed.split('\0').filter(|path| !path.is_empty()).collect();
+    for &path in &listed {
         // A file that is deleted but not yet committed is still listed.
         let Ok(bytes) = fs::read(root.join(path)) else { continue };
         let Ok(text) = String::from_utf8(bytes) else { continue };
         findings.extend(check(path, &text, &foreign));
+        if path.ends_with("/tests/main.rs") {
+            findings.extend(test_programs::left_out(path, &text, &listed));
+        }
         if path.ends_with(".md") {
             findings.extend(named_tests.missing(root, path, &text));
             findings.extend(links.dead(root, path, &text));

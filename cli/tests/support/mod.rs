@@ -1,8 +1,7 @@
 //! A control plane that says what the test tells it to, and `kya` as a
 //! process.
 
-// Each test program uses a part of it.
-#![allow(dead_code, unused_imports, unreachable_pub)]
+#![allow(unreachable_pub, reason = "reached from nowhere but the tests beside it")]
 
 mod fake;
 mod keys;

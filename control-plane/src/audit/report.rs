@@ -68,13 +68,14 @@ impl Report {
             let source = Source { proxy, worker: 0, instance, number: event.number };
             let token = token(&event.happened).and_then(|it| tokens.get(&it));
             let (mut entry, flight) = entry(source, event.happened);
-            let digest = digest(event.time, &entry);
-            complete(&mut entry, slot, service.as_deref(), token);
+            let said = digest(event.time, &entry);
+            let presented = complete(&mut entry, slot, service.as_deref(), token);
             // What does not get a place here is refused where it would get one.
             let draft = match flight {
                 Flight::None | Flight::Begins(_) => Draft::of(event.time, &entry).ok().flatten(),
                 Flight::Ends(_) | Flight::IsConcerned(_) => None,
             };
+            let digest = said.unwrap_or_else(|| of_draft(draft.as_ref(), presented.as_deref()));
             Reported { time: event.time, entry, flight, draft, digest }
         });
         let events = events.collect();
@@ -110,33 +111,60 @@ pub(super) fn source(node: &str, slot: u32, instance: u64, number: u64) -> Sourc
     Source { proxy: node.to_owned(), worker: slot, instance, number }
 }
 
-/// What an event says, to be compared with what comes under the same number again. Tokens
-/// are in it by their hash: whether their names are known may change.
-fn digest(time: Timestamp, entry: &Entry) -> [u8; DIGEST_BYTES] {
+/// What an event says, to be compared with what comes under the same number again; of a
+/// decision, see [`of_draft`].
+fn digest(time: Timestamp, entry: &Entry) -> Option<[u8; DIGEST_BYTES]> {
+    if matches!(entry, Entry::Decision(_)) {
+        return None;
+    }
     // There is nothing in it that JSON has no form for.
-    let text = serde_json::to_vec(&(time, entry)).unwrap_or_default();
+    Some(half(Sha256::new_with_prefix(serde_json::to_vec(&(time, entry)).unwrap_or_default())))
+}
+
+/// The same of a decision, which is written only once: its record without what the control
+/// plane adds, and the token as it was presented. Whether its name is known may change.
+fn of_draft(draft: Option<&Draft>, presented: Option<&str>) -> [u8; DIGEST_BYTES] {
+    let mut hash = Sha256::new();
+    for piece in draft.and_then(Draft::reported).into_iter().flatten() {
+        hash.update(piece);
+        hash.update([0]);
+    }
+    hash.update(presented.unwrap_or_default());
+    half(hash)
+}
+
+fn half(hash: Sha256) -> [u8; DIGEST_BYTES] {
     let mut half = [0; DIGEST_BYTES];
-    half.copy_from_slice(&Sha256::digest(&text)[..DIGEST_BYTES]);
+    half.copy_from_slice(&hash.finalize()[..DIGEST_BYTES]);
     half
 }
 
-/// Adds what the control plane knows, and what is said of the batch as a whole.
-fn complete(entry: &mut Entry, slot: u32, service: Option<&str>, token: Option<&TokenId>) {
+/// Adds what the control plane knows, and what is said of the batch as a whole. Returns the
+/// token of a decision as it was presented.
+fn complete(
+    entry: &mut Entry,
+    slot: u32,
+    service: Option<&str>,
+    token: Option<&TokenId>,
+) -> Option<String> {
+    let mut presented = None;
     let source = match entry {
         Entry::Decision(it) => {
             it.service = service.map(str::to_owned);
-            if let Some(id) = token {
-                it.token_id = Some(id.to_string());
-            }
+            presented = match token {
+                Some(id) => it.token_id.replace(id.to_string()),
+                None => it.token_id.clone(),
+            };
             &mut it.source
         }
         Entry::Ended(it) => &mut it.source,
         Entry::Applied(it) => &mut it.source,
         Entry::InFlight(it) => &mut it.source,
         Entry::Dropped(it) => &mut it.source,
-        _ => return,
+        _ => return None,
     };
     source.worker = slot;
+    presented
 }
 
 fn entry(source: Source, happened: Happened) -> (Entry, Flight) {

@@ -1,6 +1,6 @@
 //! The tests that every store must pass.
 
-#![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
+#![allow(unreachable_pub, reason = "reached from nowhere but the tests beside it")]
 
 mod approvals;
 mod delegation;

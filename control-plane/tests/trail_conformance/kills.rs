@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use kya_control_plane::store::audit::KillAsked;
-use kya_control_plane::store::audit::KillWorker;
+use kya_control_plane::store::audit::{KillAsked, KillWorker, SourceKey, SourceState};
 use kya_control_plane::store::{Cause, NewAgent, NewToken, StatusAction, TokenLimits};
-use kya_control_plane::time::UnixMicros;
+use kya_control_plane::time::{Clock, UnixMicros};
 use kya_core::audit::event::{Applied, End, Happened};
 use kya_core::audit::{Activated, Completed, Disposition, Entry, Scope};
 use kya_core::{InFlight, OpaqueToken, Position, TokenId};
@@ -213,6 +212,38 @@ pub async fn whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it<F: Fix
     // One that was only away speaks for itself.
     it.report(batch("web", 9, 2, vec![applied(at, 0)])).await;
     assert_eq!(followed().await, [(9, false), (8, true)]);
+}
+
+/// What it reports may be held back by whoever is on the way, or come late.
+pub async fn a_lost_worker_that_is_seen_again_is_waited_for<F: Fixture>() {
+    let fixture = F::new().await;
+    let it = open(&fixture).await;
+    register(&it, 1, None).await;
+    it.report(batch("web", 9, 1, vec![goes_on(1)])).await;
+    let mut last = batch("web", 8, 1, vec![goes_on(1)]);
+    last.last = true;
+    it.report(last).await;
+    it.trail.lose_silent(UnixMicros(u64::MAX / 4)).await.unwrap();
+    let seen = |instance| (SourceKey { node: "web".to_owned(), instance }, 0);
+    it.trail.store().seen(&[seen(9), seen(8)], it.clock.now()).await.unwrap();
+    let at = revoke(&it, 1).await;
+    let id = rows(&it).await.0[0].kill_id.clone();
+    let waited_for = async || {
+        let store = it.trail.store();
+        let kill = store.kill(&id).await.unwrap().unwrap();
+        let workers = store.kill_workers(&kill, &KillAsked::default()).await.unwrap().workers;
+        let of = |it: &KillWorker| (it.key.instance, it.state, it.applied.is_some());
+        workers.iter().map(of).collect::<Vec<_>>()
+    };
+    // The other one has said itself that it ended.
+    assert_eq!(waited_for().await, [(9, SourceState::Alive, false)]);
+    it.report(batch("web", 9, 2, vec![applied(at, 0)])).await;
+    assert_eq!(waited_for().await, [(9, SourceState::Alive, true)]);
+    // Gone once more, that is said once more.
+    it.trail.lose_silent(UnixMicros(u64::MAX / 4)).await.unwrap();
+    let lost = it.entries().await;
+    let lost = lost.iter().filter(|entry| matches!(entry, Entry::WorkerLost(_))).count();
+    assert_eq!(lost, 2);
 }
 
 pub async fn a_kill_is_closed_in_time_whatever_is_not_known<F: Fixture>() {

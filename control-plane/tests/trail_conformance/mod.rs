@@ -1,6 +1,6 @@
 //! The tests that the audit trail must pass on every store.
 
-#![allow(unreachable_pub, reason = "shared by test binaries, reached from none")]
+#![allow(unreachable_pub, reason = "reached from nowhere but the tests beside it")]
 
 mod acts;
 mod attacks;
@@ -71,6 +71,7 @@ macro_rules! conformance {
             of_a_kill_that_nobody_was_there_for_nothing_is_claimed,
             what_a_lost_worker_had_in_flight_is_escalated,
             whoever_takes_the_place_of_a_lost_worker_acknowledges_for_it,
+            a_lost_worker_that_is_seen_again_is_waited_for,
             a_kill_is_closed_in_time_whatever_is_not_known,
             each_kill_has_the_requests_of_its_own_agents,
             a_node_has_so_many_workers_at_a_time_and_no_more,

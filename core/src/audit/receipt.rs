@@ -211,7 +211,14 @@ impl SignedReceipt {
             receipt: Value,
             note: String,
         }
+        // Of a member that stands there twice other readers may take the other one.
+        #[derive(Deserialize)]
+        struct Once {
+            #[serde(rename = "receipt")]
+            _receipt: Receipt,
+        }
         let form = |error: serde_json::Error| BadReceipt::Form(error.to_string());
+        serde_json::from_slice::<Once>(shown).map_err(form)?;
         let Shown { receipt, note } = serde_json::from_slice(shown).map_err(form)?;
         let canonical = Canonical::text_of(&receipt);
         let canonical = canonical.map_err(|error| BadReceipt::Form(error.to_string()))?;

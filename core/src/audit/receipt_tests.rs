@@ -157,3 +157,20 @@ fn what_is_no_receipt_is_named() {
     let long = vec![b' '; MAX_RECEIPT_BYTES + 1];
     assert_eq!(SignedReceipt::verify(&long, &key), Err(BadReceipt::TooLong));
 }
+
+#[test]
+fn a_member_that_stands_there_twice_is_refused() {
+    let (key, signer) = key(7, ORIGIN);
+    let signed = shown(&receipt().sign(&signer).unwrap()).to_string();
+    assert!(SignedReceipt::verify(signed.as_bytes(), &key).is_ok());
+    for (member, twice) in [
+        ("\"complete\":true", "\"complete\":false,\"complete\":true"),
+        ("\"receipt\":", "\"receipt\":{},\"receipt\":"),
+        ("\"note\":", "\"note\":\"\",\"note\":"),
+    ] {
+        let forged = signed.replacen(member, twice, 1);
+        assert_ne!(forged, signed, "{member}");
+        let read = SignedReceipt::verify(forged.as_bytes(), &key);
+        assert!(matches!(read, Err(BadReceipt::Form(_))), "{twice}: {read:?}");
+    }
+}

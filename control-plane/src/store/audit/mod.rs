@@ -103,7 +103,8 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
     async fn archives(&self) -> Result<Vec<ArchivedRange>, StoreError>;
 
     /// Notes that these workers are there now; those of whom nothing is known are known
-    /// from now on.
+    /// from now on, and those that were taken for lost are no more: the next kill waits for
+    /// them, though they have reported nothing yet.
     async fn seen(&self, workers: &[(SourceKey, u32)], now: UnixMicros) -> Result<(), StoreError>;
 
     /// Up to `limit` workers that are taken to be there and were last seen before then,

@@ -78,7 +78,14 @@ impl<T: Tables> AuditStore for T {
                 let seen = "INSERT INTO audit_sources
                             (node_id, instance, slot, next, seen_us, state, unended, first_seq)
                             SELECT $1, $2, $3, 1, $4, 'alive', 0, size FROM audit_head WHERE one = 1
-                            ON CONFLICT (node_id, instance) DO UPDATE SET seen_us = excluded.seen_us";
+                            ON CONFLICT (node_id, instance) DO UPDATE SET
+                              seen_us = excluded.seen_us,
+                              state = CASE WHEN audit_sources.state = 'lost' THEN 'alive'
+                                      ELSE audit_sources.state END,
+                              unremembered = CASE WHEN audit_sources.state = 'lost' THEN 0
+                                             ELSE audit_sources.unremembered END,
+                              ended_seq = CASE WHEN audit_sources.state = 'lost' THEN NULL
+                                          ELSE audit_sources.ended_seq END";
                 let values = values![&key.node, instance(key), i64::from(*slot), signed(now.0)];
                 db.execute(seen, values).await?;
             }

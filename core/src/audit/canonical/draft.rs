@@ -1,8 +1,10 @@
 //! A record that is written before its place in the trail is known.
 
+use std::ops::Range;
+
 use serde::Serialize;
 
-use super::{Canonical, CanonicalError, MAX_RECORD_BYTES, number, write};
+use super::{Canonical, CanonicalError, MAX_RECORD_BYTES, decision, number, write};
 use crate::audit::{Entry, Timestamp};
 
 /// A record but for `seq` and `recorded`. To write one takes longer than to hash it, and
@@ -14,6 +16,8 @@ pub struct Draft {
     text: String,
     recorded: usize,
     seq: usize,
+    /// Of a decision, the members that the control plane adds.
+    added: Option<[Range<usize>; 3]>,
 }
 
 #[derive(Serialize)]
@@ -29,12 +33,20 @@ const RECORDED: &str = ",\"recorded\":\"";
 const SEQ: &str = ",\"seq\":";
 
 impl Draft {
+    /// A decision; `added` in their order.
+    pub(super) fn new(text: String, recorded: usize, seq: usize, added: [Range<usize>; 3]) -> Self {
+        Self { text, recorded, seq, added: Some(added) }
+    }
+
     /// Nothing where the two places are not plain to see, as there may be where a record
     /// holds what somebody else has named; such a record is written when its place is known.
     ///
     /// # Errors
     /// When it has no canonical form.
     pub fn of(time: Timestamp, entry: &Entry) -> Result<Option<Self>, CanonicalError> {
+        if let Entry::Decision(decided) = entry {
+            return decision::draft(time, decided).map(Some);
+        }
         let unplaced = Unplaced { recorded: "", seq: 0, time, entry };
         let mut text = write::to_text(&unplaced).map_err(CanonicalError::Unwritable)?;
         // Within a text a quote is escaped, so that these are names of members.
@@ -47,7 +59,16 @@ impl Draft {
             return Ok(None);
         }
         text.remove(seq);
-        Ok(Some(Self { text, recorded, seq }))
+        Ok(Some(Self { text, recorded, seq, added: None }))
+    }
+
+    /// Of a decision, the pieces without what the control plane adds to what a worker says:
+    /// the service, the name of the token and the slot.
+    pub fn reported(&self) -> Option<impl Iterator<Item = &str>> {
+        let added = self.added.as_ref()?;
+        let begins = std::iter::once(0).chain(added.iter().map(|it| it.end));
+        let ends = added.iter().map(|it| it.start).chain([self.text.len()]);
+        Some(begins.zip(ends).map(|(begin, end)| self.text.get(begin..end).unwrap_or_default()))
     }
 
     /// The record, at its place.

@@ -4,6 +4,7 @@
 //! the one that RFC 8785 names: members in the order of their names' UTF-16 code units,
 //! no white space, the shortest escapes, numbers as ECMAScript writes them.
 
+mod decision;
 mod draft;
 mod number;
 mod outline;
