@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::facts::{Act, is_because};
-use super::{Document, Facts, Head, Stop, figures};
+use super::{Document, Facts, Head, Stop, figures, member};
 use crate::audit::export::Line;
 use crate::audit::verify::{Options, Outcome, Report, Verifier};
 use crate::audit::{Activated, Administered, Entry, Receipt, Record, SignedReceipt, VerifierKey};
@@ -64,15 +64,15 @@ pub fn check(document: &Document, options: Options) -> Checked {
     };
     let mut found = Found { drill, records: &records, key: &key, problems: Vec::new() };
     let (asked, after) = (shown(started.1), shown(ended.1));
-    let result = after["result"].clone();
-    let request = asked["request"].clone();
-    found.samples(&after["samples_sha256"], &document.samples);
+    let result = member(&after, "result").clone();
+    let request = member(&asked, "request").clone();
+    found.samples(member(&after, "samples_sha256"), &document.samples);
     found.problems.extend(figures::differing(&result, &request, &document.samples));
     let receipts = found.receipts(&document.receipts, &document.samples);
     let stops = found.stops(&document.samples, &receipts, &request);
     let facts = Facts {
         drill_id: drill.to_owned(),
-        state: after["state"].as_str().unwrap_or_default().to_owned(),
+        state: member(&after, "state").as_str().unwrap_or_default().to_owned(),
         started: Act::of(started.0, started.1),
         ended: Act::of(ended.0, ended.1),
         request,
@@ -193,7 +193,7 @@ impl Found<'_> {
     fn receipts(&mut self, shown: &[Value], samples: &[RawSample]) -> Vec<Receipt> {
         let mut good: Vec<Receipt> = Vec::new();
         for (n, value) in shown.iter().enumerate() {
-            let said = value["receipt"]["kill_id"].as_str().unwrap_or("?");
+            let said = member(member(value, "receipt"), "kill_id").as_str().unwrap_or("?");
             let at = format!("receipt {} ({said})", n.saturating_add(1));
             match SignedReceipt::verify(value.to_string().as_bytes(), self.key) {
                 Err(why) => self.wrong("receipt", &at, why.to_string()),
@@ -252,7 +252,7 @@ impl Found<'_> {
 
     /// The stops of the samples, each of which is a kill in the trail.
     fn stops(&mut self, samples: &[RawSample], receipts: &[Receipt], request: &Value) -> Vec<Stop> {
-        let act = match request["act"].as_str() {
+        let act = match member(request, "act").as_str() {
             Some("revoke") => "agent.revoked",
             _ => "agent.suspended",
         };

@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::check::Problem;
+use super::member;
 use crate::audit::Canonical;
 use crate::drill::raw::RawSample;
 use crate::drill::samples::measure;
@@ -47,7 +48,7 @@ pub(super) fn differing(result: &Value, request: &Value, samples: &[RawSample]) 
 /// The names of the parties that were asked for.
 fn parties(request: &Value) -> impl Iterator<Item = &str> {
     let parties = request.get("parties").and_then(Value::as_array);
-    parties.into_iter().flatten().map(|it| it["name"].as_str().unwrap_or_default())
+    parties.into_iter().flatten().map(|it| member(it, "name").as_str().unwrap_or_default())
 }
 
 fn of_sample(n: usize, sample: &RawSample, names: &[&str]) -> Vec<Problem> {

@@ -90,6 +90,11 @@ impl Document {
     }
 }
 
+/// A member of an object, or null.
+fn member<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
 fn list<T: Serialize>(name: &str, items: &[T], text: &mut String) -> Result<(), serde_json::Error> {
     text.push_str(",\n\"");
     text.push_str(name);
