@@ -303,7 +303,7 @@ mod tests {
             let start = format!("  - name: {}\n", variant.name);
             let (_, rest) = yaml.split_once(&start).unwrap();
             let listener = rest.split("\n  - name: ").next().unwrap();
-            let filters = listener.matches("          - name: ").count();
+            let filters = listener.matches("\n          - name: ").count();
             let expected = if variant.chain == Chain::Empty { 1 } else { 2 };
             assert_eq!(filters, expected, "{}", variant.name);
             assert_eq!(listener.matches("access_log").count(), 0);

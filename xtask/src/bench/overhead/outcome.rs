@@ -116,8 +116,8 @@ impl Outcome {
             }
             anyhow::Ok(())
         };
-        let cheapest = cheapest(&direct)?;
-        let quickest = cheapest(&slower)?;
+        let cheapest = least(&direct)?;
+        let quickest = least(&slower)?;
         compare("opaque_vs_noop", direct(OPAQUE), direct(NOOP))?;
         compare("opaque_vs_ext_authz", direct(OPAQUE), direct(cheapest))?;
         compare("latency_vs_ext_authz", slower(OPAQUE), slower(quickest))?;
@@ -171,15 +171,15 @@ fn added<'a>(
 }
 
 /// Which of the `ext_authz` servers adds least.
-fn cheapest(added: &impl Fn(&'static str) -> Result<Vec<f64>>) -> Result<&'static str> {
-    let mut least: Option<(f64, &'static str)> = None;
+fn least(added: &impl Fn(&'static str) -> Result<Vec<f64>>) -> Result<&'static str> {
+    let mut found: Option<(f64, &str)> = None;
     for name in EXT_AUTHZ {
         let median = median(&added(name)?).context("no rounds")?;
-        if least.is_none_or(|(before, _)| median < before) {
-            least = Some((median, name));
+        if found.is_none_or(|(before, _)| median < before) {
+            found = Some((median, name));
         }
     }
-    Ok(least.context("there are servers")?.1)
+    Ok(found.context("there are servers")?.1)
 }
 
 fn rows(measured: &Measured) -> Result<Vec<Row>> {
