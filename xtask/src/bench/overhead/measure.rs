@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Options;
 use super::listeners::{DIRECT, UPSTREAM};
@@ -25,6 +25,9 @@ const WARM_MILLIS: u64 = 250;
 /// Slices and rounds of pieces: hundreds of them are in each request.
 const PIECE_MILLIS: u64 = 300;
 const PIECE_ROUNDS: u32 = 7;
+/// Events for the audit trail go out in batches: what is sent after a slice belongs to it.
+const SETTLE: Duration = Duration::from_millis(500);
+const MOST_SETTLING: u32 = 20;
 
 /// Which of two answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +68,7 @@ pub(super) struct Measured {
 struct Turn {
     slice: Slice,
     others: Vec<u32>,
+    audited: bool,
 }
 
 /// Measures all of it.
@@ -162,7 +166,7 @@ async fn pieces(
             let millis = PIECE_MILLIS.min(options.millis);
             let path = DIRECT.to_owned();
             let slice = Slice { address, path, shown, status: 200, pace, millis };
-            plan.push(((piece.name, repeats), Turn { slice, others: Vec::new() }));
+            plan.push(((piece.name, repeats), Turn { slice, others: Vec::new(), audited: false }));
         }
     }
     let rounds = PIECE_ROUNDS.min(options.rounds);
@@ -198,7 +202,8 @@ async fn turn(
         pace,
         millis,
     };
-    Ok(Turn { slice, others })
+    let audited = matches!(variant.chain, Chain::Kya { audit: true, .. });
+    Ok(Turn { slice, others, audited })
 }
 
 /// What one slice has shown.
@@ -223,11 +228,28 @@ async fn run(stage: &mut Stage, turn: &Turn) -> Result<One> {
         _ => None,
     };
     let loaded = load.wait("answers", limit, loaded).await?;
-    let used = process::cpu(pid)?.saturating_sub(before);
+    let after = match turn.audited {
+        true => settled(stage, pid).await?,
+        false => process::cpu(pid)?,
+    };
+    let used = after.saturating_sub(before);
     let others = cpu_of(&turn.others)?.saturating_sub(others_before);
     ensure!(loaded.requests > 0, "nothing was answered");
     let each = |used: Duration| used.as_secs_f64() * 1e6 / loaded.requests as f64;
     Ok(One { cpu_us: each(used), others_us: each(others), loaded })
+}
+
+/// The CPU that Envoy has used once every event has gone out and was acknowledged.
+async fn settled(stage: &Stage, pid: u32) -> Result<Duration> {
+    for _ in 0..MOST_SETTLING {
+        tokio::time::sleep(SETTLE).await;
+        // Before Envoy is asked, which takes CPU, too.
+        let used = process::cpu(pid)?;
+        if stage.is_drained().await? {
+            return Ok(used);
+        }
+    }
+    bail!("events for the audit trail were not taken for {:?}", SETTLE * MOST_SETTLING)
 }
 
 fn cpu_of(pids: &[u32]) -> Result<Duration> {

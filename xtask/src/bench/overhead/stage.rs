@@ -148,8 +148,14 @@ impl Stage {
     /// Events for the audit trail that found no room, which would make it look cheaper than
     /// it is.
     pub(super) async fn unrecorded(&self) -> Result<u64> {
-        let stats = self.sidecar()?.stats().await?;
-        Ok(stats.starting_with("wasmcustom.kya.audit.dropped").map(|(_, count)| count).sum())
+        Ok(self.sidecar()?.stats_of("kya.audit").await?.get("wasmcustom.kya.audit.dropped"))
+    }
+
+    /// Whether the control plane has every event that was recorded.
+    pub(super) async fn is_drained(&self) -> Result<bool> {
+        let stats = self.sidecar()?.stats_of("kya.audit").await?;
+        let count = |name: &str| stats.get(&format!("wasmcustom.kya.audit.{name}"));
+        Ok(count("acknowledged") >= count("recorded"))
     }
 
     pub(super) async fn finish(self) -> Result<()> {
