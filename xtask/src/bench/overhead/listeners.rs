@@ -276,44 +276,5 @@ fn http2_cluster(name: &str, address: &str) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use kya_envoy::Artifacts;
-
-    use super::super::variants::{TABLES, VARIANTS};
-    use super::*;
-
-    #[test]
-    fn every_variant_has_a_listener_with_its_filter_and_only_that() {
-        let shipped = std::fs::read_to_string(Artifacts::debug().bootstrap()).unwrap();
-        let dir = tempfile::tempdir().unwrap();
-        let address = || "127.0.0.1:9".to_owned();
-        let knowledge = Knowledge {
-            issuer: "http://issuer".into(),
-            jwks: r#"{"keys":[]}"#.into(),
-            tokens: vec!["at_one".into(), "at_two".into()],
-            servers: [Server::Constant, Server::Redis, Server::Rego]
-                .map(|it| (it, address()))
-                .into(),
-            tables: TABLES.map(|it| (it, address())).into(),
-            table_key: "ed25519:table".into(),
-            update_key: "${KYA_UPDATE_KEY}".into(),
-        };
-        let yaml = bootstrap(&shipped, &VARIANTS, &knowledge, dir.path()).unwrap();
-        for variant in VARIANTS {
-            let start = format!("  - name: {}\n", variant.name);
-            let (_, rest) = yaml.split_once(&start).unwrap();
-            let listener = rest.split("\n  - name: ").next().unwrap();
-            let filters = listener.matches("\n          - name: ").count();
-            let expected = if variant.chain == Chain::Empty { 1 } else { 2 };
-            assert_eq!(filters, expected, "{}", variant.name);
-            assert_eq!(listener.matches("access_log").count(), 0);
-            assert_eq!(listener.matches("direct_response").count(), 1);
-            let table = matches!(variant.chain, Chain::Kya { table: Some(_), .. });
-            assert_eq!(listener.contains("ed25519:table"), table, "{}", variant.name);
-            let quiet = matches!(variant.chain, Chain::Kya { audit: false, .. });
-            assert_eq!(listener.contains(r#""mode": "off""#), quiet, "{}", variant.name);
-        }
-        assert_eq!(yaml.matches("\n  clusters:\n").count(), 1);
-        assert_eq!(yaml.matches("at_two").count(), 1);
-    }
-}
+#[path = "listeners_tests.rs"]
+mod tests;
