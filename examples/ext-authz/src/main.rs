@@ -19,8 +19,8 @@ use envoy_types::ext_authz::v3::{
     CheckRequestExt as _, CheckResponseExt as _, DeniedHttpResponseBuilder,
 };
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use crate::decide::Decider;
@@ -65,10 +65,11 @@ async fn main() -> Result<()> {
     let listener = TcpListener::bind(listen).await?;
     // Whoever started it waits for this line.
     println!("listening on {}", listener.local_addr()?);
+    // Without it small answers wait for acknowledgements of those before them.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
-        .tcp_nodelay(true)
         .add_service(AuthorizationServer::new(Gate { decider }))
-        .serve_with_incoming(TcpListenerStream::new(listener))
+        .serve_with_incoming(incoming)
         .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The bootstrap: the shipped one, with a listener for each variant.
 //!
 //! Every listener is the shipped one with the same settings of the connection manager,
-//! and answers `/direct` by itself; all else goes to the service. Only what stands before
+//! and answers `/v1/ledger`, which is an action, by itself; all else goes to the service. Only what stands before
 //! the router differs. There is no access log, which would cost the same everywhere and
 //! more than many of these filters.
 
@@ -14,7 +14,7 @@ use super::variants::{Chain, LUA_DENIES, Server, Variant};
 use super::wasm;
 
 /// What a listener answers by itself, and what the service does.
-pub(super) const DIRECT: &str = "/direct";
+pub(super) const DIRECT: &str = "/v1/ledger";
 pub(super) const UPSTREAM: &str = "/healthz";
 
 const LISTENER: &str = "  - name: kya_ingress\n";
@@ -24,7 +24,7 @@ const FILTERS: &str = "          http_filters:\n";
 const KYA: &str = "          - name: kya\n";
 const ROUTER: &str = "          - name: envoy.filters.http.router\n";
 const ROUTE: &str = "              - match: { prefix: \"/\" }\n";
-const ANSWER: &str = "              - match: { prefix: \"/direct\" }\n                direct_response: { status: 200 }\n";
+const ANSWER: &str = "              - match: { path: \"/v1/ledger\" }\n                direct_response: { status: 200 }\n";
 const SERVICE: &str = "\"service\": \"payments\",";
 const QUIET: &str = "\"service\": \"payments\", \"audit\": { \"mode\": \"off\" },";
 const VM: &str = "vm_id: kya\n";

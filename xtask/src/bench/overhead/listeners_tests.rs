@@ -3,13 +3,11 @@ use std::process::Command;
 
 use kya_envoy::{Artifacts, Bootstrap};
 
+use super::super::native;
 use super::super::variants::{TABLES, VARIANTS};
 use super::*;
 use crate::command::output;
 
-/// An Ed25519 key (RFC 8037, appendix A.2).
-const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a",
-"x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 const UPDATE_KEY: &str = "ed25519:MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
 const TABLE_KEY: &str = "ed25519:table";
 
@@ -32,7 +30,7 @@ fn yaml(dir: &Path) -> String {
     let servers = [Server::Constant, Server::Redis, Server::Rego];
     let knowledge = Knowledge {
         issuer: "http://issuer".into(),
-        jwks: JWKS.replace('\n', ""),
+        jwks: native::jwks(),
         tokens: vec!["at_one".into(), "at_two".into()],
         servers: servers.map(|server| (server, address())).into(),
         tables: TABLES.map(|tokens| (tokens, address())).into(),

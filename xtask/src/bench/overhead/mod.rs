@@ -5,6 +5,7 @@ mod chart;
 mod listeners;
 mod machine;
 mod measure;
+mod native;
 mod others;
 mod outcome;
 mod report;

@@ -44,6 +44,8 @@ pub(super) enum Bearer {
     Revoked,
     /// A capability token, always the same.
     Capability,
+    /// A JWT with the claims of that, always the same.
+    Jwt,
     /// Each the next of more capability tokens than the filter remembers.
     Capabilities,
 }
@@ -123,17 +125,12 @@ pub(super) const VARIANTS: [Variant; 18] = [
     .everywhere(),
     of(
         "jwt_cached",
-        "jwt_authn, the same token, with its cache",
+        "jwt_authn, a token of the same claims, with its cache",
         Chain::Jwt { cached: true },
-        Bearer::Capability,
+        Bearer::Jwt,
     )
     .timed(),
-    of(
-        "jwt_uncached",
-        "jwt_authn, the same token, without",
-        Chain::Jwt { cached: false },
-        Bearer::Capability,
-    ),
+    of("jwt_uncached", "jwt_authn, the same, without", Chain::Jwt { cached: false }, Bearer::Jwt),
     of("rbac", "RBAC, the header is the one", Chain::Rbac, Bearer::Good),
     of("lua", "Lua, the header is in a table of 10^3", Chain::Lua, Bearer::Good),
     of(
@@ -187,6 +184,7 @@ pub(super) struct Bearers {
     pub(super) good: String,
     pub(super) revoked: String,
     pub(super) capability: String,
+    pub(super) jwt: String,
     /// A file of them, a line each.
     pub(super) capabilities: String,
 }
@@ -198,6 +196,7 @@ impl Bearers {
             Bearer::Numbers(count) => Shown::Numbers(count.min(crate::simulate::tables::SHOWN)),
             Bearer::Revoked => Shown::One(self.revoked.clone()),
             Bearer::Capability => Shown::One(self.capability.clone()),
+            Bearer::Jwt => Shown::One(self.jwt.clone()),
             Bearer::Capabilities => Shown::Lines(self.capabilities.clone()),
         }
     }
