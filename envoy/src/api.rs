@@ -89,6 +89,12 @@ pub struct Event {
     pub incident_id: Option<String>,
 }
 
+/// An issued capability token.
+#[derive(Debug, Deserialize)]
+struct Issued {
+    token: String,
+}
+
 impl Node {
     /// When it connected, in milliseconds since 1970.
     pub fn connected_unix_ms(&self) -> f64 {
@@ -289,11 +295,19 @@ impl Api {
 
     /// Issues a capability token for one service.
     pub async fn issue_capability_token(&self, agent_id: &str, service: &str) -> Result<String> {
-        #[derive(Deserialize)]
-        struct Issued {
-            token: String,
-        }
         let body = json!({ "agent_id": agent_id, "services": [service] });
+        let issued: Issued = self.post("/v1/capability-tokens", body).await?;
+        Ok(issued.token)
+    }
+
+    /// Issues a capability token for one service that lasts `seconds`.
+    pub async fn issue_lasting_capability_token(
+        &self,
+        agent_id: &str,
+        service: &str,
+        seconds: u64,
+    ) -> Result<String> {
+        let body = json!({ "agent_id": agent_id, "services": [service], "ttl_seconds": seconds });
         let issued: Issued = self.post("/v1/capability-tokens", body).await?;
         Ok(issued.token)
     }

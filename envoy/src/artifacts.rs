@@ -111,6 +111,17 @@ impl Artifacts {
         self.binary("kya-payments")
     }
 
+    /// Cargo's target folder for `kya-ext-authz`, which is a workspace of its own.
+    pub fn ext_authz_target(&self) -> PathBuf {
+        self.target.join("ext-authz")
+    }
+
+    /// `kya-ext-authz`, with which benchmarks compare the filter; optimised always.
+    pub fn ext_authz(&self) -> Result<PathBuf> {
+        let path = self.ext_authz_target().join("release/kya-ext-authz");
+        existing(path, "cargo xtask bench overhead")
+    }
+
     /// The compiled filter: `KYA_FILTER_WASM` if it is set, to try another
     /// version, else the one that was built here.
     pub fn filter_wasm(&self) -> Result<PathBuf> {

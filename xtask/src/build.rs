@@ -1,6 +1,7 @@
 //! `cargo xtask build`: the filter and the binaries.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 use kya_envoy::{Artifacts, FILTER_TARGET, Profile};
@@ -68,6 +69,25 @@ pub(crate) fn crashing_filter(artifacts: &Artifacts) -> Result<()> {
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
+}
+
+/// `kya-ext-authz`, with which the filter is compared.
+pub(crate) fn ext_authz(artifacts: &Artifacts) -> Result<()> {
+    command::run(&mut of_ext_authz(artifacts, "build"))
+}
+
+/// Its lints and tests: it is in a workspace of its own, which no other check sees.
+pub(crate) fn check_ext_authz(artifacts: &Artifacts) -> Result<()> {
+    let mut clippy = of_ext_authz(artifacts, "clippy");
+    command::run(clippy.args(["--all-targets", "--", "-D", "warnings"]))?;
+    command::run(&mut of_ext_authz(artifacts, "test"))
+}
+
+fn of_ext_authz(artifacts: &Artifacts, subcommand: &str) -> Command {
+    let manifest = artifacts.root().join("examples/ext-authz/Cargo.toml");
+    let mut command = cargo(artifacts, &[subcommand, "--release", "--locked", "--manifest-path"]);
+    command.arg(manifest).arg("--target-dir").arg(artifacts.ext_authz_target());
+    command
 }
 
 /// `kya-control-plane`, `kya` and `kya-payments`.

@@ -4,10 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use kya_envoy::Artifacts;
 
-use crate::command::{self, link, output};
+use crate::command::{link, output};
+use crate::debian;
 
 /// Names another one.
 const VARIABLE: &str = "KYA_CHROMIUM";
@@ -48,17 +49,8 @@ fn packaged() -> Result<(PathBuf, String)> {
     let help = format!(
         "install Chromium (Debian: apt-get install {PACKAGE}), or name its program by {VARIABLE}"
     );
-    if !rustix::process::geteuid().is_root() {
-        bail!("there is no Chromium, and only root can install it: {help}");
-    }
-    let apt = |arguments: &[&str]| {
-        let mut apt = Command::new("apt-get");
-        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command::run_aside(&mut apt).with_context(|| help.clone())
-    };
-    apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", PACKAGE])?;
-    installed().with_context(|| help.clone())
+    debian::install(PACKAGE, "Chromium", &help)?;
+    installed().context(help)
 }
 
 fn version(program: &Path) -> Result<String> {

@@ -174,6 +174,13 @@ impl Sidecar {
         Ok(Stats::parse(&page))
     }
 
+    /// Those of them whose names have this in them. The whole page takes Envoy milliseconds.
+    pub async fn stats_of(&self, part: &str) -> Result<Stats> {
+        let url = format!("http://{}/stats?filter={part}", self.admin);
+        let page = self.http.get(url).send().await?.error_for_status()?.text().await?;
+        Ok(Stats::parse(&page))
+    }
+
     /// Connections that each worker has accepted so far, by worker index.
     pub async fn connections_by_worker(&self) -> Result<Vec<u64>> {
         let url = format!("http://{}/stats?filter=kya_ingress.worker_", self.admin);

@@ -3,8 +3,8 @@
 //! It checks no signatures: it stands for the network and the bookkeeping of a
 //! proxy, and the real one is measured with real Envoys.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use bytes::{Buf as _, Bytes, BytesMut};
+use anyhow::{Context as _, Result, bail};
+use bytes::{Bytes, BytesMut};
 use h2::client;
 use kya_core::wire::{self, control_message, proxy_message, update};
 use kya_core::{Position, Revision};
@@ -12,10 +12,10 @@ use kya_envoy::unix_ms;
 use prost::Message as _;
 use tokio::net::TcpStream;
 
+use super::frames::{PREFIX, framed, next_message};
+
 /// A window that no benchmark fills.
 const WINDOW: u32 = 1 << 20;
-/// A compressed-flag and a length before each message (gRPC over HTTP/2).
-const PREFIX: usize = 5;
 /// Of an HTTP/2 frame: RFC 9113 section 4.1.
 const FRAME_HEADER: usize = 9;
 
@@ -165,25 +165,6 @@ fn report(instance: u64, at: Position, challenge: u64) -> wire::ProxyMessage {
     }))
 }
 
-fn framed(message: &wire::ProxyMessage) -> Bytes {
-    let encoded = message.encode_to_vec();
-    let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX).to_be_bytes();
-    [&[0][..], &length, &encoded].concat().into()
-}
-
-/// Takes a whole message out of what has come.
-fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>> {
-    let Some(prefix) = buffer.first_chunk::<PREFIX>() else { return Ok(None) };
-    let [compressed, a, b, c, d] = *prefix;
-    ensure!(compressed == 0, "a compressed message");
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
-    if buffer.len() < PREFIX + length {
-        return Ok(None);
-    }
-    buffer.advance(PREFIX);
-    Ok(Some(buffer.split_to(length).freeze()))
-}
-
 /// What a control plane says that matters here.
 #[derive(Debug, Clone, Copy)]
 enum Said {
@@ -211,25 +192,4 @@ fn read(message: &Bytes) -> Result<Option<Said>> {
         }
         _ => None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_are_taken_out_whole_however_they_arrive() {
-        let one = framed(&report(1, Position { epoch: 1, revision: Revision(7) }, 0));
-        let sent = [&one[..], &one].concat();
-        let (mut buffer, mut taken) = (BytesMut::new(), 0);
-        for byte in sent {
-            buffer.extend_from_slice(&[byte]);
-            while let Some(message) = next_message(&mut buffer).unwrap() {
-                assert_eq!(message, one[PREFIX..]);
-                taken += 1;
-            }
-        }
-        assert_eq!((taken, buffer.len()), (2, 0));
-        assert!(next_message(&mut BytesMut::from(&[1, 0, 0, 0, 0][..])).is_err());
-    }
 }

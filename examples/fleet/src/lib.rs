@@ -7,6 +7,7 @@
 pub mod client;
 mod clients;
 mod drill;
+pub mod frames;
 
 pub use clients::Clients;
 pub use drill::{Drilled, Plan};

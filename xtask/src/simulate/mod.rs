@@ -6,9 +6,11 @@
 
 mod arrivals;
 mod auditor;
+pub(crate) mod load;
 mod plain;
 mod reports;
 mod streams;
+pub(crate) mod tables;
 mod writer;
 
 use std::io::Write as _;
@@ -31,6 +33,10 @@ pub(crate) enum Role {
     Reports(reports::Options),
     /// Who looks for every event in an export, and verifies that.
     Auditor(auditor::Options),
+    /// Control planes with large tables of tokens, which never change.
+    Tables(tables::Options),
+    /// Who makes requests, a slice of time at a time.
+    Load,
 }
 
 /// What a simulation says.
@@ -44,6 +50,13 @@ pub(crate) enum Said {
     },
     /// All connections are there, and all streams have their first state.
     Ready,
+    /// Where each of the tables is, in the order in which they were asked for.
+    Serves {
+        /// Their addresses.
+        addresses: Vec<String>,
+    },
+    /// What became of a slice of load.
+    Loaded(load::Loaded),
     /// All streams have got the delta that leads to this revision.
     Delta(Arrived),
     /// All plain connections have got the message with this number.
@@ -86,6 +99,8 @@ pub(crate) fn run(role: &Role) -> Result<()> {
         Role::Writer(options) => writer::run(options),
         Role::Reports(options) => reports::run(options),
         Role::Auditor(options) => auditor::run(options),
+        Role::Tables(options) => tables::run(options),
+        Role::Load => load::run(),
     }
 }
 

@@ -12,7 +12,7 @@ use kya_envoy::{Artifacts, ENVOY_VERSION_VARIABLE, EnvoyVersion};
 use super::report::Report;
 use super::schemathesis;
 use crate::command::{self, cargo};
-use crate::{fuzz, setup};
+use crate::{build, fuzz, setup};
 
 /// What the names of the chaos tests begin with: those of their files in `envoy/tests/`.
 const CHAOS: &str = "chaos_";
@@ -45,6 +45,8 @@ pub(super) fn run(artifacts: &Artifacts, report: &mut Report) -> Result<()> {
     failed.extend(report.attempt("what else is long in real Envoy", work).err());
     let work = || schemathesis::run(artifacts);
     failed.extend(report.attempt("the HTTP API against its document", work).err());
+    let work = || build::check_ext_authz(artifacts);
+    failed.extend(report.attempt("what the filter is compared with", work).err());
     let work = || fuzz::run(artifacts, FUZZ_EACH);
     failed.extend(report.attempt("fuzzing", work).err());
 

@@ -4,9 +4,9 @@ use anyhow::{Context, Result, ensure};
 use kya_envoy::traffic::Lane;
 use tokio::task::JoinSet;
 
-use super::seed;
 use super::stage::Stage;
 use crate::bench::process;
+use crate::bench::seed;
 
 /// A stride through the tokens that meets each before any comes again, for any
 /// number of tokens that it does not divide: a prime.

@@ -2,7 +2,6 @@
 //! it loads, and CPU at every request.
 
 mod cost;
-mod seed;
 mod stage;
 
 use anyhow::{Context, Result};

@@ -8,8 +8,8 @@ use kya_envoy::{
     Artifacts, Fleet, FleetOptions, Headless, Node, Sidecar, SidecarOptions, unix_ms, until,
 };
 
-use super::seed;
 use crate::bench::process::{self, Memory};
+use crate::bench::seed;
 
 /// Agents that hold the tokens.
 const AGENTS: u32 = 100;

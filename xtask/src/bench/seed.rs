@@ -15,13 +15,23 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 const BATCH: u32 = 500;
 
 /// The token number `number`.
-pub(super) fn token(number: u32) -> OpaqueToken {
+pub(crate) fn token(number: u32) -> OpaqueToken {
     let mut secret = [0; 32];
     for (index, part) in secret.chunks_mut(8).enumerate() {
         let seed = u64::from(number) * 4 + index as u64;
         part.copy_from_slice(&mix(seed).to_be_bytes());
     }
     OpaqueToken::from_random(secret)
+}
+
+/// Bytes that look like the digest of a token, of which there is none.
+pub(crate) fn digest(number: u32) -> [u8; 32] {
+    let mut digest = [0; 32];
+    for (index, part) in digest.chunks_mut(8).enumerate() {
+        let seed = (1 << 40) + u64::from(number) * 4 + index as u64;
+        part.copy_from_slice(&mix(seed).to_be_bytes());
+    }
+    digest
 }
 
 /// SplitMix64: numbers that look random, and are the same in every run.
@@ -34,7 +44,7 @@ fn mix(seed: u64) -> u64 {
 
 /// Puts the tokens 0 to `count` into the database at `path`, spread over all its
 /// agents, after the pattern of the one token in it.
-pub(super) async fn fill(path: &Path, count: u32) -> Result<()> {
+pub(in crate::bench) async fn fill(path: &Path, count: u32) -> Result<()> {
     let options = SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Wal);
     let mut db = SqliteConnection::connect_with(&options).await?;
     let rows = sqlx::query("SELECT id FROM agents").fetch_all(&mut db).await?;
