@@ -48,10 +48,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     build::filter(&artifacts)?;
     build::binaries(&artifacts, Profile::Release)?;
     let narrator = Narrator::new(options.json);
+    let folder = options.out.clone().unwrap_or_else(|| artifacts.target().join("drill"));
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let drilled = Runtime::new()?.block_on(async {
         // What runs is dropped with this, and so stopped.
         tokio::select! {
-            drilled = drill(&artifacts, options, &narrator) => drilled,
+            drilled = drill(&artifacts, options, &folder, &narrator) => drilled,
             interrupted = tokio::signal::ctrl_c() => {
                 interrupted?;
                 bail!("interrupted: everything that was started is stopped");
@@ -59,12 +61,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         }
     })?;
 
-    let folder = options.out.clone().unwrap_or_else(|| artifacts.target().join("drill"));
-    let report = write_report(&drilled, &folder)?;
+    let report = write_found(&drilled, &folder)?;
     let summary = Summary::of(&drilled.document, &report)?;
     narrator.say("");
     narrator.say(drilled.shown.trim_end());
     narrator.say(&summary.pictures());
+    narrator.say(&format!(
+        "The report, which `kya audit verify` takes: {}",
+        folder.join("report.html").display()
+    ));
     narrator.say(&format!("All of it, with every probe that was kept: {}", report.display()));
     if options.json {
         println!("{}", serde_json::to_string_pretty(&summary)?);
@@ -72,7 +77,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(if drilled.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn drill(artifacts: &Artifacts, options: &Options, narrator: &Narrator) -> Result<Drilled> {
+async fn drill(
+    artifacts: &Artifacts,
+    options: &Options,
+    folder: &Path,
+    narrator: &Narrator,
+) -> Result<Drilled> {
     let Options { envoys, workers, clients, samples, rate, .. } = *options;
     let size = Size { envoys: envoys.into(), workers: workers.into(), clients: clients.into() };
     narrator.say(&format!(
@@ -81,13 +91,13 @@ async fn drill(artifacts: &Artifacts, options: &Options, narrator: &Narrator) ->
     let running = DrillFleet::start(artifacts, size).await?;
     let plan = Plan { samples, rate };
     let drilled = running.drill(artifacts, plan, &|line| narrator.say(line)).await?;
+    running.report(artifacts, &drilled.id, folder).await?;
     running.finish().await?;
     Ok(drilled)
 }
 
 /// Writes what was found into a folder, and returns where the whole of it is.
-fn write_report(drilled: &Drilled, folder: &Path) -> Result<PathBuf> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+fn write_found(drilled: &Drilled, folder: &Path) -> Result<PathBuf> {
     let path = folder.join("drill.json");
     let text = serde_json::to_string(&drilled.document)?;
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

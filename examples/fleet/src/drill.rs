@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::{Context as _, Result, bail};
 use kya_envoy::Artifacts;
 use serde_json::Value;
@@ -20,6 +22,8 @@ pub struct Drilled {
     pub document: Value,
     /// The same for people: what `kya drill show` prints.
     pub shown: String,
+    /// Its id.
+    pub id: String,
 }
 
 impl Drilled {
@@ -58,6 +62,25 @@ impl DrillFleet {
         }
         let id = id.context("the drill has no id")?;
         let document = kya.json(&["drill", "show", &id, "--samples"]).await?;
-        Ok(Drilled { document, shown: ended.out })
+        Ok(Drilled { document, shown: ended.out, id })
+    }
+
+    /// Writes the report of a drill into a folder, in each of its formats, and has each
+    /// verified as an auditor does: without the server, by the key of the trail.
+    ///
+    /// # Errors
+    /// When one cannot be written, or does not verify.
+    pub async fn report(&self, artifacts: &Artifacts, id: &str, folder: &Path) -> Result<()> {
+        let kya = self.fleet.kya(artifacts)?;
+        let key = self.fleet.control_plane.audit_key();
+        let key = key.to_str().context("a folder with a plain name")?;
+        for format in ["html", "pdf", "json"] {
+            let file = folder.join(format!("report.{format}"));
+            let file = file.to_str().context("a folder with a plain name")?;
+            let report = ["drill", "report", id, "--format", format, "--key", key, "--out", file];
+            kya.text(&report).await?;
+            kya.text(&["audit", "verify", file, "--key", key]).await?;
+        }
+        Ok(())
     }
 }

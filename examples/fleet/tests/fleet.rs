@@ -36,6 +36,12 @@ async fn a_drill_goes_through_every_envoy_and_reaches_every_simulated_client() -
     assert_eq!(result["receipt_complete_ms"]["count"], 3, "{result:#}");
     assert_eq!(drilled.document["samples"].as_array().unwrap().len(), 3);
 
+    // An auditor has a report of it, and needs no server.
+    let folder = tempfile::tempdir()?;
+    running.report(&artifacts, &drilled.id, folder.path()).await?;
+    let page = std::fs::read_to_string(folder.path().join("report.html"))?;
+    assert!(page.contains(&drilled.id) && page.contains("<svg"), "{}", page.len());
+
     // It was challenged, as any proxy, or will be: nobody is in doubt.
     let proof = running.fleet.api().challenge(None, std::time::Duration::from_secs(10)).await?;
     assert!(proof.armed && proof.nodes.len() == 22, "{proof:?}");

@@ -22,7 +22,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::streams::wait_for_the_end;
 use super::{Said, say};
 use crate::bench::seed;
-use kya_example_fleet::frames::{framed, next_message};
+use kya_fleet::frames::{framed, next_message};
 
 /// Tokens of a table that can be shown: those with the lowest numbers. A request finds the
 /// others nowhere but beside its own.
