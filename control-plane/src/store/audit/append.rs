@@ -11,9 +11,7 @@ use sqlx::pool::PoolConnection;
 
 use super::bundles::{self, Bundle};
 use super::many::{self, Many};
-use super::{
-    Additions, Author, EventCursor, Locked, SourceKey, SourceRow, SourceState, TrailHead,
-};
+use super::{Additions, Author, EventCursor, Locked, SourceKey, SourceRow, SourceState, TrailHead};
 use super::{kills, sources as of_sources};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};

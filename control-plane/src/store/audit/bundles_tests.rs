@@ -83,7 +83,9 @@ fn what_does_not_fit_together_is_not_read() {
         records: records.to_owned(),
     };
     assert!(bundle(64, "a\nb\n").lines().is_ok());
-    for (hashes, records) in [(64, "a\nb"), (64, "a\n"), (64, "a\nb\nc\n"), (63, "a\nb\n"), (64, "")] {
+    for (hashes, records) in
+        [(64, "a\nb"), (64, "a\n"), (64, "a\nb\nc\n"), (63, "a\nb\n"), (64, "")]
+    {
         assert!(bundle(hashes, records).lines().is_err(), "{hashes} {records:?}");
     }
 }

@@ -2,10 +2,10 @@
 //! and those that stay of bundles that are archived. The statements are one for each index
 //! and each order, so that the database need not guess.
 
+use super::StoredLine;
 use super::append::{hash, number};
 use super::filter::{LED_TO_A_PAGE, Order, RecordFilter};
 use super::lines::Part;
-use super::{StoredLine};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, Value, signed, values};
 use crate::time::UnixMicros;

@@ -78,7 +78,8 @@ impl<'a> Searched<'a> {
 
     /// The kill of which it is a row.
     pub(super) fn kill_id(&self) -> Option<&str> {
-        let is_row = |kind: &str| matches!(kind, "kill_activated" | "kill_scope" | "kill_completed");
+        let is_row =
+            |kind: &str| matches!(kind, "kill_activated" | "kill_scope" | "kill_completed");
         self.kill_id.as_deref().filter(|_| is_row(&self.kind))
     }
 

@@ -122,7 +122,37 @@ fn a_look_at_the_bytes_leaves_nothing_out() {
         }
     }
     let all = records().len();
-    assert_eq!(found, [
-        all, all, 8, 12, 0, 5, 3, 5, 2, 4, 1, 3, 3, 5, 0, 2, 12, 14, 10, 12, all - 2, all, 2, 4, 3, 5, 4, 6
-    ]);
+    assert_eq!(
+        found,
+        [
+            all,
+            all,
+            8,
+            12,
+            0,
+            5,
+            3,
+            5,
+            2,
+            4,
+            1,
+            3,
+            3,
+            5,
+            0,
+            2,
+            12,
+            14,
+            10,
+            12,
+            all - 2,
+            all - 2,
+            2,
+            4,
+            3,
+            5,
+            4,
+            6
+        ]
+    );
 }

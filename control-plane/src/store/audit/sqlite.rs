@@ -7,21 +7,23 @@ use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::append::Tables;
 use super::bundles::{Bundle, What};
 use super::{kills, origin};
 use crate::store::StoreError;
-use crate::store::sql::{Sql, signed, values};
+use crate::store::sql::{Columns, Sql, signed, values};
 use crate::store::sqlite::SqliteFile;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/audit-sqlite");
 
-/// 32 MiB of cache. And 32 MiB of the write-ahead log, each commit of which is on the disk
-/// before it is answered, before it is copied into the file: one transaction may have 10,
-/// and the same pages of the indexes are in many.
-const PRAGMAS: [(&str, &str); 2] = [("cache_size", "-32768"), ("wal_autocheckpoint", "8192")];
+/// Pages of a new file: a bundle is many of 4 KiB, each of which costs. And 32 MiB of cache.
+const PRAGMAS: [(&str, &str); 2] = [("page_size", "16384"), ("cache_size", "-32768")];
+/// Bytes of the write-ahead log, each commit of which is on the disk before it is answered,
+/// before it is copied into the file: one transaction may have 10 MiB, and the same pages of the
+/// index are in many.
+const CHECKPOINT: i64 = 32 << 20;
 const READERS: u32 = 4;
 
 /// The trail in a SQLite file.
@@ -43,6 +45,10 @@ impl SqliteAuditStore {
         let begin = "INSERT INTO audit_head SELECT 1, $1, 0, zeroblob(32), x'', 0, 0, 0, 0, 0, 0
                      WHERE NOT EXISTS (SELECT 1 FROM audit_head)";
         db.execute(begin, values![origin()?]).await?;
+        let pages = db.one("PRAGMA page_size", values![]).await?.int("page_size")?;
+        let checkpoint = format!("PRAGMA wal_autocheckpoint = {}", CHECKPOINT / pages.max(512));
+        // Made of nothing but a number.
+        sqlx::query(AssertSqlSafe(checkpoint)).execute(&mut *db).await?;
         drop(db);
         let readers = file.readers(READERS).await?;
         Ok(Self { writer: file.writer, readers })
@@ -72,14 +78,15 @@ impl Tables for SqliteAuditStore {
 
     async fn insert(db: &mut SqliteConnection, bundles: &[Bundle<'_>]) -> Result<(), StoreError> {
         for it in bundles {
-            let query = sqlx::query("INSERT INTO audit_bundles VALUES ($1, $2, $3, $4, $5, $6, $7)")
-                .bind(signed(it.first))
-                .bind(signed(it.last))
-                .bind(signed(it.from))
-                .bind(signed(it.until))
-                .bind(signed(it.records.len() as u64))
-                .bind(it.hashes.as_slice())
-                .bind(it.records.as_str());
+            let query =
+                sqlx::query("INSERT INTO audit_bundles VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                    .bind(signed(it.first))
+                    .bind(signed(it.last))
+                    .bind(signed(it.from))
+                    .bind(signed(it.until))
+                    .bind(signed(it.records.len() as u64))
+                    .bind(it.hashes.as_slice())
+                    .bind(it.records.as_str());
             query.execute(&mut *db).await?;
             for what in [What::Agent, What::Kill, What::Act] {
                 let values = it.values(what);
