@@ -8,12 +8,12 @@ use kya_control_plane::store::audit::{AuditStore, SqliteAuditStore};
 use kya_control_plane::store::{SqliteStore, Store};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use kya_core::audit::Timestamp;
 use crate::support::TestClock;
 use crate::trail_conformance::{
     Fixture, archive, batch, check_that_an_old_trail_goes_on, conformance, donor, ended, open,
     open_at, write_old, write_old_records,
 };
+use kya_core::audit::Timestamp;
 
 struct Sqlite(tempfile::TempDir);
 

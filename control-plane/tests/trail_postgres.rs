@@ -7,13 +7,13 @@ use kya_control_plane::store::audit::{AuditStore, PostgresAuditStore};
 use kya_control_plane::store::{PostgresStore, Store};
 use sqlx::Executor;
 
-use kya_core::audit::Timestamp;
 use crate::support::TestClock;
 use crate::support::postgres::Database;
 use crate::trail_conformance::{
     Fixture, archive, batch, check_that_an_old_trail_goes_on, conformance, donor, ended, open,
     open_at, write_old, write_old_records,
 };
+use kya_core::audit::Timestamp;
 
 struct Postgres(Database, tempfile::TempDir);
 

@@ -8,7 +8,7 @@ use kya_control_plane::store::audit::{
 };
 use kya_control_plane::time::UnixMicros;
 use kya_core::audit::event::Happened;
-use kya_core::audit::{Archived, ChainHash, Entry, Record, Timestamp, Verdict};
+use kya_core::audit::{Archived, Entry, Record, Timestamp, Verdict};
 use serde_json::{Value, json};
 
 use super::{Decision, Fixture, Opened, agent, batch, check_chain, decision, ended, open};
@@ -61,7 +61,7 @@ pub fn made(kind: &str, micros: u64, members: Value) -> Value {
 }
 
 /// All that fit, page by page.
-async fn paged(store: &dyn AuditStore, filter: &RecordFilter, limit: u32) -> Vec<StoredLine> {
+pub async fn paged(store: &dyn AuditStore, filter: &RecordFilter, limit: u32) -> Vec<StoredLine> {
     let (mut filter, mut found) = (filter.clone(), Vec::new());
     for _ in 0..10_000 {
         let page = store.lines(&filter, limit).await.unwrap();
@@ -80,7 +80,7 @@ async fn paged(store: &dyn AuditStore, filter: &RecordFilter, limit: u32) -> Vec
 
 /// The pages of whatever is asked for, in either order and of any length, are what fits among
 /// these records.
-async fn check_pages(
+pub async fn check_pages(
     store: &dyn AuditStore,
     all: &[StoredLine],
     filter: &RecordFilter,
@@ -105,7 +105,9 @@ async fn check_pages(
 pub async fn many_kinds(store: &dyn AuditStore, from: u64, count: u64) {
     let of = |n: u64| match n % 5 {
         0 => made("decision", n, json!({"agent_id": format!("agt_{}", n % 3), "decision": "deny"})),
-        1 => made("decision", n, json!({"agent_id": "agt_1", "decision": "allow", "action": "a.b"})),
+        1 => {
+            made("decision", n, json!({"agent_id": "agt_1", "decision": "allow", "action": "a.b"}))
+        }
         2 => made("applied", n, json!({"agents": 3})),
         3 if n % 50 == 3 => made("admin", n, json!({"act": "x.y", "subject": "agt_2"})),
         3 => made("ended", n, json!({"agent_id": format!("agt_{}", n % 7)})),
@@ -266,9 +268,7 @@ pub async fn of_a_bundle_that_is_archived_what_is_kept_stays<F: Fixture>() {
         agent_id: Some(agent(n).to_string()),
         ..RecordFilter::all(1, u64::MAX)
     };
-    let is_of = |n: u8| {
-        move |record: &Value| record["agent_id"] == json!(agent(n).to_string())
-    };
+    let is_of = |n: u8| move |record: &Value| record["agent_id"] == json!(agent(n).to_string());
     let denied = check_pages(&*store, &left, &of(2), is_of(2)).await;
     assert_eq!(denied, 25, "of 301 to 401");
     check_pages(&*store, &left, &of(1), is_of(1)).await;
@@ -291,139 +291,4 @@ pub async fn of_a_bundle_that_is_archived_what_is_kept_stays<F: Fixture>() {
     assert!(matches!(record.entry, Entry::Archived(it) if (it.first, it.last) == (1, 300)));
     assert_eq!(store.remove_archived(100).await.unwrap(), 0);
     assert_eq!(before[0].seq, 1);
-}
-
-/// What the tests of a database from before there were bundles make it of.
-pub struct Donor {
-    pub head: kya_control_plane::store::audit::TrailHead,
-    pub lines: Vec<StoredLine>,
-    pub tiles: Vec<kya_core::audit::merkle::Tile>,
-    pub checkpoint: kya_control_plane::store::audit::CheckpointRow,
-    pub key: kya_control_plane::store::audit::KeyRow,
-}
-
-pub async fn donor(it: &Opened) -> Donor {
-    let some = (0..599u32).map(|n| ended(u8::try_from(n % 3).unwrap()));
-    it.report(batch("web-1", 9, 1, some.collect())).await;
-    it.trail.finish().await;
-    let store = it.trail.store();
-    let ids = [0, 1].map(|index| kya_core::audit::merkle::TileId { level: 0, index });
-    let mut tiles: Vec<_> = store.tiles(&ids).await.unwrap().into_values().collect();
-    tiles.sort_by_key(|tile| tile.id().index);
-    assert_eq!(tiles.len(), 2);
-    Donor {
-        head: store.head().await.unwrap(),
-        lines: all_lines(&**store).await,
-        tiles,
-        checkpoint: store.checkpoint(None).await.unwrap().unwrap(),
-        key: store.keys().await.unwrap().remove(0),
-    }
-}
-
-/// Writes it as it was written before there were bundles.
-macro_rules! write_old {
-    ($raw:expr, $donor:expr) => {{
-        let (raw, it) = ($raw, $donor);
-        let head = &it.head;
-        sqlx::query("INSERT INTO audit_head VALUES (1, $1, $2, $3, $4, $5, 0, 0, 0, $6, $7)")
-            .bind(head.origin.as_str())
-            .bind(head.size.cast_signed())
-            .bind(head.hash.0.to_vec())
-            .bind(head.edge.clone())
-            .bind(head.recorded.0.cast_signed())
-            .bind(head.checkpoint.0.cast_signed())
-            .bind(head.checkpoint.1.0.cast_signed())
-            .execute(raw)
-            .await
-            .unwrap();
-        for tile in &it.tiles {
-            sqlx::query("INSERT INTO audit_tiles VALUES ($1, $2, $3)")
-                .bind(i64::from(tile.id().level))
-                .bind(tile.id().index.cast_signed())
-                .bind(tile.to_bytes())
-                .execute(raw)
-                .await
-                .unwrap();
-        }
-        sqlx::query("INSERT INTO audit_checkpoints VALUES ($1, $2, $3)")
-            .bind(it.checkpoint.size.cast_signed())
-            .bind(it.checkpoint.signed.0.cast_signed())
-            .bind(it.checkpoint.note.as_str())
-            .execute(raw)
-            .await
-            .unwrap();
-        sqlx::query("INSERT INTO audit_keys VALUES ($1, $2)")
-            .bind(it.key.seq.cast_signed())
-            .bind(it.key.verifier_key.as_str())
-            .execute(raw)
-            .await
-            .unwrap();
-    }};
-}
-pub(crate) use write_old;
-
-/// The same, of the records; before the head.
-macro_rules! write_old_records {
-    ($raw:expr, $donor:expr) => {
-        for line in &$donor.lines {
-            let record: serde_json::Value = serde_json::from_str(&line.record).unwrap();
-            let text = |name: &str| record[name].as_str().map(str::to_owned);
-            let micros = |name: &str| {
-                let time = serde_json::from_value::<Timestamp>(record[name].clone()).unwrap();
-                time.0.cast_signed()
-            };
-            sqlx::query(
-                "INSERT INTO audit_records
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, NULL, NULL, $8, $9)",
-            )
-            .bind(line.seq.cast_signed())
-            .bind(text("type"))
-            .bind(micros("time"))
-            .bind(micros("recorded"))
-            .bind(text("agent_id"))
-            .bind(text("action"))
-            .bind(text("decision"))
-            .bind(line.record.as_str())
-            .bind(line.hash.0.to_vec())
-            .execute($raw)
-            .await
-            .unwrap();
-        }
-    };
-}
-pub(crate) use write_old_records;
-
-/// A trail whose first records are rows, those of the donor, goes on in bundles.
-pub async fn check_that_an_old_trail_goes_on(it: &Opened, donor: &Donor) {
-    let store = Arc::clone(it.trail.store());
-    assert_eq!(all_lines(&*store).await, donor.lines);
-    assert_eq!(it.records().await.len(), 600);
-    // Of the worker nothing is known here: it begins again.
-    it.report(batch("web-2", 9, 1, (0..299u32).map(|n| ended(u8::try_from(n % 3).unwrap())).collect()))
-        .await;
-    it.trail.finish().await;
-    assert_eq!(it.records().await.len(), 899);
-    let all = all_lines(&*store).await;
-    let whole = RecordFilter::all(1, u64::MAX);
-    let of = RecordFilter { agent_id: Some(agent(1).to_string()), ..whole.clone() };
-    let id = json!(agent(1).to_string());
-    assert_eq!(check_pages(&*store, &all, &whole, |_| true).await, 899);
-    assert_eq!(check_pages(&*store, &all, &of, |it| it["agent_id"] == id).await, 300);
-    let around = RecordFilter { first: 590, last: 610, ..of };
-    assert_eq!(check_pages(&*store, &all, &around, |it| it["agent_id"] == id).await, 7);
-    let seams = RecordFilter { kind: Some("key".to_owned()), with_seams: true, ..whole };
-    assert_eq!(paged(&*store, &seams, 10).await.len(), 1);
-    for seq in [1, 599, 600, 601, 899] {
-        let proof = it.trail.inclusion(seq, 899).await.unwrap();
-        let leaf = kya_core::audit::merkle::NodeHash::leaf(all[seq as usize - 1].record.as_bytes());
-        let root = super::root(&all);
-        kya_core::audit::merkle::verify_inclusion(leaf, seq - 1, 899, &proof, root).unwrap();
-    }
-    // Archived across the seam.
-    archive(it, 1, 700).await;
-    let seqs: Vec<_> = all_lines(&*store).await.iter().map(|line| line.seq).collect();
-    assert_eq!(seqs, [1].into_iter().chain(700..=900).collect::<Vec<_>>());
-    let hash = store.hash(700).await.unwrap();
-    assert_eq!(hash, Some(all[699].hash));
-    assert_ne!(hash, Some(ChainHash::START));
 }

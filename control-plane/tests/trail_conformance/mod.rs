@@ -4,6 +4,7 @@
 
 mod acts;
 mod attacks;
+mod before_bundles;
 mod bundles;
 mod keys;
 mod kills;
@@ -30,6 +31,7 @@ use kya_core::{AgentId, Position, Revision};
 use crate::support::TestClock;
 pub use acts::*;
 pub use attacks::*;
+pub use before_bundles::*;
 pub use bundles::*;
 pub use keys::*;
 pub use kills::*;
