@@ -1,6 +1,6 @@
 //! Capability tokens: as agents get them by OAuth, and down to what a proxy decides by.
 
-use kya_core::DenyReason;
+use kya_core::{DenyReason, Signer};
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -145,8 +145,8 @@ impl Export {
         let previous = match first {
             1 => ChainHash::START,
             first => {
-                let before = store.line(first - 1).await?;
-                before.ok_or(ExportFailed::Archived(first - 1))?.hash
+                let before = store.hash(first - 1).await?;
+                before.ok_or(ExportFailed::Archived(first - 1))?
             }
         };
         let (mut keys, mut seqs) = (Vec::new(), Vec::new());
@@ -296,7 +296,7 @@ impl Export {
         out: &mut String,
     ) -> Result<bool, ExportFailed> {
         let next = |it: &Self| it.inner.front().map(|row| row.size).filter(|size| *size < last);
-        if next(self).is_some() && self.trail.store().line(last).await?.is_some() {
+        if next(self).is_some() && self.trail.store().hash(last).await?.is_some() {
             while let Some(size) = next(self) {
                 if !self.skip_run(writer, size, out).await? {
                     return Err(ExportFailed::Archived(size));
@@ -321,10 +321,10 @@ impl Export {
         if last < first {
             return Ok(true);
         }
-        let Some(line) = self.trail.store().line(last).await? else { return Ok(false) };
+        let Some(hash) = self.trail.store().hash(last).await? else { return Ok(false) };
         let nodes = Node::cover(first - 1, last);
         let cover = self.trail.nodes(&self.head, &nodes).await?;
-        writer.skip_to(last, cover, line.hash, out)?;
+        writer.skip_to(last, cover, hash, out)?;
         Ok(true)
     }
 }
@@ -343,7 +343,7 @@ async fn inner(
         let row = store.checkpoint(Some(size)).await?.filter(|row| row.size < end);
         found.push_back(row.ok_or(ExportFailed::NoSuchCheckpoint(size))?);
         // Its hash is what a run of hidden records ends with.
-        if store.line(size).await?.is_none() {
+        if store.hash(size).await?.is_none() {
             return Err(ExportFailed::Archived(size));
         }
     }

@@ -108,15 +108,12 @@ impl Writing {
         head.hash = head.hash.next(canonical.as_bytes());
         head.size = seq;
         self.edge.push(NodeHash::leaf(canonical.as_bytes()), &mut self.to.tiles);
-        let Columns { kind, agent_id, action, decision, act, kill_id, .. } = columns;
+        let Columns { kind, agent_id, act, kill_id, .. } = columns;
         self.to.lines.push(NewLine {
             seq,
             kind,
             time: UnixMicros(time.0),
-            recorded: self.now,
             agent_id,
-            action,
-            decision,
             act,
             kill_id,
             record: canonical.into_string(),

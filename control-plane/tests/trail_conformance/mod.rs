@@ -4,6 +4,8 @@
 
 mod acts;
 mod attacks;
+mod before_bundles;
+mod bundles;
 mod keys;
 mod kills;
 mod reports;
@@ -29,6 +31,8 @@ use kya_core::{AgentId, Position, Revision};
 use crate::support::TestClock;
 pub use acts::*;
 pub use attacks::*;
+pub use before_bundles::*;
+pub use bundles::*;
 pub use keys::*;
 pub use kills::*;
 pub use reports::*;
@@ -88,6 +92,9 @@ macro_rules! conformance {
             of_a_worker_that_has_ended_no_request_is_remembered,
             many_invented_workers_are_lost_at_one_look,
             a_page_looks_at_so_much_and_says_where_the_next_one_begins,
+            a_page_ends_anywhere_in_a_bundle,
+            a_record_may_be_longer_than_a_bundle,
+            of_a_bundle_that_is_archived_what_is_kept_stays,
         );
     };
     ($fixture:ty: $($case:ident,)*) => {
@@ -179,7 +186,7 @@ pub fn root(lines: &[StoredLine]) -> NodeHash {
     tree.root()
 }
 
-fn check_chain(lines: &[StoredLine]) {
+pub fn check_chain(lines: &[StoredLine]) {
     let mut hash = ChainHash::START;
     for line in lines {
         hash = hash.next(line.record.as_bytes());

@@ -9,10 +9,9 @@ use kya_core::audit::merkle::Tile;
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
 
+use super::bundles::{self, Bundle};
 use super::many::{self, Many};
-use super::{
-    Additions, Author, EventCursor, Locked, NewLine, SourceKey, SourceRow, SourceState, TrailHead,
-};
+use super::{Additions, Author, EventCursor, Locked, SourceKey, SourceRow, SourceState, TrailHead};
 use super::{kills, sources as of_sources};
 use crate::store::StoreError;
 use crate::store::sql::{Columns, Sql, signed, values};
@@ -33,10 +32,13 @@ pub(super) trait Tables: std::fmt::Debug + Send + Sync + 'static {
 
     async fn reader(&self) -> Result<PoolConnection<Self::Engine>, StoreError>;
 
-    /// Writes many records with few statements.
+    /// A transaction that sees one state.
+    async fn snapshot(&self) -> Result<Transaction<'static, Self::Engine>, StoreError>;
+
+    /// Writes the bundles with few statements, and what is found in them.
     async fn insert(
         db: &mut <Self::Engine as sqlx::Database>::Connection,
-        lines: &[NewLine],
+        bundles: &[Bundle<'_>],
     ) -> Result<(), StoreError>;
 
     /// Does it, or gives up where the database does not answer.
@@ -88,7 +90,7 @@ async fn write<T: Tables>(
     mut ids: Vec<Option<i64>>,
     additions: &Additions,
 ) -> Result<(), StoreError> {
-    T::insert(db, &additions.lines).await?;
+    T::insert(db, &bundles::pack(&additions.lines)).await?;
     for tile in &additions.tiles {
         let values = values![i64::from(tile.id().level), signed(tile.id().index), tile.to_bytes()];
         db.execute("INSERT INTO audit_tiles (level, tile, hashes) VALUES ($1, $2, $3)", values)

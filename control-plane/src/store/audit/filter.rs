@@ -72,4 +72,10 @@ impl RecordFilter {
             && since.is_none()
             && until.is_none()
     }
+
+    /// Whether an index leads to what is asked for.
+    pub(super) fn leads(&self) -> bool {
+        let is_found = self.agent_id.is_some() || self.kill_id.is_some() || self.act.is_some();
+        is_found && !self.with_seams
+    }
 }

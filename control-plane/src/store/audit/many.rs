@@ -31,6 +31,10 @@ pub(super) struct Statements {
     pub(super) concerned: &'static str,
     /// Disposition, record, worker, number: how a request ended that was concerned.
     pub(super) concerned_ended: &'static str,
+    /// First number: the bundles that begin with these.
+    pub(super) bundles: &'static str,
+    /// What, value, first number: nothing is found there any more.
+    pub(super) unfound: &'static str,
 }
 
 macro_rules! statements {
@@ -98,6 +102,16 @@ macro_rules! statements {
                  WHERE audit_concerned.source = new.source
                    AND audit_concerned.number = new.number
                    AND audit_concerned.disposition IS NULL"
+            ),
+            bundles: concat!(
+                "SELECT it.first, it.hashes, it.records
+                 FROM ", $rows, " CROSS JOIN audit_bundles AS it
+                 WHERE it.first = CAST(value ->> 0 AS bigint)"
+            ),
+            unfound: concat!(
+                "DELETE FROM audit_found WHERE (what, value, first) IN
+                 (SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS bigint)
+                  FROM ", $rows, ")"
             ),
         }
     };

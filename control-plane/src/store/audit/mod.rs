@@ -10,12 +10,17 @@
 //! that no change of the registry locks.
 
 mod append;
+mod bundles;
 mod filter;
 mod kills;
+mod lines;
 mod many;
 mod model;
 mod postgres;
 mod read;
+mod remove;
+mod rows;
+mod searched;
 mod sources;
 mod sqlite;
 mod tables;
@@ -25,6 +30,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kya_core::audit::ChainHash;
 use kya_core::audit::merkle::{Tile, TileId};
 
 use super::StoreError;
@@ -84,6 +90,9 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
     /// The record with this number, if it is there and not archived.
     async fn line(&self, seq: u64) -> Result<Option<StoredLine>, StoreError>;
 
+    /// Its hash.
+    async fn hash(&self, seq: u64) -> Result<Option<ChainHash>, StoreError>;
+
     /// Those of these tiles that are full.
     async fn tiles(&self, ids: &[TileId]) -> Result<HashMap<TileId, Tile>, StoreError>;
 
@@ -125,7 +134,8 @@ pub trait AuditStore: Debug + Send + Sync + 'static {
         asked: &KillAsked,
     ) -> Result<WorkersOf, StoreError>;
 
-    /// Removes up to `limit` records that are archived, the first first, and says how many.
+    /// Removes records that are archived, the first first, and says how many: about `limit`,
+    /// and none only where there are none.
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError>;
 
     /// Finishes what was begun and closes. Later calls fail.

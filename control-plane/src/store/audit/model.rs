@@ -128,14 +128,8 @@ pub struct NewLine {
     pub kind: &'static str,
     /// When it happened.
     pub time: UnixMicros,
-    /// When it is appended.
-    pub recorded: UnixMicros,
     /// Whom it is about.
     pub agent_id: Option<String>,
-    /// What a request would have done.
-    pub action: Option<String>,
-    /// What was answered.
-    pub decision: Option<&'static str>,
     /// What somebody did.
     pub act: Option<String>,
     /// Of which kill it is part.

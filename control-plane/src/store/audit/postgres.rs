@@ -8,7 +8,8 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
 use super::append::Tables;
-use super::{NewLine, kills, origin};
+use super::bundles::Bundle;
+use super::{kills, origin};
 use crate::store::StoreError;
 use crate::store::postgres::DatabaseUrl;
 use crate::store::sql::{Sql, values};
@@ -19,9 +20,11 @@ const WAIT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(12);
 const READERS: u32 = 3;
 
-const INSERT: &str = "INSERT INTO audit_records
-    SELECT * FROM UNNEST($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::text[],
-                         $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[])";
+const INSERT: &str = "INSERT INTO audit_bundles
+    SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                         $6::bytea[], $7::text[])";
+const FOUND: &str = "INSERT INTO audit_found
+    SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[])";
 
 /// The trail in a PostgreSQL database.
 #[derive(Debug)]
@@ -80,29 +83,38 @@ impl Tables for PostgresAuditStore {
         Ok(self.readers.acquire().await?)
     }
 
-    async fn insert(db: &mut PgConnection, lines: &[NewLine]) -> Result<(), StoreError> {
-        if lines.is_empty() {
+    async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Ok(self.readers.begin_with(begin).await?)
+    }
+
+    async fn insert(db: &mut PgConnection, bundles: &[Bundle<'_>]) -> Result<(), StoreError> {
+        if bundles.is_empty() {
             return Ok(());
         }
-        let numbers = |of: fn(&NewLine) -> u64| -> Vec<i64> {
-            lines.iter().map(|line| of(line).cast_signed()).collect()
+        let numbers = |of: fn(&Bundle<'_>) -> u64| -> Vec<i64> {
+            bundles.iter().map(|it| of(it).cast_signed()).collect()
         };
-        fn texts(lines: &[NewLine], of: fn(&NewLine) -> Option<&str>) -> Vec<Option<&str>> {
-            lines.iter().map(of).collect()
-        }
         let query = sqlx::query(INSERT)
-            .bind(numbers(|line| line.seq))
-            .bind(texts(lines, |line| Some(line.kind)))
-            .bind(numbers(|line| line.time.0))
-            .bind(numbers(|line| line.recorded.0))
-            .bind(texts(lines, |line| line.agent_id.as_deref()))
-            .bind(texts(lines, |line| line.action.as_deref()))
-            .bind(texts(lines, |line| line.decision))
-            .bind(texts(lines, |line| line.act.as_deref()))
-            .bind(texts(lines, |line| line.kill_id.as_deref()))
-            .bind(texts(lines, |line| Some(&line.record)))
-            .bind(lines.iter().map(|line| line.hash.0.as_slice()).collect::<Vec<_>>());
-        query.execute(db).await?;
+            .bind(numbers(|it| it.first))
+            .bind(numbers(|it| it.last))
+            .bind(numbers(|it| it.from))
+            .bind(numbers(|it| it.until))
+            .bind(numbers(|it| it.records.len() as u64))
+            .bind(bundles.iter().map(|it| it.hashes.as_slice()).collect::<Vec<_>>())
+            .bind(bundles.iter().map(|it| it.records.as_str()).collect::<Vec<_>>());
+        query.execute(&mut *db).await?;
+        let (mut whats, mut values, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
+        for it in bundles {
+            for (what, value) in &it.found {
+                whats.push(what.name());
+                values.push(*value);
+                firsts.push(it.first.cast_signed());
+            }
+        }
+        if !whats.is_empty() {
+            sqlx::query(FOUND).bind(whats).bind(values).bind(firsts).execute(db).await?;
+        }
         Ok(())
     }
 

@@ -3,26 +3,28 @@
 use std::path::Path;
 
 use async_trait::async_trait;
+use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::append::Tables;
-use super::{NewLine, kills, origin};
+use super::bundles::{Bundle, What};
+use super::{kills, origin};
 use crate::store::StoreError;
-use crate::store::sql::{Sql, values};
+use crate::store::sql::{Columns, Sql, signed, values};
 use crate::store::sqlite::SqliteFile;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/audit-sqlite");
 
-/// 32 MiB of cache. And 32 MiB of the write-ahead log, each commit of which is on the disk
-/// before it is answered, before it is copied into the file: one transaction may have 10,
-/// and the same pages of the indexes are in many.
-const PRAGMAS: [(&str, &str); 2] = [("cache_size", "-32768"), ("wal_autocheckpoint", "8192")];
+/// Pages of a new file: a bundle is many of 4 KiB, each of which costs. And 32 MiB of cache.
+const PRAGMAS: [(&str, &str); 2] = [("page_size", "16384"), ("cache_size", "-32768")];
+/// Bytes of the write-ahead log, each commit of which is on the disk before it is answered,
+/// before it is copied into the file: one transaction may have 10 MiB, and the same pages of the
+/// index are in many.
+const CHECKPOINT: i64 = 32 << 20;
 const READERS: u32 = 4;
-/// Records that one statement inserts, by falling number: a statement for each is kept.
-const AT_ONCE: [usize; 4] = [128, 16, 4, 1];
 
 /// The trail in a SQLite file.
 #[derive(Debug)]
@@ -43,6 +45,10 @@ impl SqliteAuditStore {
         let begin = "INSERT INTO audit_head SELECT 1, $1, 0, zeroblob(32), x'', 0, 0, 0, 0, 0, 0
                      WHERE NOT EXISTS (SELECT 1 FROM audit_head)";
         db.execute(begin, values![origin()?]).await?;
+        let pages = db.one("PRAGMA page_size", values![]).await?.int("page_size")?;
+        let checkpoint = format!("PRAGMA wal_autocheckpoint = {}", CHECKPOINT / pages.max(512));
+        // Made of nothing but a number.
+        sqlx::query(AssertSqlSafe(checkpoint)).execute(&mut *db).await?;
         drop(db);
         let readers = file.readers(READERS).await?;
         Ok(Self { writer: file.writer, readers })
@@ -66,12 +72,30 @@ impl Tables for SqliteAuditStore {
         Ok(self.readers.acquire().await?)
     }
 
-    async fn insert(db: &mut SqliteConnection, lines: &[NewLine]) -> Result<(), StoreError> {
-        let mut rest = lines;
-        for count in AT_ONCE {
-            while let Some((now, after)) = rest.split_at_checked(count) {
-                insert(db, now).await?;
-                rest = after;
+    async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
+    async fn insert(db: &mut SqliteConnection, bundles: &[Bundle<'_>]) -> Result<(), StoreError> {
+        for it in bundles {
+            let query =
+                sqlx::query("INSERT INTO audit_bundles VALUES ($1, $2, $3, $4, $5, $6, $7)")
+                    .bind(signed(it.first))
+                    .bind(signed(it.last))
+                    .bind(signed(it.from))
+                    .bind(signed(it.until))
+                    .bind(signed(it.records.len() as u64))
+                    .bind(it.hashes.as_slice())
+                    .bind(it.records.as_str());
+            query.execute(&mut *db).await?;
+            for what in [What::Agent, What::Kill, What::Act] {
+                let values = it.values(what);
+                if values.is_empty() {
+                    continue;
+                }
+                let found = "INSERT INTO audit_found SELECT $1, value, $2 FROM json_each($3)";
+                let values = values![what.name(), signed(it.first), json!(values).to_string()];
+                db.execute(found, values).await?;
             }
         }
         Ok(())
@@ -89,34 +113,4 @@ impl Tables for SqliteAuditStore {
         self.readers.close().await;
         self.writer.close().await;
     }
-}
-
-async fn insert(db: &mut SqliteConnection, lines: &[NewLine]) -> Result<(), StoreError> {
-    let mut sql = String::with_capacity(32 * lines.len() + 128);
-    sql.push_str("INSERT INTO audit_records VALUES ");
-    for place in 0..lines.len() {
-        sql.push_str(if place == 0 {
-            "(?,?,?,?,?,?,?,?,?,?,?)"
-        } else {
-            ",(?,?,?,?,?,?,?,?,?,?,?)"
-        });
-    }
-    // Made of nothing but the above.
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    for line in lines {
-        query = query
-            .bind(line.seq.cast_signed())
-            .bind(line.kind)
-            .bind(line.time.0.cast_signed())
-            .bind(line.recorded.0.cast_signed())
-            .bind(line.agent_id.as_deref())
-            .bind(line.action.as_deref())
-            .bind(line.decision)
-            .bind(line.act.as_deref())
-            .bind(line.kill_id.as_deref())
-            .bind(line.record.as_str())
-            .bind(line.hash.0.as_slice());
-    }
-    query.execute(db).await?;
-    Ok(())
 }

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use kya_core::audit::ChainHash;
 use kya_core::audit::merkle::{Tile, TileId};
 
 use super::append::{Tables, append, instance};
 use super::{
     Additions, ArchivedRange, AuditStore, Author, CheckpointRow, KeyRow, KillAsked, KillRow, Lines,
-    RecordFilter, SourceKey, StoredLine, TrailHead, WorkersOf, kills, read,
+    RecordFilter, SourceKey, StoredLine, TrailHead, WorkersOf, kills, lines, read, remove,
 };
 use crate::store::StoreError;
-use crate::store::sql::{Columns, Sql, signed, values};
+use crate::store::sql::{Sql, signed, values};
 use crate::time::UnixMicros;
 
 macro_rules! read {
@@ -38,11 +39,21 @@ impl<T: Tables> AuditStore for T {
     }
 
     async fn lines(&self, filter: &RecordFilter, limit: u32) -> Result<Lines, StoreError> {
-        read!(self, |db| read::lines(db, filter, limit))
+        self.bounded(async {
+            let mut transaction = self.snapshot().await?;
+            let lines = lines::page::<T::Engine>(&mut transaction, filter, limit).await?;
+            transaction.commit().await?;
+            Ok(lines)
+        })
+        .await
     }
 
     async fn line(&self, seq: u64) -> Result<Option<StoredLine>, StoreError> {
-        read!(self, |db| read::one_line(db, seq))
+        read!(self, |db| lines::one(db, seq))
+    }
+
+    async fn hash(&self, seq: u64) -> Result<Option<ChainHash>, StoreError> {
+        read!(self, |db| lines::one_hash(db, seq))
     }
 
     async fn tiles(&self, ids: &[TileId]) -> Result<HashMap<TileId, Tile>, StoreError> {
@@ -117,22 +128,9 @@ impl<T: Tables> AuditStore for T {
     async fn remove_archived(&self, limit: u32) -> Result<u64, StoreError> {
         self.bounded(async {
             let mut transaction = self.writer().await?;
-            let db = &mut *transaction;
-            let upper = "SELECT max(seq) AS upper, count(*) AS records FROM (
-                           SELECT seq FROM audit_records
-                           WHERE seq <= (SELECT coalesce(max(last), 0) FROM audit_archives)
-                             AND seq NOT IN (SELECT seq FROM audit_kept)
-                           ORDER BY seq LIMIT $1) AS archived";
-            let found = db.one(upper, values![limit]).await?;
-            let Some(upper) = found.optional_int("upper")? else { return Ok(0) };
-            let records = found.int("records")?.unsigned_abs();
-            let remove = "DELETE FROM audit_records
-                          WHERE seq <= $1 AND seq NOT IN (SELECT seq FROM audit_kept)";
-            db.execute(remove, values![upper]).await?;
-            let compared = "DELETE FROM audit_taken WHERE seq <= $1";
-            db.execute(compared, values![upper]).await?;
+            let removed = remove::archived::<T::Engine>(&mut transaction, limit).await?;
             transaction.commit().await?;
-            Ok(records)
+            Ok(removed)
         })
         .await
     }
