@@ -108,7 +108,7 @@ fn on(cron: &Cron, zone: &TimeZone, date: Date) -> Vec<UnixMicros> {
         match at.offset() {
             AmbiguousOffset::Gap { .. } if cron.is_hourly() => {}
             AmbiguousOffset::Fold { .. } if cron.is_hourly() => {
-                due.extend([at.clone().earlier().ok(), at.later().ok()].into_iter().flatten());
+                due.extend([at.earlier().ok(), at.later().ok()].into_iter().flatten());
             }
             _ => due.extend(at.compatible().ok()),
         }

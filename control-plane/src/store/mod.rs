@@ -71,8 +71,8 @@ pub use limits::{LimitsError, MAX_GRANTS, ServiceName, TokenLimits};
 pub(crate) use model::NODE_REVOKED;
 pub use model::{
     Agent, Cause, Committed, Event, NewAgent, NewNode, NewToken, NodeOutcome, NodeRegistration,
-    Outcome, StatusAction, StoredUpdate, Token, in_flight_from_name, in_flight_name,
-    status_from_name, status_name,
+    Outcome, RECORDS_A_PAGE, StatusAction, StoredUpdate, Token, in_flight_from_name,
+    in_flight_name, status_from_name, status_name,
 };
 pub use operators::{NewOperator, OperatorOutcome, OperatorRecord, RevokedOperator};
 pub use policies::{
@@ -86,9 +86,6 @@ pub use stops::{
     AgentFilter, AgentKey, AgentSort, Batch, Capability, Decided, Fleet, FleetAction, NewPrincipal,
     Owner, Preview, Principal, Reach, ShownStatus, StopError, Target,
 };
-
-/// Most records in one page of [`Store::records`].
-pub const RECORDS_A_PAGE: usize = 4096;
 
 /// Where pages of records go.
 pub type Pages = mpsc::Sender<Vec<wire::Change>>;

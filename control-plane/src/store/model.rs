@@ -13,6 +13,9 @@ use crate::nodes::{NodeName, NodePattern};
 use crate::principals::PrincipalKey;
 use crate::time::UnixMicros;
 
+/// Most records in one page of [`Store::records`](super::Store::records).
+pub const RECORDS_A_PAGE: usize = 4096;
+
 /// An agent, as registered and as decided about since.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agent {
