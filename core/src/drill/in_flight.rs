@@ -70,7 +70,7 @@ const STOP: Micros = 0;
 
 #[cfg(test)]
 mod tests {
-    use kya_core::DenyReason;
+    use crate::DenyReason;
 
     use super::*;
 

@@ -6,6 +6,7 @@ use super::super::{Pace, Shown, Slice};
 use super::*;
 
 /// A server that answers each request after `delay`, on as many connections as come.
+#[expect(clippy::disallowed_methods, reason = "it is slow on purpose, on threads of its own")]
 fn server(delay: Duration, status: u16) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
