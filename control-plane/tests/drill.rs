@@ -9,6 +9,7 @@ use kya_core::wire::proxy_message::Message;
 use kya_core::{AgentId, DrillId, InFlight, Position};
 use serde_json::{Value, json};
 
+use crate::support;
 use crate::support::api::Text;
 use crate::support::certificates::Authority;
 use crate::support::parties::{Way, party, tls_party};

@@ -2,12 +2,11 @@
 
 use kya_core::{DenyReason, Signer};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support;
 use crate::support::ControlPlane;
-use crate::support::api::{Answer, Api, Text};
-use crate::support::issuer::now;
+use crate::support::api::{Answer, Text};
 use crate::support::oauth::*;
 
 #[tokio::test]

@@ -1,13 +1,9 @@
 //! Capability tokens as relying parties check them, and as they are taken back.
 
-use kya_core::DenyReason;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support;
-use crate::support::ControlPlane;
-use crate::support::api::{Answer, Api, Text};
-use crate::support::issuer::now;
+use crate::support::api::Text;
 use crate::support::oauth::*;
 
 #[tokio::test]
