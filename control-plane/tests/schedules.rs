@@ -291,8 +291,11 @@ async fn what_cannot_be_done_is_refused_when_it_is_asked_for_and_when_it_is_due(
     viewer.get("/v1/drill-schedules").await.expect(200);
     let asked = schedule(&plane, "y", Way::Honest, cron).await;
     viewer.post("/v1/drill-schedules", asked.clone()).await.problem(403, "forbidden");
-    // An operator may; who made it is in the log, with the address.
-    let stopper = plane.api.add_operator("oncall", "operator").await;
+    // Nor an operator: a token that works is sent to where it says. Who made it is in the
+    // log, with the address.
+    let operator = plane.api.add_operator("stops", "operator").await;
+    operator.post("/v1/drill-schedules", asked.clone()).await.problem(403, "forbidden");
+    let stopper = plane.api.add_operator("oncall", "admin").await;
     let made = stopper.post("/v1/drill-schedules", asked).await.expect(201);
     assert_eq!(made["created_by"], "oncall");
     let events = plane.api.get("/v1/events").await.expect(200)["events"].clone();

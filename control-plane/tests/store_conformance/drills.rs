@@ -86,7 +86,7 @@ pub async fn a_drill_is_the_only_open_one_and_ends_once(fixture: impl Fixture) {
     assert_eq!(actions, expected);
     assert_eq!(events[1].subject, first.to_string());
     // What goes into the trail binds each sample.
-    let after = events[1].after.as_ref().unwrap();
+    let after = events[2].after.as_ref().unwrap();
     let canonical = r#"{"acknowledged_us":12,"kill_id":null,"parties":[]}"#;
     let digest: String =
         Sha256::digest(canonical).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -100,8 +100,8 @@ pub async fn a_drill_undoes_only_what_it_did_itself(fixture: impl Fixture) {
     let store = fixture.open(Arc::new(TestClock::at(1_000))).await;
     let agent = register(&*store).await;
     let reason = format!("drill {}", new(1).id);
-    let by_it = || Cause { reason: Some(reason.clone()), ..cause("drill") };
-    let by = |who: &str| Cause { reason: Some("incident 7".to_owned()), ..cause(who) };
+    let by_it = || cause(&reason);
+    let by = |who: &str| Cause { actor: who.to_owned(), ..cause("incident 7") };
     let suspend = StatusAction::Suspend(InFlight::Abort);
     let decide = async |action, cause| store.decide_agent(agent, action, cause).await.unwrap();
 
