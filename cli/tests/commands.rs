@@ -84,6 +84,7 @@ fn a_server_that_never_answers_is_unreachable_and_the_outcome_unknown() {
             ["status" | "whoami"]
                 | ["verify" | "kill", ..]
                 | ["audit", "keys"]
+                | ["drill", "schedule", "list" | "show", ..]
                 | [_, "list" | "show" | "tree" | "challenge" | "rotate", ..]
         );
         let reads = reads || matches!(args, ["audit", what, ..] if *what != "keys");

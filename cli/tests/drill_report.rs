@@ -100,7 +100,7 @@ fn what_was_changed_in_a_report_is_named() {
     for file in [&html, &pdf, &json] {
         let figure = changed(file, "\"p99\":", "\"p99\":1", 0);
         is(&figure, "figure", "drill.result.");
-        let sample = changed(file, "\"allowed\"]", "\"missed\"] ", 3);
+        let sample = changed(file, "\"allowed\",", "\"missed\", ", 3);
         is(&sample, "sample", "sample 1");
         is(&sample, "figure", "sample 1, party payments.");
         is(&changed(file, "\"acknowledged\":2", "\"acknowledged\":3", 6), "receipt", "receipt 2");
