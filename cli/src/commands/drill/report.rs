@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use kya_core::audit::export::{ExportWriter, Header, Line};
 use kya_core::audit::merkle::NodeHash;
 use kya_core::audit::verify::Options;
-use kya_core::audit::{Canonical, Filter, Receipt, Record, Timestamp};
+use kya_core::audit::{Canonical, Entry, Filter, Receipt, Record, Timestamp};
 use kya_core::drill::evidence::{Document, VERSION, belongs, check};
 use kya_core::drill::raw::RawSample;
 use kya_core::{DrillId, KillId};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::args::{Global, ReportDrill, ReportFormat};
 use crate::client::{Answer, Client};
@@ -23,8 +24,10 @@ use crate::output::{Output, json_printable};
 use crate::report::{self, Form};
 use crate::values::parse_moment;
 
-/// How long all receipts together may wait until their kills are complete.
+/// How long all receipts together may wait until their kills are complete, and then the end
+/// of the drill until it is in the trail.
 const COMPLETE: Duration = Duration::from_secs(3);
+const AGAIN: Duration = Duration::from_millis(100);
 /// So long after the end of a drill what belongs to it is looked for, before all of the
 /// trail is.
 const LATE: u64 = 10 * 60 * 1_000_000;
@@ -127,22 +130,30 @@ async fn fetched(id: DrillId, client: &Client) -> Result<Document, Error> {
     }
     let last = named.iter().max().copied().unwrap_or_default();
     let kills: Vec<_> = samples.iter().filter_map(|sample| sample.kill_id.clone()).collect();
-    let mut export = Vec::new();
-    for until in [Some(until), None] {
+    let (mut until, end) = (Some(until), Instant::now() + COMPLETE);
+    let export = loop {
         let filter = Filter { since: Some(since), until, ..Filter::default() };
         let mut picked = Picked::of(id, &kills, &named);
         let mut stream = client.export(&filter, "jsonl", &[]).await?;
         while let Some(line) = stream.line().await? {
             picked.line(line).map_err(odd)?;
         }
-        let complete = picked.shown_to >= last;
-        export = picked.text.lines().map(str::to_owned).collect();
-        if complete {
-            break;
+        let is_whole = picked.has_end && picked.shown_to >= last;
+        if is_whole || until.is_none() && Instant::now() >= end {
+            break picked.text.lines().map(str::to_owned).collect();
         }
-    }
+        // What was done last is in the trail soon.
+        if until.take().is_none() {
+            sleep(AGAIN).await;
+        }
+    };
     let drill = json!({ "drill_id": id });
     Ok(Document { kya_drill_report: VERSION, drill, samples, receipts, export })
+}
+
+/// Whether a record is that of the end of this drill.
+fn is_end(record: &Record, drill: &str) -> bool {
+    matches!(&record.entry, Entry::Admin(act) if act.act == "drill.ended" && act.subject == drill)
 }
 
 /// The records that a receipt names.
@@ -162,12 +173,14 @@ struct Picked<'a> {
     text: String,
     /// The last record that is shown.
     shown_to: u64,
+    /// Whether the end of the drill was among them.
+    has_end: bool,
 }
 
 impl<'a> Picked<'a> {
     fn of(drill: DrillId, kills: &'a [String], named: &'a [u64]) -> Self {
         let (drill, text) = (drill.to_string(), String::new());
-        Self { drill, kills, named, writer: None, text, shown_to: 0 }
+        Self { drill, kills, named, writer: None, text, shown_to: 0, has_end: false }
     }
 
     fn line(&mut self, line: &str) -> Result<(), String> {
@@ -183,9 +196,10 @@ impl<'a> Picked<'a> {
                 let outline = Canonical::read(record).map_err(|error| error.to_string())?;
                 let (seq, kind) = (outline.seq, outline.kind);
                 let is_of = |record: &Record| belongs(record, &self.drill, self.kills, self.named);
+                let read = serde_json::from_str::<Record>(record);
+                self.has_end |= read.as_ref().is_ok_and(|it| is_end(it, &self.drill));
                 // Without these nobody could follow from a pinned key, or find an archive.
-                let shown = matches!(kind, "key" | "archived")
-                    || serde_json::from_str::<Record>(record).is_ok_and(|it| is_of(&it));
+                let shown = matches!(kind, "key" | "archived") || read.is_ok_and(|it| is_of(&it));
                 if shown {
                     self.shown_to = seq;
                     writer.show(seq, hash, record, out)
