@@ -363,12 +363,10 @@ fn what_ends_authority_is_never_counted() {
     for (method, path, ..) in EXPECTED.iter().filter(|(method, ..)| *method == "POST") {
         let routes = for_operators();
         let declared = routes.permissions[path][method];
-        let ends = ["/revoke", "/suspend", "/halt", "/offboard", "/retire", "/reject"];
+        let ends = ["/revoke", "/suspend", "/halt", "/offboard", "/retire", "/reject", "/stop"];
         let ends = ends.iter().any(|end| path.ends_with(end));
         let asks = ["/verify", "/challenges"].contains(path);
-        // A drill stops and restores its canary alone, and there is one at a time.
-        let drills = path.starts_with("/drill");
-        assert_eq!(declared.starts, !ends && !asks && !drills, "{path}");
+        assert_eq!(declared.starts, !ends && !asks, "{path}");
         assert_eq!(declared.counts(method), !ends && *path != "/verify", "{path}");
     }
 }

@@ -165,6 +165,7 @@ impl Permission {
                 | RotateKeys
                 | ArchiveAudit
                 | ManageOperators
+                | RunDrills
         )
     }
 

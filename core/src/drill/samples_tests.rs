@@ -73,8 +73,10 @@ fn where_the_canary_never_worked_there_is_nothing_to_measure() {
 #[test]
 fn a_sample_is_written_as_times_and_an_outcome() {
     let written = serde_json::to_value([probe(-5, 7, REJECTED), lost(9)]).unwrap();
-    let expected =
-        serde_json::json!([[-5, -5, 7, "denied:agent_suspended"], [9, 9, null, "no_answer"],]);
+    let expected = serde_json::json!([
+        [-5, -5, 7, "denied:agent_suspended", 7, "whole"],
+        [9, 9, null, "no_answer", 2_000_009, "late"],
+    ]);
     assert_eq!(written, expected);
 }
 

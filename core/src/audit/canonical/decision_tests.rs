@@ -5,19 +5,21 @@ use super::*;
 use crate::audit::{Canonical, Entry, Record};
 
 /// Texts that need escapes among them.
-fn text() -> impl Strategy<Value = String> {
+// Boxed: what they are made of is too large for the stack of a test.
+fn text() -> BoxedStrategy<String> {
     prop_oneof![
         "[a-z0-9_]{1,20}",
         any::<String>(),
         Just("\",\"seq\":0,\"recorded\":\"\\ \u{1}\u{7f}\u{2028}\u{10000}".to_owned()),
     ]
+    .boxed()
 }
 
-fn number() -> impl Strategy<Value = u64> {
-    prop_oneof![0..100u64, 0..1u64 << 53, Just(number::MAX_EXACT)]
+fn number() -> BoxedStrategy<u64> {
+    prop_oneof![0..100u64, 0..1u64 << 53, Just(number::MAX_EXACT)].boxed()
 }
 
-fn flight_end() -> impl Strategy<Value = FlightEnd> {
+fn flight_end() -> BoxedStrategy<FlightEnd> {
     let disposition = prop_oneof![
         Just(Disposition::Committed),
         Just(Disposition::RolledBack),
@@ -28,20 +30,23 @@ fn flight_end() -> impl Strategy<Value = FlightEnd> {
     let payload = (hashed, option::of(text()), number())
         .prop_map(|(hashed, sha256, bytes)| Payload { hashed, sha256, bytes });
     let numbers = (option::of(any::<u32>()), number(), option::of(number()));
-    (disposition, numbers, option::of(payload)).prop_map(|(disposition, numbers, payload)| {
+    let all = (disposition, numbers, option::of(payload.boxed()));
+    all.prop_map(|(disposition, numbers, payload)| {
         let (upstream_status, duration_us, cut_by_revision) = numbers;
         FlightEnd { disposition, upstream_status, duration_us, cut_by_revision, payload }
     })
+    .boxed()
 }
 
-fn decided() -> impl Strategy<Value = Decided> {
+fn decided() -> BoxedStrategy<Decided> {
     let verdict = prop_oneof![Just(Verdict::Allow), Just(Verdict::Deny), Just(Verdict::Pass)];
     let source = (text(), any::<u32>(), text(), number())
         .prop_map(|(proxy, worker, instance, number)| Source { proxy, worker, instance, number });
-    let texts = proptest::array::uniform12(option::of(text()));
-    let numbers = proptest::array::uniform3(option::of(number()));
-    let rest = (option::of(any::<u32>()), option::of(flight_end()));
-    (source, verdict, texts, numbers, rest).prop_map(|(source, decision, texts, numbers, rest)| {
+    let texts = proptest::array::uniform12(option::of(text())).boxed();
+    let numbers = proptest::array::uniform3(option::of(number())).boxed();
+    let rest = (option::of(any::<u32>()), option::of(flight_end())).boxed();
+    let all = (source.boxed(), verdict, texts, numbers, rest);
+    all.prop_map(|(source, decision, texts, numbers, rest)| {
         let [reason, agent_id, principal_id, token_id, service, action, texts @ ..] = texts;
         let [method, path_template, policy_id, request_id, trace_id, parent_span_id] = texts;
         let [epoch, revision, state_age_ms] = numbers;
@@ -68,6 +73,7 @@ fn decided() -> impl Strategy<Value = Decided> {
             end,
         }
     })
+    .boxed()
 }
 
 fn reported(decided: &Decided) -> String {
