@@ -120,7 +120,16 @@ async fn a_drill_that_is_interrupted_or_loses_its_server_leaves_nothing_behind()
         way.set(Fault::CutAfter(0));
         way.cut();
     }
-    let then = done(&kya, &id).await?;
+    until("the cut to be seen", LIMIT, async || {
+        Ok((fleet.api().nodes().await?.nodes.len() == 1).then_some(()))
+    })
+    .await?;
+    // What is said of a drill is up to a second old.
+    let before = done(&kya, &id).await?;
+    let then = until("word of the drill", LIMIT, async || {
+        Ok(Some(done(&kya, &id).await?).filter(|now| *now != before))
+    })
+    .await?;
     until("another whole sample", LIMIT, async || {
         Ok((done(&kya, &id).await? >= then + 2).then_some(()))
     })
