@@ -1,7 +1,5 @@
 //! `kya audit` and a real control plane.
 
-use kya_control_plane::config::Config;
-use kya_control_plane::{RunningServer, Server};
 use kya_core::audit::event::Batch;
 use kya_core::audit::verify::{Options, Outcome, Verifier};
 use kya_core::wire;
@@ -9,40 +7,7 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// A control plane with its trail, and `kya` as its admin.
-struct Real {
-    server: RunningServer,
-    url: String,
-    key: String,
-    _data: tempfile::TempDir,
-}
-
 impl Real {
-    async fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let server = Server::start(Config::ephemeral(data.path())).await.unwrap();
-        let key = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
-        let url = format!("http://{}", server.http_addr);
-        Self { server, url, key, _data: data }
-    }
-
-    /// `kya`, while the control plane goes on.
-    async fn kya(&self, args: &[&str]) -> Ended {
-        self.kya_as(&self.key, args).await
-    }
-
-    async fn kya_as(&self, key: &str, args: &[&str]) -> Ended {
-        let mut command = command(&self.url, args);
-        let child = command.env("KYA_TOKEN", key.trim()).spawn().unwrap();
-        tokio::task::spawn_blocking(|| end(child)).await.unwrap()
-    }
-
-    async fn json(&self, args: &[&str]) -> Value {
-        let ended = self.kya(&[&["-o", "json"], args].concat()).await;
-        assert_eq!(ended.code, 0, "{ended:?}");
-        ended.json()
-    }
-
     /// What worker 0 of `edge` reports, from its event of this number on.
     async fn report(&self, first: u64, events: Vec<wire::audit_event::Event>) {
         let events = events.into_iter().map(|event| wire::AuditEvent {

@@ -11,47 +11,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use kya_control_plane::config::Config;
-use kya_control_plane::{RunningServer, Server};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// A control plane, and `kya` as its admin.
-struct Real {
-    server: RunningServer,
-    url: String,
-    key: String,
-    _data: tempfile::TempDir,
-}
-
-impl Real {
-    async fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let server = Server::start(Config::ephemeral(data.path())).await.unwrap();
-        let key = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
-        let url = format!("http://{}", server.http_addr);
-        Self { server, url, key: key.trim().to_owned(), _data: data }
-    }
-
-    fn spawn(&self, args: &[&str]) -> std::process::Child {
-        command(&self.url, args).env("KYA_TOKEN", &self.key).spawn().unwrap()
-    }
-
-    async fn kya(&self, args: &[&str]) -> Ended {
-        let child = self.spawn(args);
-        tokio::task::spawn_blocking(|| end(child)).await.unwrap()
-    }
-
-    /// A party that asks this control plane about each request, or asks nobody.
-    async fn party(&self, asks: bool) -> String {
-        let asked = asks.then(|| (self.server.http_addr.to_string(), self.key.clone()));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/work", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(Arc::new(asked));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        url
-    }
+/// A party that asks this control plane about each request, or asks nobody.
+async fn party(real: &Real, asks: bool) -> String {
+    let asked = asks.then(|| (real.server.http_addr.to_string(), real.key.clone()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/work", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(Arc::new(asked));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
 }
 
 async fn answer(
@@ -90,7 +61,7 @@ async fn verify(address: &str, key: &str, token: &str) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_is_run_shown_and_listed() {
     let real = Real::start().await;
-    let probe = format!("payments={}", real.party(true).await);
+    let probe = format!("payments={}", party(&real, true).await);
     let args = ["drill", "run", "--probe", &probe, "--samples", "2", "--rate", "50"];
     let ended = real.kya(&[&args[..], &["--p99", "60s"]].concat()).await;
     assert_eq!(ended.code, 0, "{ended:?}");
@@ -121,7 +92,7 @@ async fn a_report_has_the_evidence_of_a_real_drill() {
     let real = Real::start().await;
     let keys = real.kya(&["-o", "json", "audit", "keys"]).await.json();
     let key = keys["keys"][0]["verifier_key"].as_str().unwrap().to_owned();
-    let (honest, open) = (real.party(true).await, real.party(false).await);
+    let (honest, open) = (party(&real, true).await, party(&real, false).await);
     let probes = [format!("payments={honest}"), format!("open={open}")];
     let probes = ["--probe", &probes[0], "--probe", &probes[1]];
     let folder = tempfile::tempdir().unwrap();
@@ -173,7 +144,7 @@ async fn a_report_has_the_evidence_of_a_real_drill() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_that_does_not_pass_has_an_exit_code_of_its_own() {
     let real = Real::start().await;
-    let probe = format!("open={}", real.party(false).await);
+    let probe = format!("open={}", party(&real, false).await);
     let args = ["drill", "run", "--probe", &probe, "--samples", "1", "--rate", "20"];
     let ended = real.kya(&args).await;
     assert_eq!(ended.code, 8, "{ended:?}");
@@ -191,7 +162,7 @@ async fn a_drill_that_does_not_pass_has_an_exit_code_of_its_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interrupt_ends_the_drill_and_waits_until_the_canary_is_restored() {
     let real = Real::start().await;
-    let probe = real.party(true).await;
+    let probe = party(&real, true).await;
     let args = ["drill", "run", "--probe", &probe, "--samples", "200", "--rate", "50"];
     let child = real.spawn(&args);
     let list = ["-o", "json", "drill", "list"];

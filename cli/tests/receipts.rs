@@ -2,16 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use kya_control_plane::Server;
-use kya_control_plane::config::Config;
 use kya_core::testing::audit::audit_key;
 
 use crate::support::*;
-
-async fn kya_of(url: &str, key: &str, args: &[&str]) -> Ended {
-    let child = command(url, args).env("KYA_TOKEN", key.trim()).spawn().unwrap();
-    tokio::task::spawn_blocking(|| end(child)).await.unwrap()
-}
 
 /// With no server and no key to one.
 fn verify(args: &[&str]) -> Ended {
@@ -28,36 +21,28 @@ fn written(folder: &Path, name: &str, content: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receipt_verifies_offline_and_a_forged_one_does_not() {
-    let data = tempfile::tempdir().unwrap();
-    let server = Server::start(Config::ephemeral(data.path())).await.unwrap();
-    let admin = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
-    let url = format!("http://{}", server.http_addr);
-    let json = async |args: &[&str]| {
-        let ended = kya_of(&url, &admin, &[&["-o", "json"], args].concat()).await;
-        assert_eq!(ended.code, 0, "{ended:?}");
-        ended.json()
-    };
-    let agent = json(&["agent", "register", "--name", "payer"]).await;
+    let real = Real::start().await;
+    let agent = real.json(&["agent", "register", "--name", "payer"]).await;
     let agent = agent["agent_id"].as_str().unwrap().to_owned();
-    let stopped = json(&["agent", "revoke", &agent, "--reason", "leak", "--wait", "0s"]).await;
+    let stopped = real.json(&["agent", "revoke", &agent, "--reason", "leak", "--wait", "0s"]).await;
     let kill = stopped["change"]["kill_id"].as_str().unwrap();
-    let keys = json(&["audit", "keys"]).await;
+    let keys = real.json(&["audit", "keys"]).await;
     let key = keys["keys"][0]["verifier_key"].as_str().unwrap();
 
     let asked = ["-o", "json", "kill", "receipt", kill, "--wait", "20s", "--key", key];
-    let got = kya_of(&url, &admin, &asked).await;
+    let got = real.kya(&asked).await;
     assert_eq!((got.code, got.err.as_str()), (0, ""), "{got:?}");
     assert_eq!(got.json()["receipt"]["records"].as_array().unwrap().len(), 3);
     // Nobody was there: that is nobody's acknowledgement, in any form.
-    let ended = kya_of(&url, &admin, &["kill", "receipt", kill]).await;
+    let ended = real.kya(&["kill", "receipt", kill]).await;
     assert!(ended.out.contains("Complete"), "{ended:?}");
     assert!(ended.out.contains("0 of 0 workers"), "{ended:?}");
     assert!(ended.err.contains("signature was not looked at"), "{ended:?}");
     // A key that has not signed it: it is not given out.
     let other = audit_key(9).to_string();
-    let ended = kya_of(&url, &admin, &["kill", "receipt", kill, "--key", &other]).await;
+    let ended = real.kya(&["kill", "receipt", kill, "--key", &other]).await;
     assert_eq!((ended.code, ended.out.as_str()), (7, ""), "{ended:?}");
-    server.shutdown().await;
+    real.server.shutdown().await;
 
     let folder = tempfile::tempdir().unwrap();
     let file = written(folder.path(), "receipt.json", &got.out);

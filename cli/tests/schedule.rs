@@ -1,44 +1,17 @@
 //! `kya drill schedule` and a real control plane.
 
-use kya_control_plane::config::Config;
-use kya_control_plane::{RunningServer, Server};
 use serde_json::{Value, json};
 
 use crate::support::*;
 
 const PROBE: &str = "payments=http://127.0.0.1:9/work";
 
-/// A control plane, and `kya` as its admin.
-struct Real {
-    server: RunningServer,
-    url: String,
-    key: String,
-    _data: tempfile::TempDir,
+async fn schedule(real: &Real, args: &[&str]) -> Ended {
+    real.kya(&[&["drill", "schedule"], args].concat()).await
 }
 
-impl Real {
-    async fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let server = Server::start(Config::ephemeral(data.path())).await.unwrap();
-        let key = std::fs::read_to_string(data.path().join("admin.key")).unwrap();
-        let url = format!("http://{}", server.http_addr);
-        Self { server, url, key: key.trim().to_owned(), _data: data }
-    }
-
-    async fn kya(&self, args: &[&str]) -> Ended {
-        let child = command(&self.url, args).env("KYA_TOKEN", &self.key).spawn().unwrap();
-        tokio::task::spawn_blocking(|| end(child)).await.unwrap()
-    }
-
-    async fn schedule(&self, args: &[&str]) -> Ended {
-        self.kya(&[&["drill", "schedule"], args].concat()).await
-    }
-
-    async fn json(&self, args: &[&str]) -> Value {
-        let ended = self.schedule(&[args, &["-o", "json"]].concat()).await;
-        assert_eq!(ended.code, 0, "{ended:?}");
-        ended.json()
-    }
+async fn json_of(real: &Real, args: &[&str]) -> Value {
+    real.json(&[&["drill", "schedule"], args].concat()).await
 }
 
 fn has(ended: &Ended, parts: &[&str]) {
@@ -51,38 +24,38 @@ fn has(ended: &Ended, parts: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_is_added_shown_paused_resumed_and_removed() {
     let real = Real::start().await;
-    has(&real.schedule(&["list"]).await, &["No drills are scheduled"]);
+    has(&schedule(&real, &["list"]).await, &["No drills are scheduled"]);
     has(&real.kya(&["drill", "list"]).await, &["No drills."]);
     let cron = ["--cron", "0 9 1 1,4,7,10 *", "--time-zone", "Europe/Berlin", "--window", "4h"];
     let args = [&["add", "quarterly"], &cron[..], &["--probe", PROBE, "--p99", "1s"]].concat();
-    let added = real.schedule(&args).await;
+    let added = schedule(&real, &args).await;
     has(&added, &["0 9 1 1,4,7,10 * Europe/Berlin", "4h", PROBE, "1000 ms", "by admin"]);
-    let canary = real.json(&["add", "canary", "--every", "5m", "--probe", PROBE]).await;
+    let canary = json_of(&real, &["add", "canary", "--every", "5m", "--probe", PROBE]).await;
     assert_eq!((&canary["every_s"], &canary["drill"]["samples"]), (&json!(300), &json!(1)));
 
-    let listed = real.schedule(&["list"]).await;
+    let listed = schedule(&real, &["list"]).await;
     has(&listed, &["every 5m", "0 9 1 1,4,7,10 * Europe/Berlin"]);
     let names: Vec<_> = listed.out.lines().skip(1).map(|it| it.split(' ').next()).collect();
     assert_eq!(names, [Some("canary"), Some("quarterly")]);
-    let names = real.json(&["list"]).await;
+    let names = json_of(&real, &["list"]).await;
     assert_eq!(names["schedules"][1]["name"], "quarterly");
     let status = real.kya(&["status"]).await;
     assert!(status.out.contains("2 schedules (0 paused), next canary at "), "{}", status.out);
 
     let why = ["--reason", "maintenance", "--incident-id", "CHG-7"];
-    let paused = real.schedule(&[&["pause", "canary"], &why[..]].concat()).await;
+    let paused = schedule(&real, &[&["pause", "canary"], &why[..]].concat()).await;
     assert_eq!((paused.code, &*paused.out), (0, "canary: paused\n"));
-    let paused = real.schedule(&["pause", "canary"]).await;
+    let paused = schedule(&real, &["pause", "canary"]).await;
     assert_eq!((paused.code, &*paused.out), (0, "canary: paused already\n"));
-    let shown = real.json(&["show", "canary"]).await;
+    let shown = json_of(&real, &["show", "canary"]).await;
     assert_eq!((&shown["state"], &shown["next"]), (&json!("paused"), &json!([])));
     assert_eq!(shown["runs"], json!([]));
-    has(&real.schedule(&["show", "canary"]).await, &["paused", " by admin", "every 5m"]);
-    let resumed = real.schedule(&["resume", "canary"]).await;
+    has(&schedule(&real, &["show", "canary"]).await, &["paused", " by admin", "every 5m"]);
+    let resumed = schedule(&real, &["resume", "canary"]).await;
     has(&resumed, &["canary: active\nNext: 2"]);
-    let removed = real.schedule(&["remove", "canary", "--reason", "enough"]).await;
+    let removed = schedule(&real, &["remove", "canary", "--reason", "enough"]).await;
     assert_eq!((removed.code, &*removed.out), (0, "canary: removed\n"));
-    let gone = real.schedule(&["show", "canary"]).await;
+    let gone = schedule(&real, &["show", "canary"]).await;
     assert_eq!(gone.code, 1, "{gone:?}");
     assert!(gone.err.contains("there is no schedule canary"), "{gone:?}");
     real.server.shutdown().await;
@@ -92,7 +65,7 @@ async fn a_schedule_is_added_shown_paused_resumed_and_removed() {
 async fn what_is_wrong_is_said_with_what_it_is_about() {
     let real = Real::start().await;
     let add = async |args: &[&str]| {
-        real.schedule(&[&["add", "x", "--probe", PROBE], args].concat()).await
+        schedule(&real, &[&["add", "x", "--probe", PROBE], args].concat()).await
     };
     for (args, code, part) in [
         (&["--cron", "0 9 * *"][..], 2, "4 fields"),

@@ -217,7 +217,8 @@ impl Server {
             drill::server_name(data_dir.path()),
             draining.clone(),
             &stop,
-        );
+        )
+        .map_err(StartError::Name)?;
         drills.follow_schedules(Arc::clone(&metrics), &stop);
         let servers = Arc::new(Servers::new(
             Arc::clone(&store),

@@ -233,8 +233,12 @@ async fn a_proxy_whose_clock_is_off_is_named() {
     assert_eq!(drill["state"], "failed");
     assert_eq!(drill["result"]["wrong_clocks"], json!(["web-2"]));
     let failures = drill["result"]["failures"].as_array().unwrap();
-    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures.len(), 2, "{failures:?}");
     assert!(failures[0].text().contains("proxy web-2: its clock is 3600 s behind"), "{failures:?}");
+    // Neither of them acknowledges anything: that the party rejected does not make up for it.
+    let unheard = failures[1].text();
+    assert!(unheard.starts_with("1 of 1 stops were not acknowledged in time"), "{failures:?}");
+    assert!(unheard.ends_with(": web-1, web-2"), "{failures:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

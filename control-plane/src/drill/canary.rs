@@ -3,7 +3,7 @@
 use hyper::header::HeaderValue;
 use kya_core::{AgentId, DrillId, InFlight, Status, TokenId};
 
-use super::Act;
+use super::{Act, DrillRequest};
 use crate::labels::Labels;
 use crate::registry::{AgentDetails, Registry, RegistryError};
 use crate::store::{
@@ -14,8 +14,10 @@ use crate::text::Name;
 
 /// What canaries are called that drills make.
 const NAME: &str = "drill-canary";
-/// How long a canary's token counts if nobody takes it back: longer than any drill.
-const TTL_SECONDS: u64 = 4 * 60 * 60;
+/// How long a canary's token counts if nobody takes it back: longer than the samples for
+/// which it is, each of which takes at most 11 s and what the database needs.
+const TTL_SECONDS: u64 = 60;
+const TTL_SECONDS_A_SAMPLE: u64 = 20;
 /// So many agents are looked through for a canary of an earlier drill.
 const LOOKED_THROUGH: u32 = 100;
 
@@ -34,11 +36,12 @@ pub(super) fn cause_of(drill: &Drill) -> Cause {
 /// The canary of an earlier drill, or a new one. One that somebody named is used as it is.
 pub(super) async fn ready(
     (store, registry): (&dyn Store, &Registry),
-    (id, named, act): (DrillId, Option<AgentId>, Act),
+    (id, request): (DrillId, &DrillRequest),
     labels: &Labels,
     cause: &Cause,
 ) -> Result<Working, RegistryError> {
-    let earlier = match (named, act) {
+    let act = request.act;
+    let earlier = match (request.agent_id, act) {
         (Some(agent), _) => Some(agent),
         (None, Act::Suspend) => earlier(store, labels).await?,
         (None, Act::Revoke) => None,
@@ -53,8 +56,11 @@ pub(super) async fn ready(
         }
     };
     store.note_canary(id, Canary { agent, token: None }).await?;
+    // One that revokes has a canary for each sample.
+    let samples = if act == Act::Revoke { 1 } else { u64::from(request.samples) };
+    let ttl = TTL_SECONDS.saturating_add(TTL_SECONDS_A_SAMPLE.saturating_mul(samples));
     let (token, issued) =
-        registry.issue_token(agent, TokenLimits::default(), TTL_SECONDS, cause.clone()).await?;
+        registry.issue_token(agent, TokenLimits::default(), ttl, cause.clone()).await?;
     store.note_canary(id, Canary { agent, token: Some(issued.record.id) }).await?;
     let mut header = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
         .map_err(|why| RegistryError::Store(StoreError::Corrupt(why.to_string())))?;

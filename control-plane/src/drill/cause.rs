@@ -1,5 +1,7 @@
 //! The likely cause why a relying party was of no use, in words. Pure.
 
+use std::collections::BTreeSet;
+
 use kya_core::DenyReason;
 use kya_core::drill::outcome::Outcome;
 use kya_core::drill::summary::PartyFigures;
@@ -58,6 +60,15 @@ pub(super) fn of_clock(proxy: &str, ahead_millis: i64) -> String {
             "proxy {proxy}: its clock is {seconds} s behind the control plane's: what expires while it is cut off counts there for longer, and its records are dated wrongly"
         ),
     }
+}
+
+/// What is wrong where connected proxies did not acknowledge so many stops of all.
+pub(super) fn of_unheard(stops: usize, all: usize, proxies: &BTreeSet<String>) -> String {
+    let proxies: Vec<_> = proxies.iter().cloned().collect();
+    format!(
+        "{stops} of {all} stops were not acknowledged in time by proxies that are connected, so that nothing is known of what they let through: {}",
+        named(&proxies)
+    )
 }
 
 const OPEN: &str = "it lets through a token that nobody has issued: its fail modes are open (`fail_modes` of its filter)";

@@ -64,7 +64,8 @@ pub(crate) struct Drills {
     push: Arc<Push>,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// Which server this is: the same after it was started again.
+    /// Which server this is. Another one after it was started again: two with one name would
+    /// end each other's drills.
     server: String,
     current: Mutex<Option<Current>>,
     /// Ends every drill.
@@ -113,8 +114,10 @@ impl Drills {
         server: String,
         draining: CancellationToken,
         stop: &CancellationToken,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, RegistryError> {
         let current = Mutex::default();
+        let process: [u8; 4] = random()?;
+        let server = format!("{server}#{:08x}", u32::from_be_bytes(process));
         let drills =
             Arc::new(Self { store, registry, push, clock, metrics, server, current, draining });
         let looking = Arc::clone(&drills);
@@ -132,7 +135,7 @@ impl Drills {
             }
         };
         tokio::spawn(stop.clone().run_until_cancelled_owned(looking));
-        drills
+        Ok(drills)
     }
 
     /// Begins a drill, whoever stops waiting.
@@ -331,7 +334,8 @@ impl Drills {
             return Ok(());
         }
         let silent = self.clock.now().0.saturating_sub(drill.alive_at.0);
-        if drill.server != self.server && Duration::from_micros(silent) < DEAD_AFTER {
+        let may_go_on = drill.server != self.server && self.store.commits().are_shared();
+        if may_go_on && Duration::from_micros(silent) < DEAD_AFTER {
             return Ok(());
         }
         tracing::warn!(drill = %drill.id, "nobody goes on with a drill: it is ended");

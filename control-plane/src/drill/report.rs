@@ -1,6 +1,6 @@
 //! What a drill has found, as it is stored and answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kya_core::AgentId;
 use kya_core::drill::outcome::Outcome;
@@ -34,6 +34,8 @@ pub(super) struct Findings {
     raw: Vec<RawSample>,
     kept: usize,
     tallies: Vec<Tally>,
+    /// Stops that some connected proxies had not acknowledged in time, and which ones.
+    unheard: (usize, BTreeSet<String>),
 }
 
 /// How often a party answered what, where it was of no use: before a stop, where the canary
@@ -48,7 +50,7 @@ struct Tally {
 #[derive(Serialize)]
 pub(super) struct Report<'a> {
     /// Everybody rejected in every sample, nothing was allowed after the acknowledgement,
-    /// and within the bound.
+    /// every proxy that is connected acknowledged every stop, and within the bound.
     pub(super) passed: bool,
     failures: Vec<String>,
     canary: Option<AgentId>,
@@ -105,6 +107,13 @@ impl Findings {
         self.samples.push(Sample { kill_id, acknowledged_us, parties });
     }
 
+    /// The connected proxies that had not acknowledged a stop when it was given up.
+    pub(super) fn unheard(&mut self, proxies: BTreeSet<String>) {
+        let (stops, who) = &mut self.unheard;
+        *stops = stops.saturating_add(usize::from(!proxies.is_empty()));
+        who.extend(proxies);
+    }
+
     /// Whether the canary has worked at this party in any sample.
     pub(super) fn has_worked(&self, place: usize) -> bool {
         self.samples.iter().any(|it| it.parties.get(place).is_some_and(|party| party.worked))
@@ -153,6 +162,9 @@ impl Findings {
         let clock = |(name, ahead): &(String, i64)| cause::of_clock(name, *ahead);
         failures.extend(proxies.clocks.iter().map(clock));
         let wrong_clocks = proxies.clocks.iter().map(|(name, _)| &**name).collect();
+        if self.unheard.0 > 0 {
+            failures.push(cause::of_unheard(self.unheard.0, self.samples.len(), &self.unheard.1));
+        }
         if let Some(bound) = request.p99_ms {
             failures.extend(beyond(bound, &totals));
         }

@@ -1,5 +1,6 @@
 //! The samples of a drill: work, stop, see who hears, restore, again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -62,6 +63,8 @@ struct Seer {
     window: Window,
     stopped: Instant,
     acknowledged: Option<Instant>,
+    /// Connected proxies that have not acknowledged.
+    unheard: BTreeSet<String>,
     committed: Committed,
 }
 
@@ -115,7 +118,7 @@ impl Run {
     }
 
     async fn canary(&self) -> Result<Working, String> {
-        let of = (self.id, self.request.agent_id, self.request.act);
+        let of = (self.id, &self.request);
         let ready = canary::ready((&*self.store, &self.registry), of, &self.labels, &self.cause);
         ready.await.map_err(|error| format!("the canary: {error}"))
     }
@@ -151,15 +154,18 @@ impl Run {
         };
         let acknowledged = async {
             let found = self.push.acknowledgements(committed, HEARD, &self.stop).await;
-            found.complete().then(Instant::now)
+            match found.complete() || self.stop.is_cancelled() {
+                true => (found.complete().then(Instant::now), BTreeSet::new()),
+                false => (None, found.unheard),
+            }
         };
         let heard = |(seen, before): (&Arc<Seen>, &(u64, u64))| {
             before.0 == 0 || allowed_and_rejected(seen).1 > before.1
         };
         let heard = self.wait(HEARD, || window.seen.iter().zip(&before).all(heard));
-        let (acknowledged, ()) = tokio::join!(acknowledged, heard);
+        let ((acknowledged, unheard), ()) = tokio::join!(acknowledged, heard);
         self.wait(TAIL, || false).await;
-        Ok(Some(Seer { window, stopped, acknowledged, committed }))
+        Ok(Some(Seer { window, stopped, acknowledged, unheard, committed }))
     }
 
     async fn stop_canary(&self, agent: AgentId) -> Result<Committed, String> {
@@ -182,7 +188,8 @@ impl Run {
         canary: &Working,
         findings: &mut Findings,
     ) -> Result<(), String> {
-        let Seer { window, stopped, acknowledged, committed } = seer;
+        let Seer { window, stopped, acknowledged, unheard, committed } = seer;
+        findings.unheard(unheard);
         let shots = window.close().await;
         if self.request.act == Act::Suspend {
             self.restore(canary.agent).await.map_err(|error| format!("the canary: {error}"))?;

@@ -1,11 +1,12 @@
 //! Who has applied a revision, and who has not.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kya_core::{Position, Revision};
 
 use super::departed::Departed;
-use super::nodes::{Node, Nodes};
+use super::nodes::{Node, Nodes, Transport};
 use super::timeline::Timeline;
 use crate::store::Committed;
 
@@ -23,6 +24,9 @@ pub struct Acknowledgements {
     pub acknowledged: Vec<Acknowledged>,
     /// The workers that have not.
     pub pending: Vec<Pending>,
+    /// Envoy's `node.id` of the proxies with an open stream that have not acknowledged.
+    /// One that pulls is not among them: it cannot within seconds.
+    pub unheard: BTreeSet<String>,
     /// The proxies that were connected and are not, of which nothing is known.
     pub disconnected: Vec<Departed>,
 }
@@ -100,6 +104,8 @@ impl Acknowledgements {
         // A proxy that has not named a single worker has proved nothing.
         if self.pending.len() == pending_before && !node.workers.is_empty() {
             self.proxies_acknowledged = self.proxies_acknowledged.saturating_add(1);
+        } else if node.proxy.transport != Transport::Pull {
+            self.unheard.insert(node.proxy.node_id.clone());
         }
     }
 }

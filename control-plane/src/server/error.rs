@@ -52,6 +52,9 @@ pub enum StartError {
     /// The issuer of capability tokens cannot be as it is configured.
     #[error("the issuer of capability tokens")]
     Issuer(#[source] RegistryError),
+    /// There is no randomness to tell this process from others.
+    #[error("a name for this process")]
+    Name(#[source] RegistryError),
     /// The metrics cannot be set up.
     #[error("cannot set up the metrics")]
     Metrics(#[from] prometheus::Error),
