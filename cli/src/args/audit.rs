@@ -221,7 +221,7 @@ pub(crate) struct AuditVerify {
 /// Whose signature counts.
 #[derive(Debug, Args)]
 pub(crate) struct Pinned {
-    /// The key that must have signed the checkpoint, itself or by a key that follows from it:
+    /// The key that must have signed it, itself or by a key that follows from it:
     /// NAME+ID+BASE64, or a file with it
     #[arg(long, env = "KYA_AUDIT_KEY", value_name = "KEY|FILE", value_parser = parse_audit_key)]
     pub(crate) key: Option<VerifierKey>,

@@ -1,5 +1,5 @@
-//! What one line of the trail says. The names here are those in its JSON; they are
-//! described for strangers in `docs/audit.md`.
+//! What one line of the trail says. The names here are those in its JSON. `docs/audit.md`
+//! has what whoever verifies a trail needs of them.
 //!
 //! Numbers are integers below 2^53, so that every JSON parser reads them alike
 //! (RFC 8785 section 3.2.2.3). What may be larger is written as a hexadecimal text.
