@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::store::is_drill_reason;
+
 /// Why a text was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TextError {
@@ -21,10 +23,16 @@ pub enum TextError {
     /// A line break, an escape or another control character.
     #[error("must not contain control characters (there is U+{0:04X})")]
     Control(u32),
+    /// What drills give as their reason, and nobody else.
+    #[error("must not be `drill drl_…`, which is what drills give as their reason")]
+    Reserved,
 }
 
 macro_rules! bounded_text {
     ($(#[$doc:meta])* $name:ident, $max:literal) => {
+        bounded_text!($(#[$doc])* $name, $max, |_| false);
+    };
+    ($(#[$doc:meta])* $name:ident, $max:literal, $is_reserved:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
         #[serde(try_from = "String")]
@@ -34,7 +42,9 @@ macro_rules! bounded_text {
             type Error = TextError;
 
             fn try_from(text: String) -> Result<Self, TextError> {
-                check(&text, $max).map(|()| Self(text))
+                check(&text, $max)?;
+                let is_reserved: fn(&str) -> bool = $is_reserved;
+                if is_reserved(&text) { Err(TextError::Reserved) } else { Ok(Self(text)) }
             }
         }
 
@@ -51,7 +61,7 @@ bounded_text!(
     Name, 128);
 bounded_text!(
     /// Why something was done: 1 to 256 characters.
-    Reason, 256);
+    Reason, 256, is_drill_reason);
 bounded_text!(
     /// The name of an incident in another system: 1 to 128 characters.
     IncidentId, 128);
@@ -98,5 +108,14 @@ mod tests {
             Err("must not contain control characters (there is U+000A)".to_owned())
         );
         assert_eq!(Reason::try_from("\u{1b}[2J".to_owned()), Err(TextError::Control(0x1b)));
+    }
+
+    #[test]
+    fn nobody_gives_the_reason_of_a_drill() {
+        let id = kya_core::DrillId::from_bytes([7; 16]);
+        let of_a_drill = Reason::try_from(format!("drill {id}"));
+        assert_eq!(of_a_drill, Err(TextError::Reserved));
+        assert!(Reason::try_from("drill of the first quarter".to_owned()).is_ok());
+        assert!(IncidentId::try_from(format!("drill {id}")).is_ok());
     }
 }

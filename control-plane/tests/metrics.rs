@@ -312,6 +312,18 @@ async fn a_drill_is_counted_and_the_last_one_is_shown_with_its_percentile() {
     let problems = status["problems"].to_string();
     assert!(problems.contains("drill_failed") && problems.contains(&id), "{problems}");
     assert!(plane.metric("kya_drill_last_ended_timestamp_seconds").await > 1_700_000_000);
+
+    // One that is cut short says nothing about the proxies, and mends nothing.
+    let parties = json!([{ "name": "payments", "url": party(&plane.api, Way::Open).await }]);
+    let request = json!({ "parties": parties, "samples": 200, "rate": 50 });
+    let cut = plane.api.post("/v1/drills", request).await.expect(202)["drill_id"].text();
+    plane.api.post(&format!("/v1/drills/{cut}/stop"), json!({})).await.expect(200);
+    eventually("interrupted", async || last("interrupted").await == 1).await;
+    assert_eq!(last("failed").await, 1);
+    let status = plane.api.get("/v1/status").await.expect(200);
+    assert_eq!(status["last_drill"]["drill_id"], json!(cut));
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("drill_failed") && problems.contains(&id), "{problems}");
 }
 
 #[tokio::test]

@@ -20,10 +20,12 @@ pub(crate) struct Contained<'a> {
 pub(super) const HTML_CLOSE: &str = "</script>\n";
 const HTML_OPEN: (&str, &str) =
     ("<script type=\"application/json\" id=\"kya-drill-report\" data-layout=\"", "\">\n");
-/// Stands in the name of the attached file's description, before the number of the layout.
+/// Stands in the attached file's description, before the number of the layout.
 pub(super) const PDF_LAYOUT: &str = "kya drill report, layout ";
-/// How the attached file's stream begins.
-const PDF_STREAM: &str = "/Type /EmbeddedFile";
+/// The line with it, and one of the attached file's stream. No text that is drawn has a line
+/// break in it.
+const PDF_DESCRIPTION: &str = "\n  /Desc (kya drill report, layout ";
+const PDF_STREAM: &str = "\n  /Type /EmbeddedFile\n";
 
 /// What stands before the evidence in a page.
 pub(super) fn html_open(layout: u32) -> String {
@@ -58,7 +60,7 @@ pub(crate) fn find(file: &[u8], form: Form) -> Option<Contained<'_>> {
             (Some(number(layout)?), evidence)
         }
         Form::Pdf => {
-            let (layout, _) = split(after(file, PDF_LAYOUT)?, ")")?;
+            let (layout, _) = split(after(file, PDF_DESCRIPTION)?, ")")?;
             let rest = after(file, PDF_STREAM)?;
             let (length, _) = split(after(rest, "/Size ")?, "\n")?;
             let length = usize::try_from(number(length)?).ok()?;

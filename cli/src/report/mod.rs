@@ -40,6 +40,7 @@ pub(crate) fn verify(file: &[u8], form: Form, options: Options) -> Result<Checke
     let contained = container::find(file, form).ok_or_else(none)?;
     let document = Document::read(contained.evidence)?;
     let mut checked = check(&document, options);
+    checked.problems.extend(other_text(&document, contained.evidence));
     let (Some(layout), Some(facts)) = (contained.layout, &checked.facts) else {
         return Ok(checked);
     };
@@ -56,6 +57,14 @@ pub(crate) fn verify(file: &[u8], form: Form, options: Options) -> Result<Checke
     };
     checked.problems.extend(problem);
     Ok(checked)
+}
+
+/// What readers of JSON, or a browser, could take for something else than was checked: a
+/// member that nobody looks at or that stands there twice, or a sign that ends the evidence.
+fn other_text(document: &Document, shown: &[u8]) -> Option<Problem> {
+    let same = document.text().is_ok_and(|text| text.as_bytes() == shown);
+    let what = "it is not written as `kya drill report` writes it; `kya drill report --from FILE` writes what was checked, and nothing else";
+    (!same).then(|| Problem::new("text", "evidence", what))
 }
 
 /// Where a page shows something else than its evidence says.

@@ -73,6 +73,49 @@ fn a_byte_of_a_page_that_is_another_is_found() {
     }
 }
 
+/// What a browser or another reader of JSON would show is what was checked.
+#[test]
+fn evidence_that_says_more_than_was_checked_is_found() {
+    let kinds = |file: &[u8], form| match verify(file, form, options()) {
+        Ok(checked) => checked.problems.into_iter().map(|it| it.kind).collect::<Vec<_>>(),
+        Err(why) => vec![why.to_string()],
+    };
+    for it in [Form::Html, Form::Json] {
+        let page = String::from_utf8(made(&Wanted::default(), it)).unwrap();
+        let overlay = "\"x\":\"</SCRIPT><div style='position:fixed;inset:0'>Passed</div>\",";
+        for (from, to) in [
+            ("\"figures\":{", format!("\"figures\":{{{overlay}")),
+            ("\"in_flight\":{", format!("\"in_flight\":{{{overlay}")),
+            ("\"drill\":{", format!("\"drill\":{{{overlay}")),
+            // The last one counts here, and elsewhere the first.
+            ("\"drill\":{", "\"drill\":{\"state\":\"failed\",".to_owned()),
+            ("\"kill_id\":", "\"kill_id\":null,\"kill_id\":".to_owned()),
+        ] {
+            let other = page.replacen(from, &to, 1);
+            assert_ne!(other, page, "{from}");
+            assert_ne!(kinds(other.as_bytes(), it), [""; 0], "{to}");
+        }
+    }
+    let text = String::from_utf8(made(&Wanted::default(), Form::Json)).unwrap();
+    let twice = text.replacen("\"drill\":{", "\"drill\":{\"state\":\"failed\",", 1);
+    assert_eq!(kinds(twice.as_bytes(), Form::Json), ["text"]);
+    let spaced = text.replacen("\"drill\":{", "\"drill\": {", 1);
+    assert_eq!(kinds(spaced.as_bytes(), Form::Json), ["text"]);
+}
+
+#[test]
+fn words_of_strangers_do_not_hide_the_evidence_of_a_pdf() {
+    let name = "kya drill report, layout 9 /Type /EmbeddedFile /Desc (kya drill report, layout 9";
+    let wanted = Wanted {
+        actor: name.to_owned(),
+        parties: vec![(name.to_owned(), true)],
+        ..Wanted::default()
+    };
+    let file = made(&wanted, Form::Pdf);
+    assert_eq!(verify(&file, Form::Pdf, options()).unwrap().problems, []);
+    assert_eq!(read(&file).unwrap(), evidence(&wanted));
+}
+
 #[test]
 fn a_page_of_another_layout_is_said_to_be_one() {
     let page = String::from_utf8(made(&Wanted::default(), Form::Html)).unwrap();

@@ -18,8 +18,8 @@ const NAME: &str = "drill-canary";
 /// which it is, each of which takes at most 11 s and what the database needs.
 const TTL_SECONDS: u64 = 60;
 const TTL_SECONDS_A_SAMPLE: u64 = 20;
-/// So many agents are looked through for a canary of an earlier drill.
-const LOOKED_THROUGH: u32 = 100;
+/// Agents that are looked at at once for a canary of an earlier drill.
+const A_PAGE: u32 = 100;
 
 /// A canary that can work.
 pub(super) struct Working {
@@ -73,7 +73,6 @@ async fn earlier(store: &dyn Store, labels: &Labels) -> Result<Option<AgentId>, 
     let selector = "canary=true".parse().ok();
     let status = Some(ShownStatus::Decided(Status::Active));
     let filter = AgentFilter { status, selector, ..AgentFilter::default() };
-    let found = store.agents(filter, None, LOOKED_THROUGH).await?;
     let is_one = |agent: &crate::store::Agent| {
         agent.name == NAME
             && agent.labels == *labels
@@ -82,7 +81,17 @@ async fn earlier(store: &dyn Store, labels: &Labels) -> Result<Option<AgentId>, 
             && agent.policy.is_none()
             && agent.expires.is_none()
     };
-    Ok(found.into_iter().find(is_one).map(|agent| agent.id))
+    let mut after = None;
+    loop {
+        let page = store.agents(filter.clone(), after, A_PAGE).await?;
+        if let Some(found) = page.iter().find(|agent| is_one(agent)) {
+            return Ok(Some(found.id));
+        }
+        after = page.last().map(|agent| agent.id);
+        if after.is_none() {
+            return Ok(None);
+        }
+    }
 }
 
 /// Takes back what a drill made: its canary's token counts no more, and the canary is

@@ -53,9 +53,11 @@ const LOST_BEATS: u32 = 8;
 const DEAD_AFTER: Duration = Duration::from_secs(15);
 /// How often it is looked for such drills.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often it is tried to take back what a drill made, before that is left to the next
-/// look.
+/// How often it is tried at once to take back what a drill made. Then that goes on every
+/// [`LOOK`], or is left to whoever finds the drill, where this server ends.
 const TRIES: u32 = 5;
+/// So many drills are looked through for one that was not interrupted.
+const LAST: u32 = 50;
 
 /// Runs drills, one at a time.
 pub(crate) struct Drills {
@@ -77,6 +79,17 @@ struct Current {
     id: DrillId,
     stop: CancellationToken,
     task: JoinHandle<()>,
+}
+
+/// What is known of the last drills.
+#[derive(Debug)]
+pub(crate) struct LastDrills {
+    /// Whether one is open.
+    pub(crate) is_open: bool,
+    /// The last that has ended.
+    pub(crate) ended: Option<Drill>,
+    /// The last that was not interrupted: one that was says nothing about the proxies.
+    pub(crate) concluded: Option<Drill>,
 }
 
 /// What a request asks for, checked.
@@ -271,13 +284,16 @@ impl Drills {
             tracing::error!(%error, drill = %id, "a drill");
             interrupted("the drill failed; see the server's log")
         });
-        let _ = self.store.drill_goes_on(id, done.load(Ordering::Relaxed)).await;
-        for _ in 0..TRIES {
+        let mut tried = 0u32;
+        // What was found is nowhere else: as long as this server is there it is kept.
+        while tried < TRIES || !self.draining.is_cancelled() {
+            let _ = self.store.drill_goes_on(id, done.load(Ordering::Relaxed)).await;
             match self.end(&drill, ended.clone()).await {
                 Ok(()) => return,
                 Err(error) => tracing::warn!(%error, drill = %id, "the end of a drill"),
             }
-            tokio::time::sleep(BEAT / 4).await;
+            tried = tried.saturating_add(1);
+            tokio::time::sleep(if tried < TRIES { BEAT / 4 } else { LOOK }).await;
         }
     }
 
@@ -309,19 +325,18 @@ impl Drills {
         Ok(())
     }
 
-    /// The last drill that has ended, and whether one is open, of whatever server.
-    pub(crate) async fn last(&self) -> Result<(bool, Option<Drill>), StoreError> {
-        // At most one is open.
-        let mut found = self.store.drills(None, 2).await?;
+    /// The last drills, of whatever server.
+    pub(crate) async fn last(&self) -> Result<LastDrills, StoreError> {
+        let mut found = self.store.drills(None, LAST).await?;
         let is_open = found.iter().any(|drill| drill.state.is_open());
         found.retain(|drill| !drill.state.is_open());
-        Ok((is_open, found.into_iter().next()))
+        let concluded = found.iter().find(|drill| drill.state != DrillState::Interrupted).cloned();
+        Ok(LastDrills { is_open, ended: found.into_iter().next(), concluded })
     }
 
     /// Notes them for the metrics.
     async fn note_drills(&self) -> Result<(), StoreError> {
-        let (is_open, last) = self.last().await?;
-        self.metrics.drills.found(is_open, last.as_ref());
+        self.metrics.drills.found(&self.last().await?);
         Ok(())
     }
 

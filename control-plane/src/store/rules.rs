@@ -43,6 +43,11 @@ pub(super) fn decided(
     if undoes && by_a_drill(&cause.reason) && !is_own {
         return Ok(None);
     }
+    // It would be the drill's then, which takes back what is its own.
+    let suspends = matches!(action, StatusAction::Suspend(_));
+    if suspends && by_a_drill(&cause.reason) && !is_own && agent.status == Status::Suspended {
+        return Ok(None);
+    }
     let next = next_status(agent, action)?;
     let is_a_drills = agent.status == Status::Suspended && by_a_drill(&agent.status_reason);
     let takes_over = next.is_none() && !undoes && is_a_drills && !is_own;

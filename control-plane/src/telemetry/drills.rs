@@ -4,6 +4,7 @@ use prometheus::{Gauge, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::making::Making;
 use super::whole;
+use crate::drill::LastDrills;
 use crate::store::{Drill, DrillState};
 
 /// How a drill ended.
@@ -27,7 +28,10 @@ impl DrillMetrics {
         )?;
         making.0.register(Box::new(last_p99.clone()))?;
         let last = making.gauges(
-            ("kya_drill_last_result", "1 for how the last drill ended, 0 for the others."),
+            (
+                "kya_drill_last_result",
+                "1 for passed or failed, whichever the last drill that was not interrupted did, and for interrupted if the last one was; else 0.",
+            ),
             &["result"],
         )?;
         for result in RESULTS {
@@ -56,14 +60,15 @@ impl DrillMetrics {
         self.ended.with_label_values(&[how.name()]).inc();
     }
 
-    /// What is in the database: whether a drill is open, and the last that has ended.
-    pub(crate) fn found(&self, is_open: bool, last: Option<&Drill>) {
-        self.running.set(i64::from(is_open));
+    /// What is in the database.
+    pub(crate) fn found(&self, found: &LastDrills) {
+        self.running.set(i64::from(found.is_open));
         for result in RESULTS {
-            let is_it = last.is_some_and(|drill| drill.state == result);
+            let of = |drill: &Option<Drill>| drill.as_ref().is_some_and(|it| it.state == result);
+            let is_it = of(&found.concluded) || of(&found.ended);
             self.last.with_label_values(&[result.name()]).set(i64::from(is_it));
         }
-        let Some(last) = last else { return };
+        let Some(last) = &found.ended else { return };
         self.last_ended.set(last.ended_at.map_or(0, |at| whole(at.seconds().0)));
         self.last_p99.set(last.last_rejection_p99_ms().map_or(0.0, |millis| millis / 1_000.0));
     }

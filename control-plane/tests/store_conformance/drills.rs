@@ -128,6 +128,14 @@ pub async fn a_drill_undoes_only_what_it_did_itself(fixture: impl Fixture) {
         assert!(decide(StatusAction::Restore, by("ann")).await.changed);
     }
 
+    // It does not take over what somebody has stopped less strictly before it.
+    assert!(decide(StatusAction::Suspend(InFlight::Drain), by("ann")).await.changed);
+    assert!(!decide(suspend, by_it()).await.changed);
+    assert!(!decide(StatusAction::Restore, by_it()).await.changed);
+    let left = store.agent(agent).await.unwrap();
+    assert_eq!((left.status, left.status_actor.as_str()), (Status::Suspended, "ann"));
+    assert!(decide(StatusAction::Restore, by("ann")).await.changed);
+
     // The same of a selection.
     assert!(decide(suspend, by_it()).await.changed);
     let all = "env!=prod".parse().unwrap();

@@ -19,6 +19,7 @@ pub enum Ending {
 
 /// Requests that were sent before the stop and had not ended then, as the prober saw them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct InFlight {
     /// All of them.
     pub at_stop: u64,

@@ -39,19 +39,10 @@ impl Outcome {
         }
     }
 
-    /// Whether it is what a stop makes of a request that was allowed before. A gate that
-    /// can decide nothing denies, too, but has not heard of the stop by that.
+    /// Whether it is what a stop of an agent makes of a request that was allowed before.
+    /// Whoever denies for another reason has not heard of the stop by that.
     pub const fn rejects(self) -> bool {
-        match self {
-            Self::Denied(reason) => !matches!(
-                reason,
-                DenyReason::Internal
-                    | DenyReason::Unsynced
-                    | DenyReason::Stale
-                    | DenyReason::AuditFull
-            ),
-            _ => false,
-        }
+        matches!(self, Self::Denied(DenyReason::AgentSuspended | DenyReason::AgentRevoked))
     }
 }
 
@@ -150,11 +141,10 @@ mod tests {
     }
 
     #[test]
-    fn a_gate_that_cannot_decide_has_not_heard_of_a_stop() {
+    fn only_who_says_that_the_agent_is_stopped_has_heard_of_the_stop() {
         for reason in DenyReason::ALL {
-            let about_the_gate =
-                matches!(reason.name(), "internal" | "unsynced" | "stale" | "audit_full");
-            assert_eq!(Outcome::Denied(reason).rejects(), !about_the_gate, "{reason:?}");
+            let stopped = matches!(reason.name(), "agent_suspended" | "agent_revoked");
+            assert_eq!(Outcome::Denied(reason).rejects(), stopped, "{reason:?}");
         }
         for other in [Outcome::Allowed, Outcome::Other(403), Outcome::NoAnswer, Outcome::Missed] {
             assert!(!other.rejects(), "{other}");

@@ -29,8 +29,10 @@ pub struct Probe {
 
 /// What one sample says about one relying party.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Measured {
-    /// The canary was allowed there before the stop, so that there is something to measure.
+    /// The canary was allowed there until the stop: of the answers before it that say
+    /// either, the last did. Only then is there something to measure.
     pub worked: bool,
     /// When the first rejection came.
     pub first_rejection_us: Option<Micros>,
@@ -60,7 +62,12 @@ pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
     let allows = || probes.iter().filter(|probe| probe.outcome == Outcome::Allowed);
     let first_allow = allows().filter_map(|probe| probe.sent).min();
     let last_allow = allows().filter_map(|probe| probe.sent).max();
-    let worked = allows().filter_map(|probe| probe.answered).any(|answered| answered < 0);
+    let last_said = probes
+        .iter()
+        .filter(|probe| matches!(probe.outcome, Outcome::Allowed | Outcome::Denied(_)))
+        .filter_map(|probe| Some((probe.answered.filter(|at| *at < 0)?, probe.outcome)))
+        .max_by_key(|(answered, _)| *answered);
+    let worked = last_said.is_some_and(|(_, outcome)| outcome == Outcome::Allowed);
     // What was rejected before it was allowed for the first time had not heard yet that
     // the stop before this one is over.
     let rejections = || {

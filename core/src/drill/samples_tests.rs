@@ -71,6 +71,33 @@ fn where_the_canary_never_worked_there_is_nothing_to_measure() {
 }
 
 #[test]
+fn where_the_last_answer_before_the_stop_is_a_denial_nothing_is_measured() {
+    let other = Outcome::Denied(DenyReason::TokenUnknown);
+    for denial in [REJECTED, other] {
+        // Whoever denies already denies later too, and has heard nothing by that.
+        let probes = [
+            probe(-900, -800, Outcome::Allowed),
+            probe(-500, -300, denial),
+            probe(1, 2, denial),
+            probe(100, 200, REJECTED),
+        ];
+        let found = measure(&probes, Some(50));
+        assert!(!found.worked && found.settled_us.is_none(), "{denial}");
+    }
+    // In between it may have been another gate, or one that had not heard of a restoration.
+    let probes = [
+        probe(-900, -800, other),
+        probe(-500, -300, Outcome::Allowed),
+        probe(1, 2, other),
+        probe(100, 200, REJECTED),
+    ];
+    let found = measure(&probes, Some(50));
+    assert!(found.worked);
+    assert_eq!((found.first_rejection_us, found.settled_us), (Some(200), Some(200)));
+    assert_eq!(found.other, 2, "to know no token is not to have heard of the stop");
+}
+
+#[test]
 fn a_sample_is_written_as_times_and_an_outcome() {
     let written = serde_json::to_value([probe(-5, 7, REJECTED), lost(9)]).unwrap();
     let expected = serde_json::json!([

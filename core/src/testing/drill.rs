@@ -32,12 +32,20 @@ pub struct Wanted {
     pub actor: String,
     /// The bound.
     pub p99_ms: Option<u32>,
+    /// The sample of which the restoration is not shown.
+    pub hidden_restoration: Option<usize>,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         let parties = ["payments", "search", "mail"].map(|it| (it.to_owned(), true)).to_vec();
-        Self { samples: 5, parties, actor: "ada".to_owned(), p99_ms: Some(1000) }
+        Self {
+            samples: 5,
+            parties,
+            actor: "ada".to_owned(),
+            p99_ms: Some(1000),
+            hidden_restoration: None,
+        }
     }
 }
 
@@ -173,7 +181,11 @@ pub fn evidence(wanted: &Wanted) -> Document {
             unknown: Vec::new(),
         };
         let completed = add(&mut trail, Entry::KillCompleted(completed));
-        add(&mut trail, admin(actor, "agent.restored", CANARY, json!({})));
+        let restored = admin(actor, "agent.restored", CANARY, json!({}));
+        match wanted.hidden_restoration == Some(n) {
+            true => drop(trail.append(restored)),
+            false => drop(add(&mut trail, restored)),
+        }
         let record: Record = serde_json::from_str(trail.record(activated).0).unwrap();
         receipts.push(receipt(wanted, n, (revision, &record), vec![activated, scope, completed]));
     }

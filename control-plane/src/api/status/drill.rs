@@ -4,6 +4,7 @@ use kya_core::DrillId;
 use serde::Serialize;
 
 use super::{Look, problems};
+use crate::drill::LastDrills;
 use crate::store::{DrillState, StoreError};
 
 /// The last drill that has ended.
@@ -19,11 +20,11 @@ pub(super) struct LastDrill {
 
 impl LastDrill {
     pub(super) async fn look(look: &mut Look<'_>) -> Result<Option<Self>, StoreError> {
-        let (_, last) = look.api.drills.last().await?;
-        let Some(drill) = last else { return Ok(None) };
-        if drill.state == DrillState::Failed {
-            look.problems.push(problems::drill(drill.id));
+        let LastDrills { ended, concluded, .. } = look.api.drills.last().await?;
+        if let Some(failed) = concluded.filter(|drill| drill.state == DrillState::Failed) {
+            look.problems.push(problems::drill(failed.id));
         }
+        let Some(drill) = ended else { return Ok(None) };
         Ok(Some(Self {
             drill_id: drill.id,
             state: drill.state.name(),

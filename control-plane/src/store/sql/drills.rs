@@ -69,9 +69,10 @@ impl<B: Backend> DrillStore for B {
 /// The samples of drills that are kept, in bytes. Whoever wants those of an earlier drill has
 /// its report.
 const SAMPLES_BYTES: i64 = 256 * 1024 * 1024;
-/// Forgets those of the drills that are the longest ago.
+/// Forgets those of the drills that are the longest ago. Neither database reads a text to
+/// know how many bytes it has.
 const FORGET: &str = "UPDATE drills SET samples = NULL WHERE id IN (
-      SELECT id FROM (SELECT id, sum(length(samples)) OVER (ORDER BY id DESC) AS bytes
+      SELECT id FROM (SELECT id, sum(octet_length(samples)) OVER (ORDER BY id DESC) AS bytes
                       FROM drills WHERE samples IS NOT NULL) AS sized
       WHERE bytes > $1)";
 

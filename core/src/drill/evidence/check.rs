@@ -1,6 +1,6 @@
 //! Whether the evidence of a drill is as it was recorded and signed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -11,6 +11,10 @@ use crate::audit::export::Line;
 use crate::audit::verify::{Options, Outcome, Report, Verifier};
 use crate::audit::{Activated, Administered, Entry, Receipt, Record, SignedReceipt, VerifierKey};
 use crate::drill::raw::RawSample;
+
+/// So many problems are named.
+const MOST_PROBLEMS: usize = 1000;
+const SUSPENDED: &str = "agent.suspended";
 
 /// What was found.
 #[derive(Debug, Clone)]
@@ -62,7 +66,8 @@ pub fn check(document: &Document, options: Options) -> Checked {
         let problems = vec![Problem::new("no_drill", "drill.drill_id", what)];
         return Checked { trail, facts: None, problems };
     };
-    let mut found = Found { drill, records: &records, key: &key, problems: Vec::new() };
+    let kills = kills(&records);
+    let mut found = Found { drill, records: &records, key: &key, kills, problems: Vec::new() };
     let (asked, after) = (shown(started.1), shown(ended.1));
     let result = member(&after, "result").clone();
     let request = member(&asked, "request").clone();
@@ -81,6 +86,12 @@ pub fn check(document: &Document, options: Options) -> Checked {
         trail: Head::of(&trail),
         probed: probed(&document.samples),
     };
+    if facts.state != "interrupted" && act_of_stop(&facts.request) == SUSPENDED {
+        for stop in facts.stops.iter().filter(|stop| stop.restored.is_none()) {
+            let what = "the trail that is shown does not say that the canary was restored after it";
+            found.wrong("no_restoration", &stop.kill_id, what);
+        }
+    }
     let mut problems = found.problems;
     let expected = figures::again(&facts).unwrap_or_default();
     differences("drill", &expected, &document.drill, &mut problems);
@@ -116,8 +127,25 @@ fn act_of<'a>(
     })
 }
 
+/// The first rows of kills by their ids.
+fn kills(records: &[Record]) -> BTreeMap<&str, (&Record, &Activated)> {
+    let first_row = |record| match record {
+        Record { entry: Entry::KillActivated(kill), .. } => Some((&*kill.kill_id, (record, kill))),
+        _ => None,
+    };
+    records.iter().filter_map(first_row).collect()
+}
+
 fn shown(act: &Administered) -> Value {
     act.after.clone().unwrap_or_default()
+}
+
+/// What each stop of a drill is in the trail.
+fn act_of_stop(request: &Value) -> &'static str {
+    match member(request, "act").as_str() {
+        Some("revoke") => "agent.revoked",
+        _ => SUSPENDED,
+    }
 }
 
 /// Pairs of a sample and a party, and those whose probes are there.
@@ -162,12 +190,17 @@ struct Found<'a> {
     drill: &'a str,
     records: &'a [Record],
     key: &'a VerifierKey,
+    /// The first rows of kills by their ids.
+    kills: BTreeMap<&'a str, (&'a Record, &'a Activated)>,
     problems: Vec<Problem>,
 }
 
-impl Found<'_> {
+impl<'a> Found<'a> {
     fn wrong(&mut self, kind: &str, at: &str, detail: impl Into<String>) {
-        self.problems.push(Problem::new(kind, at, detail));
+        // So many are named.
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(Problem::new(kind, at, detail));
+        }
     }
 
     /// Whether the samples are those of which the trail has the hashes.
@@ -189,42 +222,40 @@ impl Found<'_> {
         }
     }
 
-    /// The receipts that are signed by the key of the trail, and agree with it.
-    fn receipts(&mut self, shown: &[Value], samples: &[RawSample]) -> Vec<Receipt> {
-        let mut good: Vec<Receipt> = Vec::new();
+    /// The receipts that are signed by the key of the trail, and agree with it, by kill.
+    fn receipts(&mut self, shown: &[Value], samples: &[RawSample]) -> BTreeMap<String, Receipt> {
+        let mut good = BTreeMap::new();
+        let sampled = samples.iter().filter_map(|sample| sample.kill_id.as_deref()).collect();
         for (n, value) in shown.iter().enumerate() {
             let said = member(member(value, "receipt"), "kill_id").as_str().unwrap_or("?");
             let at = format!("receipt {} ({said})", n.saturating_add(1));
             match SignedReceipt::verify(value.to_string().as_bytes(), self.key) {
                 Err(why) => self.wrong("receipt", &at, why.to_string()),
-                Ok(receipt) => match self.disagrees(&receipt, samples, &good) {
+                Ok(receipt) => match self.disagrees(&receipt, &sampled, &good) {
                     Some(why) => self.wrong("receipt", &at, why),
-                    None => good.push(receipt),
+                    None => drop(good.insert(receipt.kill_id.clone(), receipt)),
                 },
             }
         }
         good
     }
 
-    fn kill(&self, id: &str) -> Option<(&Record, &Activated)> {
-        self.records.iter().find_map(|record| match &record.entry {
-            Entry::KillActivated(it) if it.kill_id == id => Some((record, it)),
-            _ => None,
-        })
+    fn kill(&self, id: &str) -> Option<(&'a Record, &'a Activated)> {
+        self.kills.get(id).copied()
     }
 
     /// Why a receipt is not of a kill of this drill.
     fn disagrees(
         &self,
         receipt: &Receipt,
-        samples: &[RawSample],
-        good: &[Receipt],
+        sampled: &BTreeSet<&str>,
+        good: &BTreeMap<String, Receipt>,
     ) -> Option<String> {
         let id = &receipt.kill_id;
-        if good.iter().any(|other| other.kill_id == *id) {
+        if good.contains_key(id) {
             return Some("there is another of the same kill".to_owned());
         }
-        if !samples.iter().any(|sample| sample.kill_id.as_deref() == Some(id)) {
+        if !sampled.contains(&**id) {
             return Some("no sample has this kill".to_owned());
         }
         let Some((record, kill)) = self.kill(id) else {
@@ -238,8 +269,8 @@ impl Found<'_> {
             return Some(format!("it says something else than record {}", record.seq));
         }
         let is_row = |seq: &u64| {
-            let of = self.records.iter().find(|record| record.seq == *seq);
-            match of.map(|record| &record.entry) {
+            let at = self.records.binary_search_by_key(seq, |record| record.seq).ok();
+            match at.and_then(|at| self.records.get(at)).map(|record| &record.entry) {
                 Some(Entry::KillActivated(it)) => it.kill_id == *id,
                 Some(Entry::KillScope(it)) => it.kill_id == *id,
                 Some(Entry::KillCompleted(it)) => it.kill_id == *id,
@@ -251,25 +282,27 @@ impl Found<'_> {
     }
 
     /// The stops of the samples, each of which is a kill in the trail.
-    fn stops(&mut self, samples: &[RawSample], receipts: &[Receipt], request: &Value) -> Vec<Stop> {
-        let act = match member(request, "act").as_str() {
-            Some("revoke") => "agent.revoked",
-            _ => "agent.suspended",
-        };
-        let mut stops: Vec<Stop> = Vec::new();
+    fn stops(
+        &mut self,
+        samples: &[RawSample],
+        receipts: &BTreeMap<String, Receipt>,
+        request: &Value,
+    ) -> Vec<Stop> {
+        let act = act_of_stop(request);
+        let (mut stops, mut seen) = (Vec::new(), BTreeSet::new());
         for (n, sample) in samples.iter().enumerate() {
             let at = format!("sample {}", n.saturating_add(1));
             let Some(id) = &sample.kill_id else {
                 self.wrong("no_kill", &at, "it names no kill");
                 continue;
             };
-            let receipt = receipts.iter().find(|receipt| receipt.kill_id == *id);
+            let receipt = receipts.get(id);
             let (records, drill) = (self.records, self.drill);
             let kill = self
                 .kill(id)
                 .filter(|(_, kill)| kill.act == act && is_because(kill.reason.as_deref(), drill));
             let stop = kill.map(|kill| Stop::of(sample, kill, receipt, records, drill));
-            let again = stops.iter().any(|stop| stop.kill_id == *id);
+            let again = stop.is_some() && !seen.insert(id);
             match stop {
                 Some(stop) if !again => stops.push(stop),
                 Some(_) => self.wrong("no_kill", &at, format!("{id} is the kill of another, too")),

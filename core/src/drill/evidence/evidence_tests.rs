@@ -157,6 +157,19 @@ fn a_kill_that_is_of_another_drill_counts_for_none() {
     assert_eq!(wrong(&document), [pair("no_drill", "drill.drill_id")]);
 }
 
+/// A later one is of a later stop: it would make a recovery look slow, or be there at all.
+#[test]
+fn a_restoration_that_is_not_shown_is_missed() {
+    for hidden in [0, 4] {
+        let wanted = Wanted { hidden_restoration: Some(hidden), ..Wanted::default() };
+        let document = evidence(&wanted);
+        let facts = check(&document, options()).facts.unwrap();
+        assert!(facts.stops[hidden].restored.is_none());
+        let found = wrong(&document);
+        assert_eq!(found, [pair("no_restoration", &facts.stops[hidden].kill_id)]);
+    }
+}
+
 #[test]
 fn a_drill_that_failed_verifies_as_one() {
     let parties = vec![("payments".to_owned(), true), ("open".to_owned(), false)];

@@ -193,7 +193,7 @@ impl Stop {
     }
 }
 
-/// The act of the drill that put back whoever was stopped.
+/// The act of the drill that put back whoever was stopped, before the next stop of the same.
 fn restored(stop: &Record, subject: &str, records: &[Record], drill: &str) -> Option<Restored> {
     let restores = |record: &&Record| match &record.entry {
         Entry::Admin(act) => {
@@ -203,7 +203,12 @@ fn restored(stop: &Record, subject: &str, records: &[Record], drill: &str) -> Op
         }
         _ => false,
     };
-    let record = records.iter().filter(|it| it.seq > stop.seq).find(restores)?;
+    let stops_again = |record: &&Record| match &record.entry {
+        Entry::KillActivated(kill) => kill.subject == subject,
+        _ => false,
+    };
+    let after = records.iter().filter(|it| it.seq > stop.seq);
+    let record = after.take_while(|it| !stops_again(it)).find(restores)?;
     let after_us = record.time.0.saturating_sub(stop.time.0);
     Some(Restored { record: record.seq, time: record.time, after_us })
 }
