@@ -182,9 +182,10 @@ pub fn evidence(wanted: &Wanted) -> Document {
         };
         let completed = add(&mut trail, Entry::KillCompleted(completed));
         let restored = admin(actor, "agent.restored", CANARY, json!({}));
-        match wanted.hidden_restoration == Some(n) {
-            true => drop(trail.append(restored)),
-            false => drop(add(&mut trail, restored)),
+        if wanted.hidden_restoration == Some(n) {
+            trail.append(restored);
+        } else {
+            add(&mut trail, restored);
         }
         let record: Record = serde_json::from_str(trail.record(activated).0).unwrap();
         receipts.push(receipt(wanted, n, (revision, &record), vec![activated, scope, completed]));
