@@ -91,7 +91,7 @@ pub(super) async fn api(dir: &Path, issuer: &str) -> Api {
         operators: Arc::new(operators),
         rotation: Arc::new(rotation),
         trail,
-        drills,
+        drills: drills.unwrap(),
         servers: Arc::new(servers),
         certificates: Vec::new(),
         draining,

@@ -129,11 +129,13 @@ fn act_of<'a>(
 
 /// The first rows of kills by their ids.
 fn kills(records: &[Record]) -> BTreeMap<&str, (&Record, &Activated)> {
-    let first_row = |record| match record {
-        Record { entry: Entry::KillActivated(kill), .. } => Some((&*kill.kill_id, (record, kill))),
-        _ => None,
-    };
-    records.iter().filter_map(first_row).collect()
+    let mut kills = BTreeMap::new();
+    for record in records {
+        if let Entry::KillActivated(kill) = &record.entry {
+            kills.entry(&*kill.kill_id).or_insert((record, kill));
+        }
+    }
+    kills
 }
 
 fn shown(act: &Administered) -> Value {
