@@ -186,7 +186,13 @@ fn a_browser_shows_it_loads_nothing_and_runs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let name = "<script>document.title='x'</script><img src=//evil.example onerror=alert(1)>]]>-->";
     let parties = vec![("payments".to_owned(), true), ("open".to_owned(), false)];
-    let wanted = Wanted { actor: name.to_owned(), samples: 20, parties, p99_ms: Some(50) };
+    let wanted = Wanted {
+        actor: name.to_owned(),
+        samples: 20,
+        parties,
+        p99_ms: Some(50),
+        ..Wanted::default()
+    };
     let [html, ..] = reports(folder.path(), &wanted);
     let mut browser = Browser::open(&html);
     let title = browser.evaluate("document.title");
