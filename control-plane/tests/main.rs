@@ -13,6 +13,7 @@ mod browser;
 mod chunks;
 mod delegation;
 mod drill;
+mod generated;
 mod heartbeats;
 mod http;
 mod http_refusals;

@@ -60,7 +60,10 @@ pub(crate) fn crashing_filter(artifacts: &Artifacts) -> Result<()> {
     setup::rust_target(artifacts)?;
     let mut command = cargo(artifacts, &FILTER_BUILD);
     command.args(["--features", "crash-for-tests", "--target-dir"]);
-    command::run(command.arg(artifacts.crashing_filter_target()))?;
+    command.arg(artifacts.crashing_filter_target());
+    // What both are made of is built once; what comes out stays apart.
+    command.env("CARGO_BUILD_BUILD_DIR", artifacts.target());
+    command::run(&mut command)?;
     let wasm = artifacts.crashing_filter_wasm()?;
     // Else the check of the other build proves nothing.
     ensure!(contains(&fs::read(&wasm)?, CRASH_MARK), "{} cannot be crashed", wasm.display());

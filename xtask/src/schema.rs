@@ -1,12 +1,13 @@
-//! `cargo xtask schema`: what is written into `docs/` by the types themselves: the JSON
-//! Schema of the plugin configuration, and the OpenAPI document of the HTTP API.
+//! `cargo xtask schema`: what is committed and generated. By the types themselves: the JSON
+//! Schema of the plugin configuration, and the OpenAPI document of the HTTP API. By the
+//! published protocol: its messages and its service, in Rust.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use kya_envoy::Artifacts;
 
-use crate::command::{cargo, output};
+use crate::command::{self, cargo, output};
 
 /// Each file, and the arguments of `cargo run` that print it.
 const FILES: [(&str, &[&str]); 2] = [
@@ -19,6 +20,8 @@ const FILES: [(&str, &[&str]); 2] = [
 
 /// Writes the files anew.
 pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
+    // First: the others are built with what it writes.
+    command::run(&mut cargo(artifacts, &["run", "--quiet", "-p", "kya-proto"]))?;
     for (file, arguments) in FILES {
         let path = artifacts.root().join(file);
         fs::write(&path, generated(artifacts, arguments)?)
@@ -27,9 +30,10 @@ pub(crate) fn run(artifacts: &Artifacts) -> Result<()> {
     Ok(())
 }
 
-/// Fails if a file is not what the types say.
+/// Fails if a file is not what the types say, of those that no test of their own crate
+/// compares (it would need a feature that no test has).
 pub(crate) fn check(artifacts: &Artifacts) -> Result<()> {
-    for (file, arguments) in FILES {
+    for (file, arguments) in [FILES[0]] {
         let written = fs::read_to_string(artifacts.root().join(file)).unwrap_or_default();
         ensure!(
             written == generated(artifacts, arguments)?,
