@@ -18,6 +18,16 @@ pub(crate) fn cargo(artifacts: &Artifacts, arguments: &[&str]) -> Command {
     // Cargo names itself to what it runs.
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(artifacts.root());
+    // Build scripts run once more where what cargo says of a package has changed, and with them
+    // everything that needs them. Here that is this program, whatever is built:
+    // without it a build is the same as by hand.
+    let of_a_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for name in env::vars_os().filter_map(|(name, _)| name.into_string().ok()) {
+        if of_a_package(&name) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
