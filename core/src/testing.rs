@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod capabilities;
 pub mod drill;
+pub mod operations;
 pub mod trail;
 
 use std::collections::BTreeMap;

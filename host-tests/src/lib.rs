@@ -32,4 +32,4 @@ pub use program::{Program, ProgramError};
 pub use proxy::{Event, FailurePolicy, InFlight, Proxy, ProxyBuilder, Schedule, StartError};
 pub use shared_data::SharedData;
 pub use threads::{ThreadRequest, VmThread};
-pub use vm::{Cost, Trap, VmName};
+pub use vm::{Cost, Spent, Trap, VmName};

@@ -34,10 +34,11 @@ pub(crate) type Answer = Result<(), Stop>;
 /// Runs a host call, unless a fault strikes it, and turns what it comes to into a
 /// status for the guest.
 pub(crate) fn answer(
-    caller: Caller<'_, VmState>,
-    name: &str,
+    mut caller: Caller<'_, VmState>,
+    name: &'static str,
     call: impl FnOnce(&mut Guest<'_>) -> Answer,
 ) -> wasmtime::Result<u32> {
+    caller.data_mut().counter.host_call(name);
     let state = caller.data();
     if state.settings.profile.traps_on(name) {
         return Err(wasmtime::Error::msg(format!("host trap (not implemented): {name}")));
@@ -82,21 +83,23 @@ impl<'a> Guest<'a> {
     }
 
     /// Copies `length` bytes at `pointer` out of the guest.
-    pub(crate) fn read(&self, pointer: u32, length: u32) -> Result<Vec<u8>, Stop> {
+    pub(crate) fn read(&mut self, pointer: u32, length: u32) -> Result<Vec<u8>, Stop> {
         let memory = self.memory.data(&self.caller);
         let bytes = range(pointer, length).and_then(|range| memory.get(range));
-        Ok(bytes.ok_or(Status::InvalidMemoryAccess)?.to_vec())
+        let bytes = bytes.ok_or(Status::InvalidMemoryAccess)?.to_vec();
+        self.state().counter.to_host(length);
+        Ok(bytes)
     }
 
     /// As [`read`](Self::read), for what must be text.
-    pub(crate) fn read_text(&self, pointer: u32, length: u32) -> Result<String, Stop> {
+    pub(crate) fn read_text(&mut self, pointer: u32, length: u32) -> Result<String, Stop> {
         let bytes = self.read(pointer, length)?;
         String::from_utf8(bytes).map_err(|_| Status::BadArgument.into())
     }
 
     /// As [`read`](Self::read), for a header map. Envoy takes a map whose
     /// lengths do not fit as empty; here the mistake is shown.
-    pub(crate) fn read_headers(&self, pointer: u32, length: u32) -> Result<HeaderMap, Stop> {
+    pub(crate) fn read_headers(&mut self, pointer: u32, length: u32) -> Result<HeaderMap, Stop> {
         let bytes = self.read(pointer, length)?;
         HeaderMap::decode(&bytes).ok_or_else(|| Status::ParseFailure.into())
     }
@@ -107,6 +110,7 @@ impl<'a> Guest<'a> {
         let memory = self.memory.data_mut(&mut self.caller);
         let target = range(pointer, length).and_then(|range| memory.get_mut(range));
         target.ok_or(Status::InvalidMemoryAccess)?.copy_from_slice(bytes);
+        self.state().counter.to_guest(length);
         Ok(())
     }
 
@@ -140,6 +144,7 @@ impl<'a> Guest<'a> {
     }
 
     fn allocate(&mut self, length: u32) -> Result<u32, Stop> {
+        self.state().counter.block();
         let pointer = match self.call_back("proxy_on_memory_allocate", &[length])? {
             Some(pointer) => Some(pointer),
             None => self.call_back("malloc", &[length])?,

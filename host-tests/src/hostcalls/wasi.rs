@@ -54,10 +54,11 @@ wasi_calls! {
 type Errno = Result<u32, Stop>;
 
 fn errno(
-    caller: Caller<'_, VmState>,
-    name: &str,
+    mut caller: Caller<'_, VmState>,
+    name: &'static str,
     call: impl FnOnce(&mut Guest<'_>) -> Errno,
 ) -> wasmtime::Result<u32> {
+    caller.data_mut().counter.host_call(name);
     let state = caller.data();
     if let Some(effect) = state.process.fault(name, state.name) {
         return struck(name, effect);

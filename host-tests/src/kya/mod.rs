@@ -6,6 +6,7 @@ mod answers;
 mod control_plane;
 mod feeds;
 mod filter;
+pub mod instructions;
 mod sidecar;
 
 pub use acting::Presented;

@@ -26,7 +26,7 @@ use crate::log::LogLine;
 use crate::process::SharedProcess;
 use crate::program::Program;
 use crate::shared_data::SharedData;
-use crate::vm::{Cost, Trap, Vm, VmName, VmSettings, VmState};
+use crate::vm::{Cost, Spent, Trap, Vm, VmName, VmSettings, VmState};
 
 /// A process with a VM for the main thread and one for each worker, which share
 /// data, queues, stats and a clock. Everything happens in the caller's thread and
@@ -75,7 +75,13 @@ impl Proxy {
     /// Fuel that all calls into a VM have cost: about one unit an instruction, and
     /// the same in every run. What a request costs is the difference around it.
     pub fn fuel_spent(&self, vm: VmName) -> u64 {
-        self.vm(vm).fuel_spent()
+        self.vm(vm).spent().fuel()
+    }
+
+    /// The same, with what the VM has called its host for, and how many bytes went
+    /// between the two.
+    pub fn spent(&self, vm: VmName) -> Spent {
+        self.vm(vm).spent().clone()
     }
 
     /// The single call into a VM that has cost most since it started, or since

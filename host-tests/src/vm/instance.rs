@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use wasmtime::{AsContextMut, Extern, Func, Instance, InstancePre, Store, Val};
 
-use super::{Context, Cost, Trap, VmName, VmState};
+use super::spent::Counter;
+use super::{Context, Cost, Spent, Trap, VmName, VmState};
 use crate::abi::ROOT_CONTEXT;
 use crate::log::LogSource;
 use crate::program::Program;
@@ -18,7 +19,6 @@ pub(crate) struct Vm {
     exports: HashMap<&'static str, Option<Func>>,
     failed: bool,
     metered: bool,
-    fuel_spent: u64,
     costliest: Option<Cost>,
 }
 
@@ -37,9 +37,9 @@ impl Vm {
             exports: HashMap::new(),
             failed: false,
             metered: program.metered(),
-            fuel_spent: 0,
             costliest: None,
         };
+        vm.state().counter = Counter::new(program.metered());
         vm.refuel();
         match pre.instantiate(&mut vm.store) {
             Ok(instance) => vm.instance = Some(instance),
@@ -74,8 +74,8 @@ impl Vm {
     }
 
     /// What all calls together have cost.
-    pub(crate) fn fuel_spent(&self) -> u64 {
-        self.fuel_spent
+    pub(crate) fn spent(&self) -> &Spent {
+        self.peek().counter.spent()
     }
 
     /// The call that has cost most.
@@ -162,7 +162,7 @@ impl Vm {
         }
         let left = self.store.get_fuel().expect("the engine counts fuel");
         let fuel = self.peek().settings.fuel.saturating_sub(left);
-        self.fuel_spent += fuel;
+        self.state().counter.fuel(export, fuel);
         if self.costliest.is_none_or(|cost| cost.fuel < fuel) {
             self.costliest = Some(Cost { export, fuel });
         }

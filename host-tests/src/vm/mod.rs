@@ -3,11 +3,13 @@
 mod ends;
 mod events;
 mod instance;
+mod spent;
 mod state;
 mod streams;
 mod trap;
 
 pub(crate) use instance::{Vm, call_guest};
+pub use spent::Spent;
 pub(crate) use state::{AfterCall, Context, Retirement, VmSettings, VmState, grpc_stream_id};
 pub use trap::{Cost, Trap};
 

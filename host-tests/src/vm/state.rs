@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::{Memory, StoreLimits, StoreLimitsBuilder};
 
 use super::VmName;
+use super::spent::Counter;
 use crate::abi::{ROOT_CONTEXT, Status};
 use crate::callouts::CallAnswer;
 use crate::clock::nanos;
@@ -126,6 +127,7 @@ pub(crate) struct VmState {
     pub(crate) status: (u32, String),
     pub(crate) after_call: VecDeque<AfterCall>,
     pub(crate) limits: StoreLimits,
+    pub(crate) counter: Counter,
     next_context: u32,
     next_grpc_id: u32,
     next_call_id: u32,
@@ -161,6 +163,7 @@ impl VmState {
             status: (0, String::new()),
             after_call: VecDeque::new(),
             limits: StoreLimitsBuilder::new().memory_size(MEMORY_LIMIT).build(),
+            counter: Counter::default(),
             next_context: ROOT_CONTEXT + 1,
             next_grpc_id: FIRST_GRPC_STREAM_ID,
             next_call_id: FIRST_HTTP_CALL_ID,

@@ -16,6 +16,7 @@ mod faults;
 mod freshness;
 mod identity;
 mod in_flight;
+mod instructions;
 mod interleavings;
 mod introspection;
 mod leadership;

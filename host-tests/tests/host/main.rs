@@ -12,5 +12,6 @@ mod profiles;
 mod requests;
 mod schedules;
 mod sharing;
+mod spent;
 mod streams;
 mod threads;

@@ -2,8 +2,10 @@
 
 mod audit;
 mod helper;
+mod instructions;
 mod memory;
 mod overhead;
+mod page;
 mod process;
 mod recording;
 mod registry;
@@ -55,6 +57,12 @@ pub(crate) enum Command {
     /// at every request is the main figure, time to an answer the second. It takes 8 to 10
     /// minutes, besides the build.
     Overhead(overhead::Options),
+    /// What the filter does at a request, and at news, in figures that no machine changes.
+    ///
+    /// Instructions of the compiled filter, calls of the proxy, and bytes that go between the
+    /// two, for a fixed set of requests and updates in a simulated proxy. `cargo xtask test`
+    /// compares them with those that are committed in docs/benchmarks/instructions.json.
+    Instructions(instructions::Options),
     /// CPU that the audit trail adds to a request in Envoy.
     ///
     /// Requests through two listeners of one Envoy in turn: the shipped one, and one whose
@@ -70,6 +78,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
         Command::Registry(options) => registry::run(options),
         Command::Audit(options) => audit::run(options),
         Command::Overhead(options) => overhead::run(options),
+        Command::Instructions(options) => instructions::run(options),
         Command::Recording(options) => recording::run(options),
     }
 }

@@ -3,16 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::chart::{Bar, svg};
 use super::outcome::Outcome;
 use super::report;
 use super::variants::{BASE, BASE_AGAIN};
-
-/// Between these, the page has what was measured.
-const BEGIN: &str = "<!-- overhead: begin -->\n";
-const END: &str = "<!-- overhead: end -->\n";
+use crate::bench::page;
 
 /// Writes the outcome into `dir`: `overhead.json`, the charts, and the tables as
 /// `overhead.md`; and the tables into `page` between its two marks.
@@ -34,15 +31,13 @@ pub(super) fn write(outcome: &Outcome, dir: &Path, page: &Path) -> Result<()> {
 
 /// The page with `text` between its marks, and the charts that are in `folder`.
 fn filled(page: &str, text: &str, folder: &str) -> Result<String> {
-    ensure!(page.matches(BEGIN).count() == 1 && page.matches(END).count() == 1, "no two marks");
-    let (before, rest) = page.split_once(BEGIN).context("no beginning")?;
-    let (_, after) = rest.split_once(END).context("no end")?;
-    Ok(format!(
-        "{before}{BEGIN}{text}\n\
+    let text = format!(
+        "{text}\n\
          ![CPU of Envoy that a filter adds to a request]({folder}/overhead-cpu.svg)\n\n\
          ![Time that a filter adds to an answer]({folder}/overhead-latency.svg)\n\n\
-         All figures, those of each round too: [overhead.json]({folder}/overhead.json).\n{END}{after}"
-    ))
+         All figures, those of each round too: [overhead.json]({folder}/overhead.json).\n"
+    );
+    page::filled(page, "overhead", &text)
 }
 
 fn cpu(outcome: &Outcome) -> String {
@@ -77,17 +72,6 @@ mod tests {
     use kya_envoy::Artifacts;
 
     use super::*;
-
-    #[test]
-    fn the_page_is_filled_between_its_marks_again_and_again() {
-        let page = format!("before\n{BEGIN}not measured\n{END}after\n");
-        let once = filled(&page, "first\n", "b").unwrap();
-        assert!(once.starts_with("before\n") && once.ends_with("after\n"), "{once}");
-        assert!(once.contains("first") && !once.contains("not measured"));
-        let twice = filled(&once, "second\n", "b").unwrap();
-        assert!(twice.contains("second") && !twice.contains("first"));
-        assert!(filled("no marks", "x", "b").is_err());
-    }
 
     #[test]
     fn the_page_of_this_repository_has_the_marks() {

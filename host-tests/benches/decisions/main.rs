@@ -1,12 +1,18 @@
-//! What a decision costs in the compiled filter, by the kind of token: an opaque one,
-//! a capability token that the worker has verified before, and one that it has not.
+//! What a decision costs in the compiled filter, by the kind of token: an opaque one that
+//! was looked up before, one that was not, a capability token that the worker has verified
+//! before, and one that it has not.
 //!
 //! Each round has all of them, one after the other, so that whatever else the machine
 //! does falls on all alike. Measured is the whole call with the headers of a request,
 //! in wasmtime and without counting instructions, as cargo's `bench` profile builds
-//! the host. It prints microseconds and does not judge.
+//! the host. It prints microseconds and does not judge; figures that are the same each time,
+//! and judged, are those of `cargo xtask bench instructions`.
 //!
-//! Then what recording for the audit trail adds to a whole request.
+//! Before that, what these are made of, natively; then what recording for the audit trail
+//! adds to a whole request, and what a delta takes.
+
+mod native;
+mod updates;
 
 use std::time::Instant;
 
@@ -21,9 +27,14 @@ const ROUNDS: usize = 4_000;
 /// Rounds before what is measured.
 const WARM_UP: usize = 500;
 
-/// The four kinds, as they are printed.
-const KINDS: [&str; 4] =
-    ["opaque", "opaque, again", "capability, remembered", "capability, verified"];
+/// The kinds, as they are printed.
+const KINDS: [&str; 5] = [
+    "opaque",
+    "opaque, again",
+    "opaque, looked up",
+    "capability, remembered",
+    "capability, verified",
+];
 
 /// What the audit trail is configured to, as it is printed.
 const AUDITS: [(&str, &str); 4] = [
@@ -40,8 +51,10 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
+    native::natively();
     tokens();
     audit();
+    updates::updates();
 }
 
 /// What a whole request costs, without a body, by what is recorded of it: headers,
@@ -83,11 +96,10 @@ fn audit() {
     println!("{:<24}{:>9}{:>9}{:>9}{:>16}", "", "p50", "p90", "p99", "a tick's share");
     let mut p50 = [0.0; 4];
     for (at, ((name, _), times)) in AUDITS.iter().zip(&mut times).enumerate() {
-        times.sort_by(f64::total_cmp);
-        let of = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-        p50[at] = of(50);
+        let [half, p90, p99] = [50, 90, 99].map(|percent| percentile(times, percent));
+        p50[at] = half;
         let share = sending[at] / ((WARM_UP + ROUNDS) as f64);
-        println!("{name:<24}{:>9.2}{:>9.2}{:>9.2}{share:>16.2}", of(50), of(90), of(99));
+        println!("{name:<24}{half:>9.2}{p90:>9.2}{p99:>9.2}{share:>16.2}");
     }
     println!("\naudit beside none, at p50: {:+.2} µs", p50[2] - p50[0]);
     println!("with the filter state: {:+.2} µs", p50[3] - p50[0]);
@@ -120,6 +132,12 @@ fn whole(sidecar: &mut Sidecar, token: &[u8]) -> f64 {
     took
 }
 
+/// The time that so many percent of them are not above.
+fn percentile(times: &mut [f64], percent: usize) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[(times.len() * percent / 100).min(times.len() - 1)]
+}
+
 fn builder() -> kya_host_tests::ProxyBuilder {
     Proxy::builder(&unmetered_filter())
         .workers(1)
@@ -132,6 +150,8 @@ fn builder() -> kya_host_tests::ProxyBuilder {
 fn tokens() {
     let mut control = ControlPlane::default();
     control.trust(&[0]);
+    // Before the proxy starts, so that they are in its table.
+    let others = control.issue_tokens(1, WARM_UP + ROUNDS);
     let mut sidecar = Sidecar::configured(builder(), control.acting_configuration().to_string())
         .expect("the filter starts");
     sidecar.sync(&mut control);
@@ -144,10 +164,10 @@ fn tokens() {
         minted(&Claims { id, ..usual.clone() })
     };
     let opaque = token(1);
-    let mut times: [Vec<f64>; 4] = Default::default();
-    for round in 0..WARM_UP + ROUNDS {
+    let mut times: [Vec<f64>; 5] = Default::default();
+    for (round, other) in others.iter().enumerate() {
         let new = fresh(round);
-        let tokens: [&dyn Presented; 4] = [&opaque, &opaque, &known, &new];
+        let tokens: [&dyn Presented; 5] = [&opaque, &opaque, other, &known, &new];
         // What is recorded is sent before there is no room for more.
         if round % BATCH == BATCH - 1 {
             sidecar.proxy.tick(kya_host_tests::VmName::Worker(0));
@@ -161,15 +181,14 @@ fn tokens() {
         }
     }
 
-    println!("{ROUNDS} rounds, microseconds of one call with the headers of a request:\n");
+    println!("\n{ROUNDS} rounds, microseconds of one call with the headers of a request:\n");
     println!("{:<24}{:>9}{:>9}{:>9}", "", "p50", "p90", "p99");
     for (kind, times) in KINDS.iter().zip(&mut times) {
-        times.sort_by(f64::total_cmp);
-        let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-        println!("{kind:<24}{:>9.2}{:>9.2}{:>9.2}", at(50), at(90), at(99));
+        let [p50, p90, p99] = [50, 90, 99].map(|percent| percentile(times, percent));
+        println!("{kind:<24}{p50:>9.2}{p90:>9.2}{p99:>9.2}");
     }
-    let p50 = |at: usize| times[at][times[at].len() / 2];
-    println!("\nremembered beside opaque, at p50: {:+.2} µs", p50(2) - p50(0));
+    let mut p50 = |at: usize| percentile(&mut times[at], 50);
+    println!("\nremembered beside opaque, at p50: {:+.2} µs", p50(3) - p50(0));
     println!("opaque beside itself, at p50: {:+.2} µs", p50(1) - p50(0));
 }
 
