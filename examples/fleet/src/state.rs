@@ -124,7 +124,10 @@ fn changed_since(manifest: &wire::Manifest, older: Option<&wire::Manifest>) -> V
     let alike = |older: &&wire::Manifest| {
         older.token_bits == manifest.token_bits && older.record_bits == manifest.record_bits
     };
-    let older = older.filter(alike).map_or(&[][..], |older| &older.chunk_hashes);
+    let older: &[u8] = match older.filter(alike) {
+        Some(older) => &older.chunk_hashes,
+        None => &[],
+    };
     let (hashes, _) = manifest.chunk_hashes.as_chunks::<HASH>();
     let (known, _) = older.as_chunks::<HASH>();
     let changed = (0u32..)
