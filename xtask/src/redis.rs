@@ -1,10 +1,13 @@
 //! Redis, with which the filter is compared. One that is installed is taken, and else
 //! Debian's package is installed where that is allowed.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use kya_envoy::{Process, reserve_port};
 
 use crate::command::output;
 use crate::debian;
@@ -13,6 +16,42 @@ use crate::debian;
 const VARIABLE: &str = "KYA_REDIS_SERVER";
 /// The program, and the package of Debian.
 const NAME: &str = "redis-server";
+
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// A Redis that runs until this is dropped. It keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Redis {
+    process: Process,
+    address: String,
+}
+
+impl Redis {
+    /// Starts one on a port of this machine, which takes so many connections. Its files are
+    /// in `dir`.
+    pub(crate) async fn start(program: &Path, dir: &Path, connections: usize) -> Result<Self> {
+        let (port, most) = (reserve_port()?.to_string(), connections.to_string());
+        let mut command = Command::new(program);
+        command.args(["--bind", "127.0.0.1", "--port", &port, "--maxclients", &most]);
+        command.args(["--save", "", "--appendonly", "no"]).current_dir(dir);
+        let mut process = Process::spawn("Redis", &mut command, &dir.join("redis.log"))?;
+        let address = format!("127.0.0.1:{port}");
+        process
+            .wait_ready(START_LIMIT, async || Ok(TcpStream::connect(&address).ok().map(drop)))
+            .await?;
+        Ok(Self { process, address })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+}
 
 /// Finds or installs one. Returns the program and its version.
 pub(crate) fn ensure() -> Result<(PathBuf, String)> {

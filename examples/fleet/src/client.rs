@@ -1,11 +1,11 @@
 //! One proxy on a stream: it says Hello, reads, and says how far its one worker is.
 //!
-//! It checks no signatures: it stands for the network and the bookkeeping of a
-//! proxy, and the real one is measured with real Envoys.
+//! It checks no signatures and no hashes: it stands for the network and the bookkeeping
+//! of a proxy, and the real one is measured with real Envoys.
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Bytes, BytesMut};
-use h2::client;
+use h2::{SendStream, client};
 use kya_core::wire::{self, control_message, proxy_message, update};
 use kya_core::{Position, Revision};
 use kya_envoy::unix_ms;
@@ -13,6 +13,7 @@ use prost::Message as _;
 use tokio::net::TcpStream;
 
 use super::frames::{PREFIX, framed, next_message};
+use super::state::{Has, Snapshot};
 
 /// A window that no benchmark fills.
 const WINDOW: u32 = 1 << 20;
@@ -22,12 +23,21 @@ const FRAME_HEADER: usize = 9;
 /// What a stream has heard.
 #[derive(Debug, Clone, Copy)]
 pub enum Heard {
-    /// Its first state.
+    /// Nothing yet: it is saying Hello.
+    Greeting {
+        /// When.
+        unix_ms: f64,
+    },
+    /// It has a state.
     State {
         /// The epoch.
         epoch: u64,
         /// The revision.
         revision: u64,
+        /// When.
+        unix_ms: f64,
+        /// What it was sent for that; nothing where it goes on from what it had.
+        snapshot: Option<Snapshot>,
     },
     /// The delta that leads to this revision, of so many bytes on the wire.
     Delta {
@@ -55,14 +65,24 @@ pub struct Proxy {
     pub instance: u64,
     /// Whether it reports what it has applied.
     pub acknowledges: bool,
+    /// Whether it fetches the chunks of a manifest, before which it has no state.
+    pub fetches: bool,
 }
 
 impl Proxy {
-    /// Follows a stream. It never ends well.
+    /// Follows a stream from nothing. It never ends well.
     ///
     /// # Errors
     /// Why it has ended.
     pub async fn follow(&self, heard: impl Fn(Heard)) -> Result<()> {
+        self.follow_from(&mut Has::default(), heard).await
+    }
+
+    /// Follows a stream from what it has, to which it adds what comes.
+    ///
+    /// # Errors
+    /// Why it has ended.
+    pub async fn follow_from(&self, has: &mut Has, heard: impl Fn(Heard)) -> Result<()> {
         let tcp = TcpStream::connect(&self.address).await.context("cannot connect")?;
         tcp.set_nodelay(true)?;
         let (client, connection) = client::Builder::new()
@@ -75,13 +95,14 @@ impl Proxy {
                 Ok(()) => bail!("the control plane closed the connection"),
                 Err(error) => Err(error.into()),
             },
-            ended = self.stream(client, heard) => ended,
+            ended = self.stream(client, has, heard) => ended,
         }
     }
 
     async fn stream(
         &self,
         client: client::SendRequest<Bytes>,
+        has: &mut Has,
         heard: impl Fn(Heard),
     ) -> Result<()> {
         let request = http::Request::post("http://kya/kya.v1.Enforcement/Stream")
@@ -90,34 +111,19 @@ impl Proxy {
             .header("authorization", format!("Bearer {}", self.credential))
             .body(())?;
         let (response, mut say) = client.ready().await?.send_request(request, false)?;
-        say.send_data(framed(&self.hello()), false)?;
+        has.begin();
+        heard(Heard::Greeting { unix_ms: unix_ms() });
+        say.send_data(framed(&self.hello(has.position())), false)?;
         let mut body = response.await?.into_body();
-        let (mut buffer, mut applied) = (BytesMut::new(), None);
+        let mut buffer = BytesMut::new();
         while let Some(data) = body.data().await {
             let data = data?;
             let at = unix_ms();
             body.flow_control().release_capacity(data.len())?;
             buffer.extend_from_slice(&data);
             while let Some(message) = next_message(&mut buffer)? {
-                let bytes = FRAME_HEADER + PREFIX + message.len();
-                let Some(said) = read(&message)? else { continue };
-                let (position, word) = match said {
-                    Said::State(at) | Said::Delta(at) => (at, 0),
-                    // Whoever has no state has nothing to show.
-                    Said::Challenge(word) => match applied {
-                        Some(at) => (at, word),
-                        None => continue,
-                    },
-                };
-                applied = Some(position);
-                if self.acknowledges {
-                    say.send_data(framed(&report(self.instance, position, word)), false)?;
-                }
-                let Position { epoch, revision: Revision(revision) } = position;
-                match said {
-                    Said::State(_) => heard(Heard::State { epoch, revision }),
-                    Said::Delta(_) => heard(Heard::Delta { epoch, revision, bytes, unix_ms: at }),
-                    Said::Challenge(_) => {}
+                if let Some(news) = self.take(message, at, has, &mut say)? {
+                    heard(news);
                 }
             }
         }
@@ -125,12 +131,69 @@ impl Proxy {
         bail!("the control plane ended the stream: {trailers:?}")
     }
 
+    /// Takes a message, and answers it. What is new by it, if anything is.
+    fn take(
+        &self,
+        message: Bytes,
+        unix_ms: f64,
+        has: &mut Has,
+        say: &mut SendStream<Bytes>,
+    ) -> Result<Option<Heard>> {
+        let bytes = FRAME_HEADER + PREFIX + message.len();
+        let base = match read(message)? {
+            Said::Nothing => return Ok(None),
+            Said::Challenge(word) => {
+                // Whoever has no state has nothing to show.
+                if let Some(at) = has.position() {
+                    self.report(at, word, say)?;
+                }
+                return Ok(None);
+            }
+            Said::Delta(at) => {
+                if !has.take_delta(at)? {
+                    return Ok(None);
+                }
+                self.report(at, 0, say)?;
+                let Position { epoch, revision: Revision(revision) } = at;
+                return Ok(Some(Heard::Delta { epoch, revision, bytes, unix_ms }));
+            }
+            Said::Answer => false,
+            Said::Manifest(at, manifest) => {
+                has.take_manifest(at, manifest, bytes, self.fetches);
+                true
+            }
+            Said::Chunks(chunks) => {
+                has.take_chunks(&chunks, bytes)?;
+                true
+            }
+        };
+        if let Some(request) = has.request() {
+            say.send_data(framed(&said(proxy_message::Message::Chunks(request))), false)?;
+        }
+        let snapshot = has.complete();
+        if base && snapshot.is_none() {
+            return Ok(None);
+        }
+        let at = has.position().context("it was told to go on from nothing")?;
+        self.report(at, 0, say)?;
+        let Position { epoch, revision: Revision(revision) } = at;
+        Ok(Some(Heard::State { epoch, revision, unix_ms, snapshot }))
+    }
+
+    /// Says where it is, if it says that at all.
+    fn report(&self, at: Position, word: u64, say: &mut SendStream<Bytes>) -> Result<()> {
+        if self.acknowledges {
+            say.send_data(framed(&report(self.instance, at, word)), false)?;
+        }
+        Ok(())
+    }
+
     /// Its `node.id`.
     pub fn name(&self) -> String {
         format!("simulated-{}", self.number)
     }
 
-    fn hello(&self) -> wire::ProxyMessage {
+    fn hello(&self, have: Option<Position>) -> wire::ProxyMessage {
         let mut nonce = vec![0; 24];
         nonce.extend(self.number.to_le_bytes());
         said(proxy_message::Message::Hello(wire::Hello {
@@ -139,6 +202,7 @@ impl Proxy {
             node_cluster: "simulated".to_owned(),
             filter_version: env!("CARGO_PKG_VERSION").to_owned(),
             nonce,
+            have: have.map(Into::into),
             ..wire::Hello::default()
         }))
     }
@@ -166,30 +230,40 @@ fn report(instance: u64, at: Position, challenge: u64) -> wire::ProxyMessage {
 }
 
 /// What a control plane says that matters here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Said {
-    /// A manifest of this position.
-    State(Position),
+    /// The manifest of this position.
+    Manifest(Position, wire::Manifest),
+    /// Chunks that were asked for.
+    Chunks(wire::Chunks),
+    /// That it goes on from what the proxy has.
+    Answer,
     /// A delta that leads to it.
     Delta(Position),
     /// A challenge, and the word that shows that it was read.
     Challenge(u64),
+    /// Anything else.
+    Nothing,
 }
 
-fn read(message: &Bytes) -> Result<Option<Said>> {
-    let message = wire::ControlMessage::decode(message.clone())?;
-    let Some(control_message::Message::Signed(signed)) = message.message else {
-        return Ok(None);
+fn read(message: Bytes) -> Result<Said> {
+    let message = wire::ControlMessage::decode(message)?;
+    let signed = match message.message {
+        Some(control_message::Message::Signed(signed)) => signed,
+        Some(control_message::Message::Chunks(chunks)) => return Ok(Said::Chunks(chunks)),
+        None => return Ok(Said::Nothing),
     };
     let update = wire::Update::decode(&*signed.payload)?;
     let at = Position { epoch: update.epoch, revision: Revision(update.revision) };
     Ok(match update.body {
-        Some(update::Body::Manifest(_)) => Some(Said::State(at)),
-        Some(update::Body::Delta(_)) => Some(Said::Delta(at)),
+        Some(update::Body::Manifest(manifest)) => Said::Manifest(at, manifest),
+        Some(update::Body::Delta(_)) => Said::Delta(at),
+        // It asks nothing but its Hello, which is what a nonce answers.
+        Some(update::Body::Heartbeat(beat)) if !beat.nonce.is_empty() => Said::Answer,
         Some(update::Body::Challenge(challenge)) => {
             let word = challenge.nonce.first_chunk().context("a challenge without a nonce")?;
-            Some(Said::Challenge(u64::from_le_bytes(*word)))
+            Said::Challenge(u64::from_le_bytes(*word))
         }
-        _ => None,
+        _ => Said::Nothing,
     })
 }

@@ -31,7 +31,14 @@ impl Clients {
         let mut streams = JoinSet::new();
         for number in 0..count {
             let (address, credential) = (address.clone(), credential.clone());
-            let proxy = Proxy { address, credential, number, instance: 1, acknowledges: true };
+            let proxy = Proxy {
+                address,
+                credential,
+                number,
+                instance: 1,
+                acknowledges: true,
+                fetches: false,
+            };
             let ready = heard.clone();
             streams.spawn(async move {
                 let tell = |heard| {

@@ -8,6 +8,7 @@ pub mod client;
 mod clients;
 mod drill;
 pub mod frames;
+pub mod state;
 
 pub use clients::Clients;
 pub use drill::{Drilled, Plan};

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::simulate::{Arrived, CREDENTIAL, Said};
+use crate::simulate::{Arrived, CREDENTIAL, Said, Visit};
 
 /// How long all connections may take to be there.
 const READY: Duration = Duration::from_secs(180);
@@ -50,9 +50,14 @@ impl Helper {
         let arguments = [&["streams".to_owned(), address][..], arguments].concat();
         let variables = [(CREDENTIAL, fleet.control_plane.node_credential()?)];
         let mut proxies = Self::start(artifacts, &arguments, &variables)?;
-        let ready = |said| matches!(said, Said::Ready).then_some(());
-        proxies.wait("all connections to be there", READY, ready).await?;
+        proxies.ready().await?;
         Ok(proxies)
+    }
+
+    /// Waits until all its connections are there.
+    pub(in crate::bench) async fn ready(&mut self) -> Result<()> {
+        let ready = |said| matches!(said, Said::Ready).then_some(());
+        self.wait("all connections to be there", READY, ready).await
     }
 
     /// Says a line to it.
@@ -94,6 +99,29 @@ impl Helper {
         let what = format!("revision {revision} at every stream");
         self.wait(&what, limit, |said| match said {
             Said::Delta(arrived) if arrived.id == revision => Some(arrived),
+            _ => None,
+        })
+        .await
+    }
+
+    /// When all connections had the message with this number.
+    pub(in crate::bench) async fn message(&mut self, id: u64, limit: Duration) -> Result<Arrived> {
+        let what = format!("message {id} at every connection");
+        self.wait(&what, limit, |said| match said {
+            Said::Message(arrived) if arrived.id == id => Some(arrived),
+            _ => None,
+        })
+        .await
+    }
+
+    /// What proxies have come for, once they have left, and how many did not come.
+    pub(in crate::bench) async fn visited(
+        &mut self,
+        what: &str,
+        limit: Duration,
+    ) -> Result<(Vec<Visit>, usize)> {
+        self.wait(what, limit, |said| match said {
+            Said::Visited { visits, turned_away } => Some((visits, turned_away)),
             _ => None,
         })
         .await

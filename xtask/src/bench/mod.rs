@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: measurements. They print; they do not judge.
 
+mod alone;
 mod audit;
+mod held;
 mod helper;
 mod instructions;
 mod memory;
@@ -10,6 +12,7 @@ mod process;
 mod recording;
 mod registry;
 mod revoke;
+mod rows;
 pub(crate) mod seed;
 
 use anyhow::Result;
@@ -23,17 +26,23 @@ pub(crate) enum Command {
     /// Each kill has a new agent, which is making requests on a kept connection to
     /// every worker when it is revoked.
     ///
-    /// Then, without Envoys, the control plane alone: a thousand simulated proxies,
-    /// each on a connection of its own, and in turn with every kill as many plain TCP
-    /// connections to which the same bytes are written; and ten thousand that hold
-    /// their streams open, for the memory that each costs the control plane.
+    /// Then, without Envoys, the control plane alone. 1 to 10,000 simulated proxies, each on a
+    /// connection of its own, and in turn with every kill as many plain TCP connections to
+    /// which the same bytes are written and as many subscribers of Redis to whom they are
+    /// published; sidecars that poll a list in Redis; a thousand proxies that lose their control
+    /// plane and come back; kills while new proxies fetch 100,000 tokens; proxies that come
+    /// back after 100 to 10,000 revisions; and ten thousand that hold their streams open, for
+    /// the memory that each costs the control plane. Each part can be left out.
     Revoke(revoke::Options),
-    /// What a table of a million tokens costs a proxy.
+    /// What a table of a million tokens costs a proxy, and what agents, capability tokens that
+    /// were taken back and streams cost.
     ///
     /// Memory over that of a proxy with an empty store; the time until every
     /// worker has loaded it; the longest time for which a worker answered nothing
     /// meanwhile; and the CPU that the filter adds to a request, every request
-    /// with another token, against a listener of the same Envoy without it.
+    /// with another token, against a listener of the same Envoy without it. Then the memory of
+    /// Envoys with many agents, and with many capability tokens that were taken back, and that of
+    /// the control plane for each agent and for each stream that is held open.
     Memory(memory::Options),
     /// What the registry takes over its HTTP API, on SQLite that writes through to the disk.
     ///

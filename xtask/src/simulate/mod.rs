@@ -6,11 +6,20 @@
 
 mod arrivals;
 mod auditor;
+mod back_off;
+pub(crate) mod chance;
+mod crowd;
 pub(crate) mod load;
-mod plain;
+mod newcomers;
+pub(crate) mod pollers;
+mod readers;
 mod reports;
+mod returning;
+mod stdin;
 mod streams;
+pub(crate) mod subscribers;
 pub(crate) mod tables;
+mod visits;
 mod writer;
 
 use std::io::Write as _;
@@ -21,14 +30,25 @@ use serde::{Deserialize, Serialize};
 pub(crate) use auditor::Counted;
 pub(crate) use reports::Reported;
 pub(crate) use streams::CREDENTIAL;
+pub(crate) use visits::Visit;
 
 /// What can be simulated.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Role {
-    /// Proxies that hold a stream open, and readers of plain TCP connections.
+    /// Proxies that hold a stream open.
     Streams(streams::Options),
     /// Who writes to plain TCP connections, without any protocol.
     Writer(writer::Options),
+    /// Who reads from those.
+    Readers(readers::Options),
+    /// Subscribers of a channel of Redis.
+    Subscribers(subscribers::Options),
+    /// Sidecars that ask Redis every so often whether an agent is denied.
+    Pollers(pollers::Options),
+    /// Proxies that connect for the first time, fetch everything and leave.
+    Newcomers(newcomers::Options),
+    /// Proxies that come back after they were cut off.
+    Returning(returning::Options),
     /// Workers that report as fast as they are acknowledged what they decide.
     Reports(reports::Options),
     /// Who looks for every event in an export, and verifies that.
@@ -57,10 +77,24 @@ pub(crate) enum Said {
     },
     /// What became of a slice of load.
     Loaded(load::Loaded),
-    /// All streams have got the delta that leads to this revision.
+    /// All streams have this revision, by the delta that leads to it or with a state.
     Delta(Arrived),
-    /// All plain connections have got the message with this number.
-    Plain(Arrived),
+    /// All streams have a state of this epoch.
+    State(Arrived),
+    /// All connections have got the message with this number, or know of this agent.
+    Message(Arrived),
+    /// They ask about this agent from now on.
+    Asking {
+        /// Its number.
+        id: u64,
+    },
+    /// What proxies that have left again came for.
+    Visited {
+        /// What each took.
+        visits: Vec<Visit>,
+        /// How many did not come because as many were there as may be.
+        turned_away: usize,
+    },
     /// The writer began to write the message with this number.
     Began {
         /// Number of the message.
@@ -97,6 +131,11 @@ pub(crate) fn run(role: &Role) -> Result<()> {
     match role {
         Role::Streams(options) => streams::run(options),
         Role::Writer(options) => writer::run(options),
+        Role::Readers(options) => readers::run(options),
+        Role::Subscribers(options) => subscribers::run(options),
+        Role::Pollers(options) => pollers::run(options),
+        Role::Newcomers(options) => newcomers::run(options),
+        Role::Returning(options) => returning::run(options),
         Role::Reports(options) => reports::run(options),
         Role::Auditor(options) => auditor::run(options),
         Role::Tables(options) => tables::run(options),

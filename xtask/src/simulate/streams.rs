@@ -1,24 +1,20 @@
 //! Many proxies in one process.
 
 use std::env;
-use std::future::Future;
-use std::io::Read as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use kya_fleet::client::{Heard, Proxy};
-use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use kya_fleet::state::Has;
 
 use super::arrivals::Arrivals;
-use super::{Said, plain, say};
+use super::back_off::BackOff;
+use super::crowd::{Crowd, Turn};
+use super::{Said, say, stdin};
 
 /// The variable that holds the node credential.
 pub(crate) const CREDENTIAL: &str = "KYA_NODE_CREDENTIAL";
-/// Connections that are being made at a time.
-const AT_ONCE: usize = 64;
 
 /// Options of `xtask simulate streams`.
 #[derive(Debug, clap::Args)]
@@ -32,122 +28,131 @@ pub(crate) struct Options {
     /// Whether each reports that it has applied what it got.
     #[arg(long)]
     acknowledge: bool,
-    /// Where a writer listens to whom as many plain connections are made.
-    #[arg(long, requires = "bytes")]
-    plain: Option<String>,
-    /// How long its messages are.
+    /// Whether each connects again when its stream has ended, when the filter would, with
+    /// what it has.
     #[arg(long)]
-    bytes: Option<usize>,
+    reconnect: bool,
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
-    let credential =
-        env::var(CREDENTIAL).with_context(|| format!("{CREDENTIAL} is to hold the credential"))?;
-    Runtime::new()?.block_on(async {
-        tokio::select! {
-            ended = follow_all(options, &credential) => ended,
-            closed = tokio::task::spawn_blocking(wait_for_the_end) => Ok(closed?),
+    let credential = credential()?;
+    let all =
+        Arc::new(All { deltas: Arrivals::of(options.count), states: Arrivals::of(options.count) });
+    stdin::until_the_end(options.count, async {
+        let mut crowd = Crowd::of(options.count);
+        for number in 0..options.count {
+            let proxy = Proxy {
+                address: options.address.clone(),
+                credential: credential.clone(),
+                number,
+                instance: 1,
+                acknowledges: options.acknowledge,
+                fetches: options.reconnect,
+            };
+            let (all, reconnects) = (Arc::clone(&all), options.reconnect);
+            crowd.join(move |turn| follow(proxy, all, turn, reconnects));
         }
+        crowd.stay().await
     })
 }
 
-/// Returns when stdin ends.
-pub(super) fn wait_for_the_end() {
-    // Whatever it says, it is the end.
-    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+/// What proxies connect by.
+pub(super) fn credential() -> Result<String> {
+    env::var(CREDENTIAL).with_context(|| format!("{CREDENTIAL} is to hold the credential"))
 }
 
-/// Counts what has to happen before all is ready.
+/// What all of them are to have.
 #[derive(Debug)]
-struct Missing(AtomicUsize);
-
-impl Missing {
-    fn one_less(&self) {
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
-            say(&Said::Ready);
-        }
-    }
+struct All {
+    /// Each revision.
+    deltas: Arrivals,
+    /// A state of each epoch.
+    states: Arrivals,
 }
 
-/// Returns only if one of them fails.
-async fn follow_all(options: &Options, credential: &str) -> Result<()> {
-    let lanes = if options.plain.is_some() { 2 } else { 1 };
-    let missing = Arc::new(Missing(AtomicUsize::new(options.count * lanes)));
-    let deltas = Arc::new(Arrivals::of(options.count));
-    let plains = Arc::new(Arrivals::of(options.count));
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut tasks = JoinSet::new();
-    for number in 0..options.count {
-        let proxy = Proxy {
-            address: options.address.clone(),
-            credential: credential.to_owned(),
-            number,
-            instance: 1,
-            acknowledges: options.acknowledge,
+/// One proxy. It ends with its stream, unless it connects again.
+async fn follow(proxy: Proxy, all: Arc<All>, turn: Turn, reconnects: bool) -> Result<()> {
+    let (mut has, mut back_off) = (Has::default(), BackOff::new());
+    let known = Mutex::new(None);
+    loop {
+        let began = Instant::now();
+        let heard = |heard| {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            for arrived in all.note(&mut known, heard) {
+                say(&arrived);
+            }
+            if matches!(heard, Heard::State { .. }) {
+                turn.is_there();
+            }
         };
-        tasks.spawn(stream(proxy, Arc::clone(&missing), Arc::clone(&deltas), turn(&turns)));
-        if let (Some(address), Some(bytes)) = (options.plain.clone(), options.bytes) {
-            let (missing, plains, turn) = (Arc::clone(&missing), Arc::clone(&plains), turn(&turns));
-            tasks.spawn(async move {
-                let mut turn = Some(turn.await);
-                let connected = || {
-                    turn.take();
-                    missing.one_less();
-                };
-                let heard = |id, at| {
-                    if let Some(arrived) = plains.note(id, bytes, at) {
-                        say(&Said::Plain(arrived));
-                    }
-                };
-                plain::follow(&address, bytes, connected, heard).await
-            });
+        let ended = proxy.follow_from(&mut has, heard).await;
+        if !reconnects {
+            return ended;
         }
-    }
-    match tasks.join_next().await {
-        Some(ended) => {
-            let why = match ended? {
-                Ok(()) => "a connection ended".to_owned(),
-                Err(error) => format!("{error:#}"),
-            };
-            say(&Said::Failed { why: why.clone() });
-            anyhow::bail!(why)
-        }
-        None => Ok(()),
+        let next = back_off.next(began.elapsed(), Instant::now());
+        tokio::time::sleep_until(next.into()).await;
     }
 }
 
-/// One stream, which has its turn until it has its first state.
-async fn stream<T>(
-    proxy: Proxy,
-    missing: Arc<Missing>,
-    deltas: Arc<Arrivals>,
-    turn: impl Future<Output = T> + Send,
-) -> Result<()>
-where
-    T: Send,
-{
-    let turn = Mutex::new(Some(turn.await));
-    proxy
-        .follow(|heard| match heard {
-            Heard::State { .. } => {
-                let mut turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                if turn.take().is_some() {
-                    missing.one_less();
-                }
+impl All {
+    /// Notes what one of them has heard, which knew of this epoch and revision before. What
+    /// there is to say about all.
+    fn note(&self, known: &mut Option<(u64, u64)>, heard: Heard) -> Vec<Said> {
+        match heard {
+            Heard::Greeting { .. } => Vec::new(),
+            Heard::State { epoch, revision, unix_ms, .. } => {
+                let before = known.replace((epoch, revision));
+                let is_new = before.is_none_or(|(of, _)| of != epoch);
+                let state = is_new.then(|| self.states.note(epoch, 0, unix_ms)).flatten();
+                // What came while it was away is in its state.
+                let missed = before.map_or(0..0, |(_, from)| from + 1..revision + 1);
+                let missed = missed.filter_map(|missed| self.deltas.note(missed, 0, unix_ms));
+                missed.map(Said::Delta).chain(state.map(Said::State)).collect()
             }
-            Heard::Delta { revision, bytes, unix_ms, .. } => {
-                if let Some(arrived) = deltas.note(revision, bytes, unix_ms) {
-                    say(&Said::Delta(arrived));
-                }
+            Heard::Delta { epoch, revision, bytes, unix_ms } => {
+                *known = Some((epoch, revision));
+                self.deltas.note(revision, bytes, unix_ms).map(Said::Delta).into_iter().collect()
             }
-        })
-        .await
+        }
+    }
 }
 
-fn turn(
-    turns: &Arc<Semaphore>,
-) -> impl Future<Output = Option<tokio::sync::OwnedSemaphorePermit>> + use<> {
-    let turns = Arc::clone(turns);
-    // It is never closed.
-    async move { turns.acquire_owned().await.ok() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(epoch: u64, revision: u64, unix_ms: f64) -> Heard {
+        Heard::State { epoch, revision, unix_ms, snapshot: None }
+    }
+
+    fn delta(revision: u64, unix_ms: f64) -> Heard {
+        Heard::Delta { epoch: 2, revision, bytes: 9, unix_ms }
+    }
+
+    #[test]
+    fn a_revision_has_arrived_whether_as_a_delta_or_in_a_state() {
+        let all = All { deltas: Arrivals::of(2), states: Arrivals::of(2) };
+        let (mut one, mut other) = (None, None);
+        assert!(all.note(&mut one, state(1, 5, 1.0)).is_empty());
+        let said = all.note(&mut other, state(1, 5, 2.0));
+        assert!(matches!(said[..], [Said::State(it)] if it.id == 1 && it.last_unix_ms == 2.0));
+
+        // One comes back before the change, and the other after it.
+        assert!(all.note(&mut one, state(2, 5, 3.0)).is_empty());
+        assert!(all.note(&mut one, delta(6, 4.0)).is_empty());
+        let said = all.note(&mut other, state(2, 6, 7.0));
+        let [Said::Delta(delta), Said::State(state)] = said[..] else { panic!("{said:?}") };
+        assert_eq!((delta.id, delta.first_unix_ms, delta.last_unix_ms), (6, 4.0, 7.0));
+        assert_eq!((state.id, state.first_unix_ms, state.last_unix_ms), (2, 3.0, 7.0));
+    }
+
+    #[test]
+    fn a_proxy_that_comes_back_twice_counts_once() {
+        let all = All { deltas: Arrivals::of(2), states: Arrivals::of(2) };
+        let mut one = None;
+        for _ in 0..3 {
+            assert!(all.note(&mut one, state(1, 5, 1.0)).is_empty());
+        }
+        assert_eq!(all.note(&mut None, state(1, 5, 1.0)).len(), 1);
+    }
 }

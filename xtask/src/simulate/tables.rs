@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::streams::wait_for_the_end;
+use super::stdin::wait_for_the_end;
 use super::{Said, say};
 use crate::bench::seed;
 use kya_fleet::frames::{framed, next_message};

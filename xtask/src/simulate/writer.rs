@@ -6,8 +6,9 @@ use std::net::TcpListener;
 use anyhow::{Context as _, Result, ensure};
 use kya_envoy::unix_ms;
 
-use super::plain::NUMBER;
+use super::readers::NUMBER;
 use super::{Said, say};
+use crate::file_limit;
 
 /// Options of `xtask simulate writer`.
 #[derive(Debug, clap::Args)]
@@ -23,6 +24,7 @@ pub(crate) struct Options {
 /// Writes a message to every connection at each line of stdin, which is its number.
 pub(super) fn run(options: &Options) -> Result<()> {
     ensure!(options.bytes >= NUMBER, "a message has at least {NUMBER} bytes");
+    file_limit::make_room(options.count)?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     say(&Said::Listens { address: listener.local_addr()?.to_string() });
     let mut sockets = Vec::new();

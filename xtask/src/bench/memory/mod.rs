@@ -1,7 +1,9 @@
 //! What a table of many tokens costs a proxy: memory, time to load, stalls while
-//! it loads, and CPU at every request.
+//! it loads, and CPU at every request. And the memory that agents, capability tokens that were
+//! taken back, and streams cost.
 
 mod cost;
+mod each;
 mod stage;
 
 use anyhow::{Context, Result};
@@ -10,9 +12,11 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 
 use self::cost::Cost;
-use self::stage::Stage;
+use self::each::Each;
+use self::stage::{Contents, Stage};
 use crate::bench::process;
-use crate::{build, setup};
+use crate::command::{self, cargo};
+use crate::{build, file_limit, setup};
 
 /// The table that the large one is compared with.
 const FEW: u32 = 1000;
@@ -32,6 +36,15 @@ pub(crate) struct Options {
     /// Requests in each half of a round.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
+    /// With how many agents without tokens the memory of one is measured; 0 leaves that out.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    agents: u32,
+    /// With how many capability tokens that were taken back; 0 leaves that out.
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    taken_back: u32,
+    /// With how many streams that are held open; 0 leaves that out.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(0..=10_000))]
+    streams: u16,
     /// Print one JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -43,6 +56,9 @@ struct Outcomes {
     workers: u16,
     /// Resident memory of Envoy over that with an empty store, for each token.
     bytes_per_token: f64,
+    /// The same for agents without tokens, capability tokens that were taken back, and streams.
+    #[serde(flatten)]
+    each: Each,
     rss_empty_bytes: u64,
     rss_bytes: u64,
     /// The most that Envoy ever had, the load included.
@@ -63,10 +79,12 @@ struct Outcomes {
 }
 
 pub(super) fn run(options: &Options) -> Result<()> {
+    file_limit::make_room(options.streams.into())?;
     let artifacts = Artifacts::new(Profile::Release);
     setup::envoy(&artifacts)?;
     build::filter(&artifacts)?;
     build::binaries(&artifacts, Profile::Release)?;
+    command::run(&mut cargo(&artifacts, &["build", "--release", "-p", "xtask"]))?;
     let outcomes = Runtime::new()?.block_on(measure(&artifacts, options))?;
     if options.json {
         println!("{}", serde_json::to_string_pretty(&outcomes)?);
@@ -78,18 +96,21 @@ pub(super) fn run(options: &Options) -> Result<()> {
 
 async fn measure(artifacts: &Artifacts, options: &Options) -> Result<Outcomes> {
     eprintln!("an Envoy with an empty store");
-    let empty = Stage::start(artifacts, options.workers, 0).await?;
+    let empty = Stage::start(artifacts, options.workers, Contents::Tokens(0)).await?;
     let rss_empty_bytes = empty.memory()?.resident;
+    let control_plane_empty = empty.control_plane_memory()?;
     empty.finish().await?;
 
     let at_few = at(artifacts, options, FEW).await?.1;
     let (full, at_n) = at(artifacts, options, options.tokens).await?;
+    let each = each::measure(artifacts, options, (rss_empty_bytes, control_plane_empty)).await?;
     let memory = full.memory;
     let grown = memory.resident.saturating_sub(rss_empty_bytes) as f64;
     Ok(Outcomes {
         tokens: options.tokens,
         workers: options.workers,
         bytes_per_token: rounded(grown / f64::from(options.tokens)),
+        each,
         rss_empty_bytes,
         rss_bytes: memory.resident,
         rss_peak_bytes: memory.peak,
@@ -106,7 +127,7 @@ async fn measure(artifacts: &Artifacts, options: &Options) -> Result<Outcomes> {
 /// One that has loaded `tokens`, and what a request costs then.
 async fn at(artifacts: &Artifacts, options: &Options, tokens: u32) -> Result<(Loaded, Cost)> {
     eprintln!("an Envoy with {tokens} tokens");
-    let stage = Stage::start(artifacts, options.workers, tokens).await?;
+    let stage = Stage::start(artifacts, options.workers, Contents::Tokens(tokens)).await?;
     // Before any request has been made for the measurement of CPU.
     let loaded = Loaded {
         memory: stage.memory()?,
@@ -157,4 +178,5 @@ fn print(outcomes: &Outcomes) {
         outcomes.cpu_us_at_n,
         outcomes.tokens,
     );
+    outcomes.each.print();
 }

@@ -9,10 +9,12 @@ use kya_envoy::{
 };
 
 use crate::bench::process::{self, Memory};
-use crate::bench::seed;
+use crate::bench::{rows, seed};
 
 /// Agents that hold the tokens.
 const AGENTS: u32 = 100;
+/// For which a capability token is issued.
+const SERVICE: &str = "payments";
 /// How long the probes run before the load, to know what is usual.
 const BEFORE: Duration = Duration::from_secs(2);
 /// How long Envoy may take for everything.
@@ -25,6 +27,17 @@ const ROUTE: &str = "route: { cluster: upstream }";
 const ANSWER: &str = "direct_response: { status: 200 }";
 const PLAIN: &str = "plain";
 
+/// What the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// Opaque tokens of some agents.
+    Tokens(u32),
+    /// Agents without any.
+    Agents(u32),
+    /// Capability tokens that were taken back, of one agent, and their issuer.
+    TakenBack(u32),
+}
+
 /// An Envoy that has loaded everything.
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -35,10 +48,14 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Fills a store with `tokens`, starts an Envoy that has never met its
+    /// Fills a store, starts an Envoy that has never met its
     /// control plane, sends probes to each worker, and then starts that.
-    pub(super) async fn start(artifacts: &Artifacts, workers: u16, tokens: u32) -> Result<Self> {
-        let (mut headless, options) = prepare(artifacts, workers, tokens).await?;
+    pub(super) async fn start(
+        artifacts: &Artifacts,
+        workers: u16,
+        contents: Contents,
+    ) -> Result<Self> {
+        let (mut headless, options) = prepare(artifacts, workers, contents).await?;
         let yaml = with_plain_listener(&options.yaml(artifacts)?)?;
         let sidecar = Sidecar::start_with(artifacts, &options, &yaml, headless.dir()).await?;
         headless.sidecars.push(sidecar);
@@ -87,6 +104,11 @@ impl Stage {
         process::memory(self.sidecar()?.pid())
     }
 
+    /// Memory of the control plane, in bytes.
+    pub(super) fn control_plane_memory(&self) -> Result<u64> {
+        Ok(process::memory(self.fleet.control_plane.pid())?.resident)
+    }
+
     /// Waits until the memory of Envoy has not changed for a while.
     async fn settle(&self) -> Result<()> {
         let mut last = (self.memory()?.resident, unix_ms());
@@ -106,26 +128,42 @@ impl Stage {
     }
 }
 
-/// A control plane that does not run, with `tokens` in its store, and what the
+/// A control plane that does not run, with something in its store, and what the
 /// Envoy is to be started with.
 async fn prepare(
     artifacts: &Artifacts,
     workers: u16,
-    tokens: u32,
+    contents: Contents,
 ) -> Result<(Headless, SidecarOptions)> {
-    let nobody = FleetOptions { sidecars: 0, ..FleetOptions::default() };
+    let issuer = matches!(contents, Contents::TakenBack(_));
+    let nobody = FleetOptions { sidecars: 0, issuer, ..FleetOptions::default() };
     let fleet = Fleet::start(artifacts, &nobody).await?;
     let mut options = fleet.next_sidecar(workers.into())?;
     options.changes = options.changes.replace(ROUTE, ANSWER);
-    for number in 0..AGENTS.min(tokens) {
+    let agents = match contents {
+        Contents::Tokens(tokens) => AGENTS.min(tokens),
+        Contents::Agents(agents) => agents.min(1),
+        Contents::TakenBack(_) => 1,
+    };
+    for number in 0..agents {
         let agent = fleet.api().register_agent(&format!("bench-{number}")).await?;
-        if number == 0 {
-            fleet.api().issue_token(&agent.agent_id).await?;
+        match contents {
+            Contents::Tokens(_) if number == 0 => {
+                fleet.api().issue_token(&agent.agent_id).await?;
+            }
+            Contents::TakenBack(_) => {
+                fleet.api().issue_capability_token(&agent.agent_id, SERVICE).await?;
+            }
+            Contents::Tokens(_) | Contents::Agents(_) => {}
         }
     }
     let headless = fleet.stop_control_plane().await?;
-    if tokens > 0 {
-        seed::fill(&headless.control_plane.database(), tokens).await?;
+    let database = headless.control_plane.database();
+    match contents {
+        Contents::Tokens(0) | Contents::Agents(0) | Contents::TakenBack(0) => {}
+        Contents::Tokens(tokens) => seed::fill(&database, tokens).await?,
+        Contents::Agents(agents) => rows::fill_agents(&database, agents).await?,
+        Contents::TakenBack(tokens) => rows::fill_taken_back(&database, tokens).await?,
     }
     Ok((headless, options))
 }

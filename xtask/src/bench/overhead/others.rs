@@ -1,24 +1,26 @@
 //! What kya is compared with, where that is a process: Redis, and servers for `ext_authz`.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use kya_envoy::{Artifacts, Process, reserve_port};
+use anyhow::{Result, ensure};
+use kya_envoy::{Artifacts, Process};
 
 use super::variants::Server;
+use crate::redis::Redis;
+use crate::resp::{Client, Value};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
+/// Connections to Redis.
+const CONNECTIONS: usize = 1000;
 const LISTENS: &str = "listening on ";
 
 /// They run until this is dropped.
 #[derive(Debug)]
 pub(super) struct Others {
-    redis: Process,
+    redis: Redis,
     servers: Vec<(Server, Process, String)>,
 }
 
@@ -30,19 +32,11 @@ impl Others {
         revoked: &str,
         dir: &Path,
     ) -> Result<Self> {
-        let port = reserve_port()?.to_string();
-        let mut command = Command::new(redis_server);
-        command.args(["--bind", "127.0.0.1", "--port", &port, "--save", "", "--appendonly", "no"]);
-        command.current_dir(dir);
-        let mut redis = Process::spawn("Redis", &mut command, &dir.join("redis.log"))?;
-        let address = format!("127.0.0.1:{port}");
-        redis
-            .wait_ready(START_LIMIT, async || Ok(TcpStream::connect(&address).ok().map(drop)))
-            .await?;
-        revoke(&address, revoked)?;
+        let redis = Redis::start(redis_server, dir, CONNECTIONS).await?;
+        revoke(redis.address(), revoked).await?;
 
         let mut servers = Vec::new();
-        let url = format!("redis://{address}");
+        let url = format!("redis://{}", redis.address());
         for (server, arguments) in [
             (Server::Constant, ["--by=constant", "--revoked", revoked]),
             (Server::Redis, ["--by=redis", "--redis", &url]),
@@ -71,19 +65,18 @@ impl Others {
     /// The processes that work when this one is asked.
     pub(super) fn pids(&self, server: Server) -> Vec<u32> {
         let asked = self.servers.iter().filter(|(other, ..)| *other == server);
-        let redis = (server == Server::Redis).then(|| self.redis.id());
+        let redis = (server == Server::Redis).then(|| self.redis.pid());
         asked.map(|(_, process, _)| process.id()).chain(redis).collect()
     }
 }
 
 /// Puts a token on the list of those that are revoked, as the source does: a key with the
 /// rest of its lifetime.
-fn revoke(redis: &str, token: &str) -> Result<()> {
-    let mut connection = TcpStream::connect(redis).context("Redis")?;
-    connection.set_read_timeout(Some(Duration::from_secs(5)))?;
-    connection.write_all(format!("SETEX blacklist:{token} 86400 revoked\r\n").as_bytes())?;
-    let mut answer = [0; 5];
-    connection.read_exact(&mut answer).context("Redis does not answer")?;
-    ensure!(&answer == b"+OK\r\n", "Redis said {}", String::from_utf8_lossy(&answer));
+async fn revoke(redis: &str, token: &str) -> Result<()> {
+    let key = format!("blacklist:{token}");
+    let mut client = Client::connect(redis).await?;
+    let asked = client.ask(&[b"SETEX", key.as_bytes(), b"86400", b"revoked"]);
+    let answer = tokio::time::timeout(START_LIMIT, asked).await??;
+    ensure!(answer == Value::Simple("OK".to_owned()), "Redis said {answer:?}");
     Ok(())
 }

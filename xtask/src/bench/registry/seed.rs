@@ -6,25 +6,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
-use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _};
+
+use crate::bench::rows::{copies, count, numbers, open};
 
 /// Adds agents until there are `agents`, each with what it needs for tokens, and tokens
 /// until each has `tokens_each`.
 pub(super) async fn fill(path: &Path, agents: u32, tokens_each: u32) -> Result<()> {
-    let options = SqliteConnectOptions::new().filename(path).journal_mode(SqliteJournalMode::Wal);
-    let mut db = SqliteConnection::connect_with(&options).await?;
+    let mut db = open(path).await?;
     for table in ["agents", "grants", "tokens"] {
         let count = count(&mut db, table).await?;
         ensure!(count == 1, "there are {count} {table}, and one is to be the pattern");
     }
-    let numbers = |least: u32, most: u32| {
-        format!(
-            "WITH RECURSIVE number (n) AS
-                 (SELECT {least} WHERE {least} <= {most} UNION ALL
-                  SELECT n + 1 FROM number WHERE n < {most})"
-        )
-    };
     // Any 128 bits are a ULID.
     let (into, from) = copies(&mut db, "agents", &[("id", "randomblob(16)")]).await?;
     let more = numbers(2, agents);
@@ -62,32 +55,10 @@ pub(super) async fn fill(path: &Path, agents: u32, tokens_each: u32) -> Result<(
     Ok(db.close().await?)
 }
 
-async fn count(db: &mut SqliteConnection, table: &str) -> Result<i64> {
-    let sql = format!("SELECT count(*) FROM {table}");
-    Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?)
-}
-
-/// The columns of a table, and what a copy of a row `old` has in each: the same, or what
-/// `others` says.
-async fn copies(
-    db: &mut SqliteConnection,
-    table: &str,
-    others: &[(&str, &str)],
-) -> Result<(String, String)> {
-    let sql = "SELECT name FROM pragma_table_info(?)";
-    let rows = sqlx::query(sql).bind(table).fetch_all(db).await?;
-    let columns: Vec<String> =
-        rows.iter().map(|row| row.try_get("name")).collect::<Result<_, _>>()?;
-    let source = |column: &String| {
-        let other = others.iter().find(|(name, _)| name == column);
-        other.map_or_else(|| format!("old.{column}"), |(_, value)| (*value).to_owned())
-    };
-    let sources: Vec<String> = columns.iter().map(source).collect();
-    Ok((columns.join(","), sources.join(",")))
-}
-
 #[cfg(test)]
 mod tests {
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
     use super::*;
 
     #[tokio::test]

@@ -32,6 +32,9 @@ struct Kill {
 /// What came of it; times in ms after the commit.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcomes {
+    /// Until the last worker decides by it: of `applied_ms`.
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
     kills: usize,
     proxies: usize,
     workers_per_proxy: u16,
@@ -126,12 +129,15 @@ impl Outcomes {
     fn of(fleet: &Fleet, options: &Options, kills: &[Kill]) -> Self {
         let times = |of: fn(&Kill) -> f64| kills.iter().map(of).collect::<Vec<f64>>();
         let (applied, denied) = (times(|kill| kill.applied), times(|kill| kill.denied));
+        let applied_ms = Distribution::of(&applied);
         Self {
+            p50_ms: applied_ms.as_ref().map(|spread| spread.p50),
+            p99_ms: applied_ms.as_ref().map(|spread| spread.p99),
             kills: kills.len(),
             proxies: fleet.sidecars.len(),
             workers_per_proxy: options.workers,
             workers: fleet.workers(),
-            applied_ms: Distribution::of(&applied),
+            applied_ms,
             acknowledged_ms: Distribution::of(&times(|kill| kill.acknowledged)),
             denied_ms: Distribution::of(&denied),
             allowed_after_last_ack: kills.iter().map(|kill| kill.allowed_after).sum(),

@@ -1,216 +1,273 @@
 //! The control plane alone, with simulated proxies: how long the last of many waits,
-//! beside plain TCP, and what a stream costs.
+//! beside plain TCP and Redis.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
-use kya_envoy::{Artifacts, Change, Fleet, FleetOptions};
+use anyhow::{Context as _, Result, ensure};
+use kya_envoy::{Artifacts, Fleet, unix_ms};
 use serde::Serialize;
 
+use crate::bench::alone::{LIMIT, PAUSE, all_have_left, control_plane, kill, size_of_a_kill};
 use crate::bench::helper::Helper;
-use crate::bench::process;
 use crate::distribution::{Distribution, line};
-use crate::simulate::Said;
+use crate::redis::Redis;
+use crate::resp::{Client, Value};
+use crate::simulate::{Said, subscribers};
 
-/// How long one delta or message may take.
-const LIMIT: Duration = Duration::from_secs(20);
-/// Between two things that are measured, so that none is in the way of the next.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long the streams are held before memory is read: manifests are gone then,
-/// and every stream has heard several heartbeats.
-const HELD: Duration = Duration::from_secs(15);
-/// Kills while they are held.
-const HELD_KILLS: u32 = 20;
+/// More streams than this are told of fewer kills.
+const MANY: usize = 5000;
+const FEWER: u32 = 20;
 
-/// The last of many streams, beside the last of as many plain connections.
+/// The last of many streams, beside the last of as many connections to others.
 #[derive(Debug, Serialize)]
 pub(super) struct Streams {
     count: usize,
     kills: usize,
     /// Of each message, with the framing of gRPC and HTTP/2.
     bytes: usize,
-    /// From the commit to the first and to the last stream that has it.
-    first_ms: Option<Distribution>,
-    last_ms: Option<Distribution>,
-    /// The same, where every proxy answers that it has applied it.
+    /// From the commit to the last stream that has it.
+    p50_ms: f64,
+    p99_ms: f64,
+    /// From the first write to the last plain connection that has as many bytes.
+    tcp_p50_ms: f64,
+    tcp_p99_ms: f64,
+    /// From the `PUBLISH` to the last subscriber that has as many bytes.
+    redis_p50_ms: f64,
+    redis_p99_ms: f64,
+    /// Kya by plain TCP, and by Redis.
+    ratio_p50: f64,
+    ratio_p99: f64,
+    redis_ratio_p50: f64,
+    redis_ratio_p99: f64,
+    /// The same in full, and the first stream that has it.
+    first_ms: Distribution,
+    last_ms: Distribution,
+    tcp_last_ms: Distribution,
+    redis_last_ms: Distribution,
+    /// Some kills more, where every proxy answers that it has applied them.
     last_while_acknowledged_ms: Option<Distribution>,
     /// From the commit to the last acknowledgement at the control plane.
     acknowledged_ms: Option<Distribution>,
-    /// From the first write to the last plain connection that has as many bytes.
-    plain_last_ms: Option<Distribution>,
-    /// `last_ms` by `plain_last_ms`.
-    ratio_p50: f64,
-    ratio_p99: f64,
 }
 
-/// Streams that are held open.
-#[derive(Debug, Serialize)]
-pub(super) struct Held {
+/// All that was measured, in ms.
+#[derive(Debug, Default)]
+struct Times {
+    first: Vec<f64>,
+    last: Vec<f64>,
+    tcp: Vec<f64>,
+    redis: Vec<f64>,
+    while_acknowledged: Vec<f64>,
+    acknowledged: Vec<f64>,
+}
+
+/// Everybody who is told.
+struct Stage {
+    fleet: Fleet,
+    proxies: Helper,
+    writer: Helper,
+    readers: Helper,
+    publisher: Client,
+    subscribers: Helper,
     count: usize,
-    seconds: u64,
-    /// Memory of the control plane without any, and with all.
-    rss_empty_bytes: u64,
-    rss_bytes: u64,
-    bytes_per_stream: f64,
-    kills: usize,
-    /// From the commit to the last stream that has it.
-    last_ms: Option<Distribution>,
+    bytes: usize,
 }
 
-/// Kills agents, and after each kill has the same bytes written to as many plain
-/// connections.
-pub(super) async fn measure(artifacts: &Artifacts, count: usize, kills: u32) -> Result<Streams> {
-    eprintln!("{count} simulated proxies, and {count} plain connections");
-    let fleet = control_plane(artifacts).await?;
-    let bytes = size_of_a_kill(artifacts, &fleet).await?;
-
-    let both = [format!("--count={count}"), format!("--bytes={bytes}")];
-    let writer = [&["writer".to_owned()][..], &both].concat();
-    let mut writer = Helper::start(artifacts, &writer, &[])?;
-    let address = |said| match said {
-        Said::Listens { address } => Some(address),
-        _ => None,
-    };
-    let plain = format!("--plain={}", writer.wait("the writer to listen", LIMIT, address).await?);
-    let mut proxies = Helper::proxies(artifacts, &fleet, &[&both[..], &[plain]].concat()).await?;
-    let (mut first, mut last, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+/// Kills agents, and in turn with each kill has the same bytes written to as many plain
+/// connections, and published to as many subscribers.
+pub(super) async fn measure(
+    artifacts: &Artifacts,
+    redis: &Redis,
+    count: usize,
+    kills: u32,
+) -> Result<Streams> {
+    let kills = if count > MANY { kills.min(FEWER) } else { kills };
+    eprintln!("{count} simulated proxies, plain connections and subscribers, {kills} kills");
+    let mut stage = Stage::start(artifacts, redis, count).await?;
+    let mut times = Times::default();
     for number in 0..kills {
-        let (change, arrived) = kill(&fleet, &mut proxies, number).await?;
-        first.push(arrived.first_unix_ms - change.committed_unix_ms);
-        last.push(arrived.last_unix_ms - change.committed_unix_ms);
-        tokio::time::sleep(PAUSE).await;
+        // Each of them comes first in its turn.
+        for turn in 0..3 {
+            match (number + turn) % 3 {
+                0 => stage.kill(number, &mut times).await?,
+                1 => times.tcp.push(stage.write(number.into()).await?),
+                _ => times.redis.push(stage.publish(number.into()).await?),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    let (fleet, bytes) = stage.leave().await?;
+    acknowledged(artifacts, &fleet, count, kills, &mut times).await?;
+    fleet.finish().await?;
+    Streams::of(count, bytes, &times)
+}
 
-        let id = u64::from(number);
-        writer.tell(&id.to_string()).await?;
-        let arrived = |said| match said {
-            Said::Plain(arrived) if arrived.id == id => Some(arrived),
+impl Stage {
+    async fn start(artifacts: &Artifacts, redis: &Redis, count: usize) -> Result<Self> {
+        let fleet = control_plane(artifacts).await?;
+        let bytes = size_of_a_kill(artifacts, &fleet).await?;
+        let (all, long) = (format!("--count={count}"), format!("--bytes={bytes}"));
+        let helper = |role: &str, arguments: &[&str]| {
+            let words = std::iter::once(role).chain(arguments.iter().copied());
+            Helper::start(artifacts, &words.map(str::to_owned).collect::<Vec<_>>(), &[])
+        };
+        let mut writer = helper("writer", &[&all, &long])?;
+        let address = |said| match said {
+            Said::Listens { address } => Some(address),
             _ => None,
         };
-        let arrived = proxies.wait("the plain message everywhere", LIMIT, arrived).await?;
+        let address = writer.wait("the writer to listen", LIMIT, address).await?;
+        let address = format!("--address={address}");
+        let mut readers = helper("readers", &[&all, &long, &address])?;
+        readers.ready().await?;
+        let address = format!("--redis={}", redis.address());
+        let mut subscribers = helper("subscribers", &[&all, &address])?;
+        subscribers.ready().await?;
+        let publisher = Client::connect(redis.address()).await?;
+        let proxies = Helper::proxies(artifacts, &fleet, &[all]).await?;
+        Ok(Self { fleet, proxies, writer, readers, publisher, subscribers, count, bytes })
+    }
+
+    /// Leaves the control plane alone, and knows how long messages were.
+    async fn leave(self) -> Result<(Fleet, usize)> {
+        let Self { fleet, proxies, writer, readers, publisher, subscribers, bytes, .. } = self;
+        drop((proxies, writer, readers, publisher, subscribers));
+        all_have_left(&fleet).await?;
+        Ok((fleet, bytes))
+    }
+
+    async fn kill(&mut self, number: u32, times: &mut Times) -> Result<()> {
+        let (change, arrived) = kill(&self.fleet, &mut self.proxies, number).await?;
+        times.first.push(arrived.first_unix_ms - change.committed_unix_ms);
+        times.last.push(arrived.last_unix_ms - change.committed_unix_ms);
+        Ok(())
+    }
+
+    /// From the first write to the last plain connection that has the message.
+    async fn write(&mut self, id: u64) -> Result<f64> {
+        self.writer.tell(&id.to_string()).await?;
+        let arrived = self.readers.message(id, LIMIT).await?;
         let began = |said| match said {
             Said::Began { id: began, unix_ms } if began == id => Some(unix_ms),
             _ => None,
         };
-        let began = writer.wait("the writer to have begun", LIMIT, began).await?;
-        plain.push(arrived.last_unix_ms - began);
-        tokio::time::sleep(PAUSE).await;
+        let began = self.writer.wait("the writer to have begun", LIMIT, began).await?;
+        Ok(arrived.last_unix_ms - began)
     }
-    drop((proxies, writer));
 
+    /// From before it is published to the last subscriber that has the message.
+    async fn publish(&mut self, id: u64) -> Result<f64> {
+        let message = subscribers::message(id, self.bytes);
+        let words: [&[u8]; 3] = [b"PUBLISH", subscribers::CHANNEL.as_bytes(), message.as_bytes()];
+        let began = unix_ms();
+        self.publisher.send(&words).await?;
+        let arrived = self.subscribers.message(id, LIMIT).await?;
+        match self.publisher.hear().await? {
+            Value::Integer(heard) if heard == self.count as i64 => {}
+            other => anyhow::bail!("{} subscribe, and Redis said {other:?}", self.count),
+        }
+        Ok(arrived.last_unix_ms - began)
+    }
+}
+
+/// Some kills more, where every proxy answers.
+async fn acknowledged(
+    artifacts: &Artifacts,
+    fleet: &Fleet,
+    count: usize,
+    kills: u32,
+    times: &mut Times,
+) -> Result<()> {
     let arguments = [format!("--count={count}"), "--acknowledge".to_owned()];
-    let mut proxies = Helper::proxies(artifacts, &fleet, &arguments).await?;
-    let (mut busy, mut acknowledged) = (Vec::new(), Vec::new());
-    for number in 0..kills {
-        let (change, arrived) = kill(&fleet, &mut proxies, kills + number).await?;
-        busy.push(arrived.last_unix_ms - change.committed_unix_ms);
+    let mut proxies = Helper::proxies(artifacts, fleet, &arguments).await?;
+    for number in 0..kills.min(FEWER) {
+        let (change, arrived) = kill(fleet, &mut proxies, kills + number).await?;
+        times.while_acknowledged.push(arrived.last_unix_ms - change.committed_unix_ms);
         let acks = fleet.api().acknowledgements(change.revision, LIMIT).await?;
         ensure!(acks.complete && acks.proxies == count, "{} of {count}", acks.proxies);
-        acknowledged.push(acks.acknowledgements.iter().map(|ack| ack.after_ms).fold(0.0, f64::max));
+        let back = acks.acknowledgements.iter().map(|ack| ack.after_ms).fold(0.0, f64::max);
+        times.acknowledged.push(back);
         tokio::time::sleep(PAUSE).await;
     }
-    drop(proxies);
-    fleet.finish().await?;
-
-    let (last_ms, plain_last_ms) = (Distribution::of(&last), Distribution::of(&plain));
-    let ratio = |of: fn(&Distribution) -> f64| match (&last_ms, &plain_last_ms) {
-        (Some(kya), Some(plain)) => (of(kya) / of(plain) * 100.0).round() / 100.0,
-        _ => f64::NAN,
-    };
-    Ok(Streams {
-        count,
-        kills: last.len(),
-        bytes,
-        first_ms: Distribution::of(&first),
-        ratio_p50: ratio(|spread| spread.p50),
-        ratio_p99: ratio(|spread| spread.p99),
-        last_ms,
-        last_while_acknowledged_ms: Distribution::of(&busy),
-        acknowledged_ms: Distribution::of(&acknowledged),
-        plain_last_ms,
-    })
-}
-
-/// Holds so many streams open.
-pub(super) async fn hold(artifacts: &Artifacts, count: usize) -> Result<Held> {
-    eprintln!("{count} streams that are held");
-    let fleet = control_plane(artifacts).await?;
-    let memory = || process::memory(fleet.control_plane.pid());
-    // What the first connection costs once is not counted as that of a stream.
-    drop(Helper::proxies(artifacts, &fleet, &["--count=1".to_owned()]).await?);
-    let empty = memory()?.resident;
-    let mut proxies = Helper::proxies(artifacts, &fleet, &[format!("--count={count}")]).await?;
-    tokio::time::sleep(HELD).await;
-    let connected = fleet.api().nodes().await?.nodes.len();
-    ensure!(connected == count, "{connected} of {count} are connected");
-    let resident = memory()?.resident;
-    let mut last = Vec::new();
-    for number in 0..HELD_KILLS {
-        let (change, arrived) = kill(&fleet, &mut proxies, number).await?;
-        last.push(arrived.last_unix_ms - change.committed_unix_ms);
-        tokio::time::sleep(PAUSE).await;
-    }
-    drop(proxies);
-    fleet.finish().await?;
-    let each = resident.saturating_sub(empty) as f64 / count as f64;
-    Ok(Held {
-        count,
-        seconds: HELD.as_secs(),
-        rss_empty_bytes: empty,
-        rss_bytes: resident,
-        bytes_per_stream: each.round(),
-        kills: last.len(),
-        last_ms: Distribution::of(&last),
-    })
-}
-
-async fn control_plane(artifacts: &Artifacts) -> Result<Fleet> {
-    let alone = FleetOptions { sidecars: 0, ..FleetOptions::default() };
-    Fleet::start(artifacts, &alone).await
-}
-
-/// How many bytes the delta of a kill is on the wire.
-async fn size_of_a_kill(artifacts: &Artifacts, fleet: &Fleet) -> Result<usize> {
-    let mut one = Helper::proxies(artifacts, fleet, &["--count=1".to_owned()]).await?;
-    Ok(kill(fleet, &mut one, 0).await.context("a first kill")?.1.bytes)
-}
-
-/// Revokes a new agent, and waits until every stream has heard it.
-async fn kill(
-    fleet: &Fleet,
-    proxies: &mut Helper,
-    number: u32,
-) -> Result<(Change, crate::simulate::Arrived)> {
-    let agent = fleet.api().register_agent(&format!("bench-{number}")).await?;
-    proxies.delta(agent.revision, LIMIT).await?;
-    tokio::time::sleep(PAUSE).await;
-    let change = fleet.api().revoke_agent(&agent.agent_id, "bench").await?;
-    let arrived = proxies.delta(change.revision, LIMIT).await?;
-    Ok((change, arrived))
+    Ok(())
 }
 
 impl Streams {
+    fn of(count: usize, bytes: usize, times: &Times) -> Result<Self> {
+        let spread = |times: &[f64]| Distribution::of(times).context("nothing was measured");
+        let (last, tcp, redis) = (spread(&times.last)?, spread(&times.tcp)?, spread(&times.redis)?);
+        let ratio = |kya: f64, other: f64| (kya / other * 100.0).round() / 100.0;
+        Ok(Self {
+            count,
+            kills: times.last.len(),
+            bytes,
+            p50_ms: last.p50,
+            p99_ms: last.p99,
+            tcp_p50_ms: tcp.p50,
+            tcp_p99_ms: tcp.p99,
+            redis_p50_ms: redis.p50,
+            redis_p99_ms: redis.p99,
+            ratio_p50: ratio(last.p50, tcp.p50),
+            ratio_p99: ratio(last.p99, tcp.p99),
+            redis_ratio_p50: ratio(last.p50, redis.p50),
+            redis_ratio_p99: ratio(last.p99, redis.p99),
+            first_ms: spread(&times.first)?,
+            last_ms: last,
+            tcp_last_ms: tcp,
+            redis_last_ms: redis,
+            last_while_acknowledged_ms: Distribution::of(&times.while_acknowledged),
+            acknowledged_ms: Distribution::of(&times.acknowledged),
+        })
+    }
+
     pub(super) fn print(&self) {
-        let Self { count, kills, bytes, ratio_p50, ratio_p99, .. } = self;
+        let Self { count, kills, bytes, .. } = self;
+        println!("\n{count} simulated proxies, {kills} kills, {bytes} bytes each; ms");
+        for (what, spread) in [
+            ("first proxy has it", Some(&self.first_ms)),
+            ("last proxy has it", Some(&self.last_ms)),
+            ("last plain TCP connection", Some(&self.tcp_last_ms)),
+            ("last subscriber of Redis", Some(&self.redis_last_ms)),
+            ("last proxy, while all acknowledge", self.last_while_acknowledged_ms.as_ref()),
+            ("last acknowledgement is back", self.acknowledged_ms.as_ref()),
+        ] {
+            println!("  {what:<34} {}", line(&spread.cloned()));
+        }
+        let Self { ratio_p50, ratio_p99, redis_ratio_p50, redis_ratio_p99, .. } = self;
         println!(
-            "\n{kills} kills, {count} simulated proxies, {bytes} bytes each; ms after the commit"
+            "  kya by plain TCP: p50 {ratio_p50}, p99 {ratio_p99}; by Redis: p50 {redis_ratio_p50}, p99 {redis_ratio_p99}"
         );
-        println!("\nfirst proxy has it\n  {}", line(&self.first_ms));
-        println!("\nlast proxy has it\n  {}", line(&self.last_ms));
-        println!("\nthe same while all acknowledge\n  {}", line(&self.last_while_acknowledged_ms));
-        println!("\nlast acknowledgement was back\n  {}", line(&self.acknowledged_ms));
-        println!(
-            "\nlast of {count} plain TCP connections has as many bytes, after the first write"
-        );
-        println!("  {}", line(&self.plain_last_ms));
-        println!("\nkya by plain TCP: p50 {ratio_p50}, p99 {ratio_p99}");
     }
 }
 
-impl Held {
-    pub(super) fn print(&self) {
-        let Self { count, seconds, bytes_per_stream, kills, .. } = self;
-        println!("\n{count} streams held for {seconds} s: {bytes_per_stream} bytes each");
-        println!("\n{kills} kills; last proxy has it, ms after the commit");
-        println!("  {}", line(&self.last_ms));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_figure_is_of_its_own_times() {
+        let times = Times {
+            first: vec![0.5],
+            last: vec![4.0, 6.0],
+            tcp: vec![2.0, 3.0],
+            redis: vec![8.0],
+            ..Times::default()
+        };
+        let json = serde_json::to_value(Streams::of(100, 190, &times).unwrap()).unwrap();
+        for (field, value) in [
+            ("p50_ms", 4.0),
+            ("p99_ms", 6.0),
+            ("tcp_p50_ms", 2.0),
+            ("tcp_p99_ms", 3.0),
+            ("redis_p50_ms", 8.0),
+            ("redis_p99_ms", 8.0),
+            ("ratio_p50", 2.0),
+            ("ratio_p99", 2.0),
+            ("redis_ratio_p50", 0.5),
+            ("redis_ratio_p99", 0.75),
+        ] {
+            assert_eq!(json[field], value, "{field}");
+        }
+        assert_eq!(json["first_ms"]["p50"], 0.5);
+        assert!(json["acknowledged_ms"].is_null());
+        assert!(Streams::of(100, 190, &Times { tcp: Vec::new(), ..times }).is_err());
     }
 }

@@ -23,7 +23,8 @@ use tokio::task::JoinSet;
 
 use self::worker::{Caller, Worker};
 use super::arrivals::Arrivals;
-use super::streams::{CREDENTIAL, wait_for_the_end};
+use super::stdin::wait_for_the_end;
+use super::streams::CREDENTIAL;
 use super::{Said, say};
 
 /// How long the control plane may take for an answer, and how long a worker waits where it
@@ -106,6 +107,7 @@ async fn simulate(options: &Options, credential: &str) -> Result<()> {
             number,
             instance,
             acknowledges: true,
+            fetches: false,
         };
         let applied = Applied::default();
         let sender = Sender {
@@ -167,7 +169,8 @@ async fn follow(
     ready: mpsc::Sender<()>,
 ) -> Result<()> {
     let heard = |heard| match heard {
-        Heard::State { epoch, revision } => {
+        Heard::Greeting { .. } => {}
+        Heard::State { epoch, revision, .. } => {
             applied.push(Position { epoch, revision: Revision(revision) });
             // Whoever counts them has room for all.
             let _ = ready.try_send(());
