@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kya_core::AgentId;
 use kya_core::drill::outcome::Outcome;
 use kya_core::drill::raw::{RawParty, RawSample};
-use kya_core::drill::samples::{Measured, Micros, Probe, measure};
+use kya_core::drill::samples::{Measured, Micros, Probe, decisive, measure};
 use kya_core::drill::summary::{self, PartyFigures, Sample, Totals};
 use serde::Serialize;
 
@@ -97,7 +97,9 @@ impl Findings {
         for (mut probes, tally) in probes.into_iter().zip(&mut self.tallies) {
             let figures = measure(&probes, acknowledged_us);
             tally.add(&figures, &probes);
-            probes.retain(is_kept);
+            let decisive = decisive(&probes);
+            let mut places = 0..;
+            probes.retain(|probe| is_kept(probe) || decisive.contains(&places.next()));
             let room = self.kept.saturating_add(probes.len()) <= KEPT;
             self.kept = self.kept.saturating_add(if room { probes.len() } else { 0 });
             raw.push(RawParty { figures: figures.clone(), probes: room.then_some(probes) });

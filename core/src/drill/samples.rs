@@ -56,18 +56,35 @@ pub struct Measured {
     pub other: u64,
 }
 
+/// The probes on which figures rest whenever they were: the first and the last that was
+/// allowed, and the last that was answered before the stop. Whoever leaves probes out that
+/// were over before the stop finds the same figures if these stay.
+pub fn decisive(probes: &[Probe]) -> [Option<usize>; 3] {
+    let allowed = || probes.iter().enumerate().filter(|(_, it)| it.outcome == Outcome::Allowed);
+    let sent = |(_, probe): &(usize, &Probe)| probe.sent;
+    let first = allowed().filter(|it| sent(it).is_some()).min_by_key(sent);
+    let last = allowed().filter(|it| sent(it).is_some()).max_by_key(sent);
+    [first.map(|(at, _)| at), last.map(|(at, _)| at), last_said(probes)]
+}
+
+/// The probe that was answered last before the stop, of those that were allowed or denied; of
+/// two at one instant, the one that was denied.
+fn last_said(probes: &[Probe]) -> Option<usize> {
+    let says = |probe: &Probe| matches!(probe.outcome, Outcome::Allowed | Outcome::Denied(_));
+    let said = probes.iter().enumerate().filter(|(_, probe)| says(probe));
+    let before = said.filter_map(|(at, probe)| Some((at, probe.answered.filter(|it| *it < 0)?)));
+    let is_denied = |at: &usize| probes.get(*at).is_some_and(|it| it.outcome != Outcome::Allowed);
+    before.max_by_key(|(at, answered)| (*answered, is_denied(at))).map(|(at, _)| at)
+}
+
 /// Finds the figures of one party. `acknowledged` is the instant at which every connected
 /// worker was known to have acknowledged the stop, if they all did.
 pub fn measure(probes: &[Probe], acknowledged: Option<Micros>) -> Measured {
     let allows = || probes.iter().filter(|probe| probe.outcome == Outcome::Allowed);
     let first_allow = allows().filter_map(|probe| probe.sent).min();
     let last_allow = allows().filter_map(|probe| probe.sent).max();
-    let last_said = probes
-        .iter()
-        .filter(|probe| matches!(probe.outcome, Outcome::Allowed | Outcome::Denied(_)))
-        .filter_map(|probe| Some((probe.answered.filter(|at| *at < 0)?, probe.outcome)))
-        .max_by_key(|(answered, _)| *answered);
-    let worked = last_said.is_some_and(|(_, outcome)| outcome == Outcome::Allowed);
+    let said = last_said(probes).and_then(|at| probes.get(at));
+    let worked = said.is_some_and(|probe| probe.outcome == Outcome::Allowed);
     // What was rejected before it was allowed for the first time had not heard yet that
     // the stop before this one is over.
     let rejections = || {

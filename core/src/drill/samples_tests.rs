@@ -132,7 +132,11 @@ proptest! {
     ) {
         let found = measure(&probes, acknowledged);
         probes.sort_by_key(|probe| probe.sent);
-        let mut worked = false;
+        let says = |it: &&Probe| matches!(it.outcome, Outcome::Allowed | Outcome::Denied(_));
+        let before = probes.iter().filter(says).filter(|it| it.answered.is_some_and(|at| at < 0));
+        let latest = before.clone().filter_map(|it| it.answered).max();
+        let mut then = before.filter(|it| it.answered == latest);
+        let worked = latest.is_some() && then.all(|it| it.outcome == Outcome::Allowed);
         let mut allowed_at_all = false;
         let (mut first, mut last, mut settled) = (None::<i64>, None::<i64>, None::<i64>);
         let mut after_ack = 0;
@@ -146,7 +150,6 @@ proptest! {
                 || probes.iter().any(|o| o.outcome == Outcome::Allowed && o.sent == Some(sent));
             if probe.outcome == Outcome::Allowed {
                 allowed_at_all = true;
-                worked |= answered < 0;
                 last = Some(sent);
                 after_ack += u64::from(acknowledged.is_some_and(|at| sent > at));
             }
@@ -165,5 +168,26 @@ proptest! {
         if let (Some(first), Some(settled)) = (found.first_rejection_us, found.settled_us) {
             prop_assert!(first <= settled);
         }
+    }
+
+    /// What is kept of the probes says the same as all of them, but for how many there were.
+    #[test]
+    fn probes_that_were_over_before_the_stop_can_be_left_out_but_for_those_that_decide(
+        mut probes in proptest::collection::vec(any_probe(), 0..40),
+        acknowledged in proptest::option::of(-10i64..60),
+        kept_from in -60i64..0,
+    ) {
+        let figures = |of: &[Probe]| {
+            let found = measure(of, acknowledged);
+            Measured { probes: 0, missed: 0, unanswered: 0, other: 0, ..found }
+        };
+        let all = figures(&probes);
+        let decide = decisive(&probes);
+        let mut places = 0..;
+        probes.retain(|it| {
+            let stays = it.due >= kept_from || it.ended.is_some_and(|(at, _)| at >= kept_from);
+            decide.contains(&places.next()) || stays
+        });
+        prop_assert_eq!(figures(&probes), all);
     }
 }

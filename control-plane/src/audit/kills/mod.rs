@@ -35,9 +35,24 @@ const PAGE: u32 = 256;
 /// How long after one look the next one comes at the earliest, and at the latest.
 const EARLIEST: Duration = Duration::from_millis(20);
 const LATEST: Duration = Duration::from_millis(500);
+/// A kill that is still open is looked at again after this part of its age, and at the latest
+/// after so long: where a proxy is frozen every kill stays open for [`BOUND`], and there may be
+/// thousands.
+const PART_OF_AGE: u32 = 8;
+const RARELY: Duration = Duration::from_secs(2);
 
-/// Whose requests open kills concern, by the ids of these.
-type Known = HashMap<String, Whose>;
+/// What is known of open kills, by the ids of these.
+type Known = HashMap<String, Followed>;
+
+/// What is known of an open kill.
+#[derive(Debug)]
+struct Followed {
+    whose: Whose,
+    /// When it is looked at again.
+    next: Instant,
+    /// Who had not acknowledged it at the last look.
+    laggards: Vec<SourceKey>,
+}
 
 static WARNINGS: Throttle = Throttle::new(Duration::from_secs(10));
 
@@ -78,17 +93,29 @@ impl Trail {
             let page = self.store.open_kills(after, PAGE).await?;
             after = page.last().map_or(after, |last| last.activated);
             for row in &page {
+                open.insert(row.id.clone());
+                if let Some(it) = known.get(&row.id).filter(|it| it.next > Instant::now()) {
+                    waiting.add(row, &it.laggards);
+                    continue;
+                }
                 // One that cannot be followed now holds up no other.
                 match self.close_kill(row, bound, known).await {
                     Ok(None) => {}
-                    Ok(Some(progress)) => waiting.add(row, Some(&progress)),
+                    Ok(Some(progress)) => {
+                        let laggards = progress.laggards().map(|it| it.worker.key.clone());
+                        let laggards: Vec<_> = laggards.collect();
+                        waiting.add(row, &laggards);
+                        if let Some(it) = known.get_mut(&row.id) {
+                            it.next = Instant::now() + again_after(self.since(row.at), bound);
+                            it.laggards = laggards;
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(kill = row.id, %error, "cannot write what became of a kill");
                         stuck.get_or_insert(error);
-                        waiting.add(row, None);
+                        waiting.add(row, &[]);
                     }
                 }
-                open.insert(row.id.clone());
             }
             if u32::try_from(page.len()) != Ok(PAGE) {
                 known.retain(|id, _| open.contains(id));
@@ -110,7 +137,7 @@ impl Trail {
         known: &mut Known,
     ) -> Result<Option<Progress>, Stuck> {
         let whose = match known.get(&row.id) {
-            Some(whose) if row.scope.is_some() => whose.clone(),
+            Some(it) if row.scope.is_some() => it.whose.clone(),
             _ => {
                 let kill = self.kill_of(row).await?;
                 let reach = self.reach_of(kill.as_ref()).await?;
@@ -119,7 +146,8 @@ impl Trail {
                     self.queue.append(Work::KillRow(Arc::new(scope))).await?;
                 }
                 let whose = whose(kill.as_ref(), &reach);
-                known.insert(row.id.clone(), whose.clone());
+                let (next, laggards) = (Instant::now(), Vec::new());
+                known.insert(row.id.clone(), Followed { whose: whose.clone(), next, laggards });
                 whose
             }
         };
@@ -191,12 +219,16 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn add(&mut self, row: &KillRow, progress: Option<&Progress>) {
+    fn add(&mut self, row: &KillRow, laggards: &[SourceKey]) {
         self.kills = self.kills.saturating_add(1);
         self.oldest = Some(self.oldest.map_or(row.at, |oldest| oldest.min(row.at)));
-        let laggards = progress.into_iter().flat_map(Progress::laggards);
-        self.laggards.extend(laggards.map(|it| it.worker.key.clone()));
+        self.laggards.extend(laggards.iter().cloned());
     }
+}
+
+/// When a kill of this age is looked at again. At its bound it is.
+fn again_after(age: Duration, bound: Duration) -> Duration {
+    (age / PART_OF_AGE).min(RARELY).min(bound.saturating_sub(age))
 }
 
 /// How a kill is closed.
@@ -223,5 +255,18 @@ fn whose(kill: Option<&Kill>, reach: &KillReach) -> Whose {
         Some(_) if reach.agents > u64::from(LISTED_AGENTS) => Whose::Anybody,
         Some(_) if reach.listed.is_empty() => Whose::Anybody,
         Some(_) => Whose::Agents(listed(&reach.listed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_kill_is_looked_at_the_less_often_the_older_it_is() {
+        let again = |age| again_after(Duration::from_millis(age), BOUND).as_millis();
+        assert_eq!([0, 80, 800, 8_000, 30_000].map(again), [0, 10, 100, 1_000, 2_000]);
+        // Neither its bound nor what comes after that is missed.
+        assert_eq!([59_000, 60_000, 90_000].map(again), [1_000, 0, 0]);
     }
 }
