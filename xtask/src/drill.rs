@@ -24,14 +24,16 @@ pub(crate) struct Options {
     /// Worker threads of each.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
     workers: u16,
-    /// How many simulated clients of the stream besides.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(0..=5000))]
+    /// How many simulated clients of the stream besides. They acknowledge stops and report
+    /// nothing to the audit trail, so that there each stop stays open for a minute.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=5000))]
     clients: u16,
     /// How often the canary is stopped.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=200))]
     samples: u32,
-    /// Requests to each Envoy in a second.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=5000))]
+    /// Requests to each Envoy in a second. Everything runs on this machine: at a rate that keeps
+    /// it busy the figures are those of a busy machine.
+    #[arg(long, default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=5000))]
     rate: u32,
     /// The folder for what was found; `target/drill` if none is named.
     #[arg(long)]

@@ -87,7 +87,7 @@ impl<'a> Guest<'a> {
         let memory = self.memory.data(&self.caller);
         let bytes = range(pointer, length).and_then(|range| memory.get(range));
         let bytes = bytes.ok_or(Status::InvalidMemoryAccess)?.to_vec();
-        self.state().counter.to_host(length);
+        self.state().counter.copied_to_host(length);
         Ok(bytes)
     }
 
@@ -110,7 +110,7 @@ impl<'a> Guest<'a> {
         let memory = self.memory.data_mut(&mut self.caller);
         let target = range(pointer, length).and_then(|range| memory.get_mut(range));
         target.ok_or(Status::InvalidMemoryAccess)?.copy_from_slice(bytes);
-        self.state().counter.to_guest(length);
+        self.state().counter.copied_to_guest(length);
         Ok(())
     }
 

@@ -78,13 +78,13 @@ impl Counter {
         }
     }
 
-    pub(crate) fn to_host(&mut self, bytes: u32) {
+    pub(crate) fn copied_to_host(&mut self, bytes: u32) {
         if self.on {
             self.spent.bytes_to_host += u64::from(bytes);
         }
     }
 
-    pub(crate) fn to_guest(&mut self, bytes: u32) {
+    pub(crate) fn copied_to_guest(&mut self, bytes: u32) {
         if self.on {
             self.spent.bytes_to_guest += u64::from(bytes);
         }

@@ -81,13 +81,13 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_there_makes_room_for_another_and_counts_once() {
         let mut crowd = Crowd::of(AT_ONCE + 1);
-        let (there, mut are_there) = tokio::sync::mpsc::unbounded_channel();
+        let (there, mut are_there) = tokio::sync::mpsc::channel(AT_ONCE + 1);
         for _ in 0..=AT_ONCE {
             let there = there.clone();
             crowd.join(|turn| async move {
                 turn.is_there();
                 turn.is_there();
-                there.send(())?;
+                there.send(()).await?;
                 std::future::pending().await
             });
         }

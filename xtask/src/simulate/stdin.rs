@@ -9,6 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::file_limit;
 
+/// Lines that wait to be taken; whoever writes more waits.
+const LINES: usize = 64;
+
 /// Runs what never ends well until stdin ends, with room for so many connections.
 pub(super) fn until_the_end(
     connections: usize,
@@ -30,13 +33,13 @@ pub(super) fn wait_for_the_end() {
 }
 
 /// The lines of stdin as they come. There are no more when it has ended.
-pub(super) fn lines() -> mpsc::UnboundedReceiver<String> {
-    let (told, tells) = mpsc::unbounded_channel();
+pub(super) fn lines() -> mpsc::Receiver<String> {
+    let (told, tells) = mpsc::channel(LINES);
     // A thread of its own, so that nothing waits for it.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines() {
             let Ok(line) = line else { break };
-            if told.send(line).is_err() {
+            if told.blocking_send(line).is_err() {
                 break;
             }
         }

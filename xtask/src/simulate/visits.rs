@@ -6,6 +6,9 @@ use kya_fleet::state::{Has, Snapshot};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+/// What was heard and not looked at yet: more than a control plane keeps deltas.
+const WAITING: usize = 16_384;
+
 /// What it took from a Hello to a state that is new enough.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Visit {
@@ -21,9 +24,12 @@ pub(crate) struct Visit {
 
 /// Connects with what it has, stays until it has `revision`, and leaves.
 pub(super) async fn visit(proxy: &Proxy, has: &mut Has, revision: u64) -> Result<Visit> {
-    let (said, mut hears) = mpsc::unbounded_channel();
-    // Fails only when it has all that it wants.
-    let following = proxy.follow_from(has, move |heard| drop(said.send(heard)));
+    let (said, mut hears) = mpsc::channel(WAITING);
+    let following = proxy.follow_from(has, move |heard| {
+        // Nobody listens any more who has all that is wanted; and without room the visit does
+        // not end, which is an error of whoever waits for it.
+        let _ = said.try_send(heard);
+    });
     let waiting = async {
         let mut taken = Taken::default();
         while let Some(heard) = hears.recv().await {

@@ -38,8 +38,8 @@ const LATEST: Duration = Duration::from_millis(500);
 /// A kill that is still open is looked at again after this part of its age, and at the latest
 /// after so long: where a proxy is frozen every kill stays open for [`BOUND`], and there may be
 /// thousands.
-const PART_OF_AGE: u32 = 8;
-const RARELY: Duration = Duration::from_secs(2);
+const PART_OF_AGE: u32 = 4;
+const RARELY: Duration = Duration::from_secs(5);
 
 /// What is known of open kills, by the ids of these.
 type Known = HashMap<String, Followed>;
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn an_open_kill_is_looked_at_the_less_often_the_older_it_is() {
         let again = |age| again_after(Duration::from_millis(age), BOUND).as_millis();
-        assert_eq!([0, 80, 800, 8_000, 30_000].map(again), [0, 10, 100, 1_000, 2_000]);
+        assert_eq!([0, 80, 800, 8_000, 30_000].map(again), [0, 20, 200, 2_000, 5_000]);
         // Neither its bound nor what comes after that is missed.
         assert_eq!([59_000, 60_000, 90_000].map(again), [1_000, 0, 0]);
     }

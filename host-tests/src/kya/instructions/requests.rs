@@ -125,7 +125,8 @@ impl Stage {
         sidecar.sync(&mut control);
         sidecar.await_reports(&mut control, 1);
         let mut stage = Self { control, sidecar, tokens, body: None, requests: 0 };
-        for token in stage.tokens[..LOOKED_AT].to_vec() {
+        let tokens = stage.tokens[..LOOKED_AT].to_vec();
+        for token in tokens {
             stage.spent_on_allowed(token.bytes());
         }
         stage

@@ -75,8 +75,8 @@ impl Others {
 async fn revoke(redis: &str, token: &str) -> Result<()> {
     let key = format!("blacklist:{token}");
     let mut client = Client::connect(redis).await?;
-    let asked = client.ask(&[b"SETEX", key.as_bytes(), b"86400", b"revoked"]);
-    let answer = tokio::time::timeout(START_LIMIT, asked).await??;
+    let words = [&b"SETEX"[..], key.as_bytes(), b"86400", b"revoked"];
+    let answer = tokio::time::timeout(START_LIMIT, client.ask(&words)).await??;
     ensure!(answer == Value::Simple("OK".to_owned()), "Redis said {answer:?}");
     Ok(())
 }
