@@ -129,7 +129,8 @@ impl Options {
 
     /// Most connections of one kind.
     fn most(&self) -> u16 {
-        self.counts().chain([self.storm, self.held, 2 * self.sidecars]).max().unwrap_or(0)
+        let polling = if self.polls == 0 { 0 } else { 2 * self.sidecars };
+        self.counts().chain([self.storm, self.held, polling]).max().unwrap_or(0)
     }
 
     fn needs_redis(&self) -> bool {
@@ -239,7 +240,7 @@ mod tests {
 
     #[test]
     fn some_numbers_of_streams_are_taken_in_their_order() {
-        let some = options(&["--streams", "1,100", "--storm", "0", "--held", "0"]);
+        let some = options(&["--streams=1,100", "--polls=0", "--storm=0", "--held=0"]);
         assert_eq!(some.counts().collect::<Vec<_>>(), [1, 100]);
         assert_eq!(some.most(), 100);
     }
