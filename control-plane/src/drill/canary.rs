@@ -15,8 +15,9 @@ use crate::text::Name;
 /// What canaries are called that drills make.
 const NAME: &str = "drill-canary";
 /// How long a canary's token counts if nobody takes it back: longer than the samples for
-/// which it is, each of which takes at most 11 s and what the database needs.
-const TTL_SECONDS: u64 = 60;
+/// which it is, each of which takes at most 11 s and what the database needs. By two hours, so
+/// that a proxy whose clock is ahead is named for its clock, and not for an expired token.
+const TTL_SECONDS: u64 = 2 * 60 * 60;
 const TTL_SECONDS_A_SAMPLE: u64 = 20;
 /// Agents that are looked at at once for a canary of an earlier drill.
 const A_PAGE: u32 = 100;
