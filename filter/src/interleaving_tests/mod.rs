@@ -130,3 +130,14 @@ proptest! {
         world.check_the_end();
     }
 }
+
+/// So much is under way when the last thing has gone wrong that it takes thousands of
+/// messages to come right; that is no talk without end.
+#[test]
+fn a_long_queue_is_not_talk_without_end() {
+    let mut world = World::new();
+    [Step::Tick, Step::Tick].into_iter().for_each(|step| world.take(step));
+    (0..30).for_each(|_| world.take(Step::Burst));
+    world.settle();
+    world.check_the_end();
+}

@@ -338,7 +338,9 @@ impl World {
         for _ in 0..60 {
             self.tick(0);
             let mut quiet = false;
-            for _ in 0..4_000 {
+            // What is under way already, one message a round, and what it gives rise to.
+            let under_way: usize = self.on_its_way.values().map(VecDeque::len).sum();
+            for _ in 0..under_way + 4_000 {
                 quiet = self.deliver(0).is_none() && self.calls.is_empty();
                 self.end_call(0, true);
                 (0..=WORKERS).for_each(|vm| self.wake(vm));
