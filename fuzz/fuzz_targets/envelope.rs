@@ -37,7 +37,10 @@ fuzz_target!(|bytes: &[u8]| {
             let trusted = keys.contains(&signer.public_key());
             assert!(!learnt || verifier.verify(&encoded).is_ok() == trusted);
         }
-        Body::Heartbeat { .. } | Body::Challenge(_) | Body::Introspection { .. } => {}
+        Body::Heartbeat { .. }
+        | Body::Challenge(_)
+        | Body::Introspection { .. }
+        | Body::AuditReceipt { .. } => {}
     }
     assert!(!learnt || matches!(update.body(), Body::Keys { .. }));
 });

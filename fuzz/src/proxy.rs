@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use kya_filter::host::{
-    CallId, ContextId, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused, SharedValue,
-    StreamId, WriteError,
+    CallId, ContextId, Fields, HeaderMap, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
+    SharedValue, StreamId, WriteError,
 };
 use kya_filter::request::Flow;
 
@@ -63,7 +63,7 @@ pub struct VmHost {
 
 #[derive(Debug, Default)]
 struct Requests {
-    live: BTreeMap<ContextId, (Standing, Vec<Header>)>,
+    live: BTreeMap<ContextId, (Standing, HeaderMap)>,
     current: Option<ContextId>,
     last: u32,
     forwarded: Vec<ContextId>,
@@ -300,7 +300,7 @@ impl Host for VmHost {
         state.metrics.get(metric.0 as usize).map(|it| it.1).ok_or(BAD_ARGUMENT)
     }
 
-    fn request_headers(&self) -> Result<Vec<Header>, Refused> {
+    fn request_headers(&self) -> Result<HeaderMap, Refused> {
         let current = self.current()?;
         Ok(self.requests.borrow().live.get(&current).ok_or(BAD_ARGUMENT)?.1.clone())
     }
@@ -316,6 +316,26 @@ impl Host for VmHost {
     fn respond(&self, _: u32, _: &[(&str, &str)], body: &[u8], _: &str) -> Result<(), Refused> {
         self.answer(self.current()?, body)
     }
+
+    fn response_fields(
+        &self,
+        _: Fields,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Refused> {
+        self.current()?;
+        show(b":status", b"200");
+        Ok(())
+    }
+
+    fn request_body(&self, _: usize, _: usize) -> Result<Vec<u8>, Refused> {
+        self.current().map(|_| Vec::new())
+    }
+
+    fn set_property(&self, _: &str, _: &[u8]) -> Result<(), Refused> {
+        self.current().map(drop)
+    }
+
+    fn finished(&self) {}
 
     fn resume(&self, context: ContextId) -> Result<(), Refused> {
         self.step(context, &[Standing::Waiting], Standing::Forwarded)

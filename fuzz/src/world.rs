@@ -334,8 +334,9 @@ impl World {
     fn ask(&mut self, vm: usize, n: u8) -> ContextId {
         let value = format!("Bearer {}", token(n).reveal());
         let (vm, host) = &mut self.vms[vm];
-        let context = host
-            .arrive(&[(":path", "/"), ("authorization", &value)], |context| vm.request(context));
+        let context = host.arrive(&[(":path", "/"), ("authorization", &value)], |context| {
+            vm.request(context, true)
+        });
         self.asked.push((host.vm, context.0, n));
         context
     }
