@@ -7,7 +7,7 @@
 mod levels;
 mod taken_back;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -26,6 +26,9 @@ use crate::update::{Body, Position, Revision, VerifiedUpdate};
 
 pub use levels::{DRAIN_SECONDS, MAX_DELEGATION};
 use taken_back::TakenBack;
+
+/// By ids, which only the control plane gives out: nobody can choose them to collide.
+type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
 
 /// Revoked tokens that are remembered beyond the base that holds them, so that no
 /// later base can bring them back.

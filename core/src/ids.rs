@@ -64,6 +64,24 @@ pub struct Id<K: IdKind> {
     kind: PhantomData<K>,
 }
 
+/// Length of every prefix.
+const PREFIX: usize = 4;
+/// Length of an id as it is written.
+const WRITTEN: usize = PREFIX + ulid::ULID_LEN;
+
+/// An id as it is written.
+#[derive(Clone, Copy)]
+pub struct Written([u8; WRITTEN]);
+
+impl std::ops::Deref for Written {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // It is ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// Why a text is not the id that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum IdError {
@@ -120,6 +138,17 @@ impl<K: IdKind> Id<K> {
         }
     }
 
+    /// The id as it is written, without an allocation.
+    pub fn written(self) -> Written {
+        let mut bytes = [0; WRITTEN];
+        let (prefix, tail) = bytes.split_at_mut(PREFIX);
+        prefix.copy_from_slice(K::PREFIX.as_bytes());
+        if let Ok(tail) = tail.try_into() {
+            self.ulid.array_to_str(tail);
+        }
+        Written(bytes)
+    }
+
     fn from_ulid(ulid: Ulid) -> Self {
         Self { ulid, kind: PhantomData }
     }
@@ -143,7 +172,7 @@ impl<K: IdKind> FromStr for Id<K> {
 
 impl<K: IdKind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", K::PREFIX, self.ulid)
+        f.write_str(&self.written())
     }
 }
 

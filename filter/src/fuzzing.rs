@@ -1,7 +1,7 @@
 //! The doors through which the fuzz targets in `fuzz/` reach what is private.
 
 use crate::cache::records::{Boot, Fresh, Head, Lease, Slot};
-use crate::host::Header;
+use crate::host::HeaderMap;
 
 #[path = "abi/maps.rs"]
 #[allow(dead_code, reason = "only what reads is fuzzed")]
@@ -19,6 +19,6 @@ pub fn cache_records(bytes: &[u8]) -> [Option<Vec<u8>>; 5] {
 }
 
 /// A header map of the ABI.
-pub fn header_map(bytes: &[u8]) -> Option<Vec<Header>> {
-    maps::read(bytes)
+pub fn header_map(bytes: &[u8]) -> Option<HeaderMap> {
+    maps::read(bytes.to_vec())
 }

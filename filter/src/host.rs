@@ -4,9 +4,13 @@
 //! it in memory for native tests. Every call that a proxy can refuse returns a
 //! `Result`; none panics.
 
+mod header_map;
+
 use std::fmt;
 
 use thiserror::Error;
+
+pub use header_map::HeaderMap;
 
 /// The proxy's status for a call that did not succeed
 /// (proxy-wasm ABI 0.2.1, `proxy_status_t`).
@@ -168,10 +172,6 @@ pub const MAX_BODY: usize = (4 << 20) + (256 << 10);
 /// reached do the same).
 pub const MAX_AT_ONCE: usize = 32;
 
-/// A header as the proxy holds it: names in lower case, values in whatever
-/// bytes the peer sent.
-pub type Header = (Vec<u8>, Vec<u8>);
-
 /// Which fields of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fields {
@@ -251,7 +251,7 @@ pub trait Host {
     fn metric(&self, metric: MetricId) -> Result<u64, Refused>;
 
     /// Every header of the current request, in order, duplicates included.
-    fn request_headers(&self) -> Result<Vec<Header>, Refused>;
+    fn request_headers(&self) -> Result<HeaderMap, Refused>;
     /// Removes every header of this name from the current request.
     fn remove_request_header(&self, name: &str) -> Result<(), Refused>;
     /// Adds a header to the current request.

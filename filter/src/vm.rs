@@ -229,6 +229,7 @@ impl<H: Host> Vm<H> {
             }
             self.slot.release(&self.plugin, me);
         }
+        self.plugin.metrics.flush(&self.plugin.host);
         self.close_trail(slot)
     }
 

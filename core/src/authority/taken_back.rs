@@ -1,7 +1,8 @@
 //! Capability tokens that were taken back, until they would have expired.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::HashMap;
 use crate::ids::CapabilityId;
 use crate::time::UnixSeconds;
 

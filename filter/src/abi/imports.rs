@@ -1,6 +1,8 @@
 //! What the proxy offers: every host call that the filter makes, as the ABI
 //! declares it, and how the proxy hands memory over.
 
+use std::alloc::{Layout, alloc, handle_alloc_error};
+
 use crate::host::Refused;
 
 // `proxy_status_t`.
@@ -141,10 +143,22 @@ unsafe extern "C" {
 }
 
 /// Proxies hand over memory that they had the guest allocate, through this.
-/// Every block is a boxed slice, which is how [`Returned::take`] frees it.
+/// Every block is one of so many bytes, which is how [`Returned::take`] frees it. The proxy
+/// fills it, so it is not cleared before.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    Box::into_raw(vec![0u8; size].into_boxed_slice()).cast()
+    let layout = match Layout::array::<u8>(size) {
+        Ok(layout) if size > 0 => layout,
+        // Of no bytes, or of more than there can be: nothing is written there.
+        Ok(_) => return std::ptr::dangling_mut(),
+        Err(_) => return std::ptr::null_mut(),
+    };
+    // SAFETY: the layout is not of size 0.
+    let block = unsafe { alloc(layout) };
+    if block.is_null() {
+        handle_alloc_error(layout);
+    }
+    block
 }
 
 /// A place for the proxy to return a block in.

@@ -1,6 +1,6 @@
 //! Header maps as the ABI passes them.
 
-use crate::host::Header;
+use crate::host::HeaderMap;
 
 /// A serialized header map: the number of pairs, then for each the lengths of
 /// name and value, then each name and value with a zero byte after it. Numbers
@@ -19,10 +19,22 @@ pub(super) fn write(pairs: &[(&str, &str)]) -> Vec<u8> {
     bytes
 }
 
-pub(super) fn read(bytes: &[u8]) -> Option<Vec<Header>> {
-    let mut pairs = Vec::new();
-    each(bytes, &mut |name, value| pairs.push((name.to_vec(), value.to_vec())))?;
-    Some(pairs)
+/// Takes the block as it is: names and values stay where the proxy has put them.
+pub(super) fn read(bytes: Vec<u8>) -> Option<HeaderMap> {
+    let mut lengths = bytes.as_slice();
+    let count = take_length(&mut lengths)?;
+    let texts = lengths.get(count.checked_mul(8)?..)?;
+    let mut at = bytes.len().checked_sub(texts.len())?;
+    // What the block has no lengths for was refused above, so this is never more than it.
+    let mut fields = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut place = || {
+            let end = at.checked_add(take_length(&mut lengths)?)?;
+            (end < bytes.len()).then(|| std::mem::replace(&mut at, end.saturating_add(1))..end)
+        };
+        fields.push([place()?, place()?]);
+    }
+    Some(HeaderMap::new(bytes, fields))
 }
 
 /// Shows every pair; `None` if what follows the last is no map, or less than one.
@@ -59,9 +71,17 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         for pairs in [&[][..], &[(":path", "/"), ("empty", ""), ("a", "1"), ("a", "2")]] {
-            let expected: Vec<Header> =
-                pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            assert_eq!(read(&write(pairs)), Some(expected));
+            let expected: Vec<_> =
+                pairs.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+            let map = read(write(pairs)).unwrap();
+            assert_eq!(map.iter().collect::<Vec<_>>(), expected);
+            let mut shown = 0;
+            let mut compare = |name: &[u8], value: &[u8]| {
+                assert_eq!((name, value), expected[shown]);
+                shown += 1;
+            };
+            assert_eq!(each(&write(pairs), &mut compare), Some(()));
+            assert_eq!(shown, expected.len());
         }
     }
 
@@ -75,8 +95,10 @@ mod tests {
     fn a_map_that_is_cut_off_is_no_map() {
         let whole = write(&[("name", "value"), ("other", "")]);
         for length in 0..whole.len() {
-            assert_eq!(read(&whole[..length]), None, "{length} bytes");
+            assert_eq!(read(whole[..length].to_vec()), None, "{length} bytes");
+            assert_eq!(each(&whole[..length], &mut |_, _| ()), None, "{length} bytes");
         }
-        assert_eq!(read(&[0xff; 64]), None);
+        assert_eq!(read(vec![0xff; 64]), None);
+        assert_eq!(each(&[0xff; 64], &mut |_, _| ()), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::imports::*;
 use super::{effective, handed, maps, wasi};
 use crate::host::{
-    CallId, ContextId, Fields, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
+    CallId, ContextId, Fields, HeaderMap, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
     SharedValue, StreamId, WriteError,
 };
 
@@ -238,13 +238,13 @@ impl Host for Proxy {
         Ok(value)
     }
 
-    fn request_headers(&self) -> Result<Vec<Header>, Refused> {
+    fn request_headers(&self) -> Result<HeaderMap, Refused> {
         let mut out = Returned::new();
         check(unsafe {
             proxy_get_header_map_pairs(REQUEST_HEADERS, &mut out.data, &mut out.size)
         })?;
         // A map that cannot be read must not pass for an empty one.
-        maps::read(&out.take()).ok_or(PARSE_FAILURE)
+        maps::read(out.take()).ok_or(PARSE_FAILURE)
     }
 
     fn remove_request_header(&self, name: &str) -> Result<(), Refused> {

@@ -8,12 +8,12 @@ use kya_core::{Credential, Source, subprotocols_without_credential};
 use crate::audit::event::Decision;
 use crate::audit::{Short, Trace};
 use crate::config::Actions;
-use crate::host::{Header, Host, Refused};
+use crate::host::{HeaderMap, Host, Refused};
 
 /// All headers of the current request, read in one call to the proxy. Reading
 /// one by its name would show the first of several.
 #[derive(Debug)]
-pub struct Headers(Vec<Header>);
+pub struct Headers(HeaderMap);
 
 impl Headers {
     /// Reads them.
@@ -22,7 +22,7 @@ impl Headers {
     }
 
     fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        self.0.iter()
     }
 
     /// What the request presents at these places.

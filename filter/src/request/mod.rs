@@ -150,10 +150,10 @@ fn decided<H: Host>(
     let (agent_id, position) = match decided.decision {
         Decision::Allow { agent_id, bearer, position, .. } => {
             if !is_refused_room(plugin, trail, action) {
-                let name = agent_id.to_string();
+                let name = agent_id.written();
                 headers.forward(host, &config.token_sources, Some(&name))?;
                 show(plugin, trail, noted, Some(&name));
-                metrics.allowed(host);
+                metrics.allowed();
                 return Ok(Handled::Allowed(agent_id, Subject { bearer, action }));
             }
             (Some(agent_id), Some(position))
@@ -189,7 +189,7 @@ fn deny<H: Host>(
     noted: &Noted,
     denial: Denial,
 ) -> Result<Handled, Refused> {
-    let agent = denial.agent_id.map(|agent_id| agent_id.to_string());
+    let agent = denial.agent_id.map(AgentId::written);
     show(plugin, trail, noted, agent.as_deref());
     plugin.metrics.denied(&plugin.host, denial.reason);
     respond(plugin, &denial)

@@ -10,7 +10,7 @@ use prost::Message;
 use super::proxy::{Call, HttpCall, OpenStream, Queue, State};
 use super::requests::{Exchange, Requests};
 use crate::host::{
-    CallId, ContextId, Fields, Header, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
+    CallId, ContextId, Fields, HeaderMap, Host, LogLevel, MetricId, MetricKind, QueueId, Refused,
     SharedValue, StreamId, WriteError,
 };
 use crate::request::Flow;
@@ -272,9 +272,11 @@ impl Host for MemoryHost {
         metrics.get(metric.0 as usize).map(|(_, value)| *value).ok_or(NOT_FOUND)
     }
 
-    fn request_headers(&self) -> Result<Vec<Header>, Refused> {
+    fn request_headers(&self) -> Result<HeaderMap, Refused> {
         self.check("request_headers")?;
-        Ok(self.requests.borrow_mut().current()?.headers.clone())
+        let mut requests = self.requests.borrow_mut();
+        let headers = &requests.current()?.headers;
+        Ok(headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect())
     }
 
     fn remove_request_header(&self, name: &str) -> Result<(), Refused> {

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::{ContextId, Header, Refused};
+use crate::host::{ContextId, Refused};
 use crate::request::Flow;
 
 /// `BadArgument`: what Envoy says about a context that is not there.
 const BAD_ARGUMENT: Refused = Refused(2);
+
+/// A name and a value.
+pub(crate) type Header = (Vec<u8>, Vec<u8>);
 
 /// A request, until it ends.
 #[derive(Debug, Default, Clone, PartialEq)]
