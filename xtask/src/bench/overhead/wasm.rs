@@ -29,7 +29,10 @@ pub(super) struct Piece {
 const GET_SHARED: (&str, &str) =
     ("proxy_get_shared_data", "(param i32 i32 i32 i32 i32) (result i32)");
 
-pub(super) const PIECES: [Piece; 5] = [
+/// Where a module has from what is not of the ABI of proxies.
+const WASI: &str = "wasi_snapshot_preview1";
+
+pub(super) const PIECES: [Piece; 9] = [
     Piece {
         name: "get_metric",
         what: "read a gauge, by which a worker sees whether there is news",
@@ -47,6 +50,46 @@ pub(super) const PIECES: [Piece; 5] = [
         imports: &[("proxy_get_current_time_nanoseconds", "(param i32) (result i32)")],
         before: "",
         once: "(drop (call $proxy_get_current_time_nanoseconds (i32.const 72)))",
+    },
+    Piece {
+        name: "get_monotonic",
+        what: "read the clock that is never set",
+        imports: &[("clock_time_get", "(param i32 i64 i32) (result i32)")],
+        before: "",
+        once: "(drop (call $clock_time_get (i32.const 1) (i64.const 1) (i32.const 72)))",
+    },
+    Piece {
+        name: "count",
+        what: "add one to a counter",
+        imports: &[
+            ("proxy_define_metric", "(param i32 i32 i32 i32) (result i32)"),
+            ("proxy_increment_metric", "(param i32 i64) (result i32)"),
+        ],
+        before: "(drop (call $proxy_define_metric \
+                 (i32.const 0) (i32.const 0) (i32.const 14) (i32.const 64)))",
+        once: "(drop (call $proxy_increment_metric \
+               (i32.load (i32.const 64)) (i64.const 1)))",
+    },
+    Piece {
+        name: "set_property",
+        what: "show a line of 100 bytes to the access log, as filter state",
+        imports: &[("proxy_set_property", "(param i32 i32 i32 i32) (result i32)")],
+        before: "",
+        once: "(drop (call $proxy_set_property \
+               (i32.const 0) (i32.const 14) (i32.const 4096) (i32.const 100)))",
+    },
+    Piece {
+        name: "put_header",
+        what: "add a header of 30 bytes, and remove it",
+        imports: &[
+            ("proxy_add_header_map_value", "(param i32 i32 i32 i32 i32) (result i32)"),
+            ("proxy_remove_header_map_value", "(param i32 i32 i32) (result i32)"),
+        ],
+        before: "",
+        once: "(drop (call $proxy_add_header_map_value \
+               (i32.const 0) (i32.const 0) (i32.const 14) (i32.const 4096) (i32.const 30)))
+               (drop (call $proxy_remove_header_map_value \
+               (i32.const 0) (i32.const 0) (i32.const 14)))",
     },
     Piece {
         name: "get_chunk",
@@ -106,7 +149,8 @@ fn module(piece: Option<(&Piece, u32)>) -> String {
         None => (String::new(), "", String::new()),
         Some((piece, repeats)) => {
             let import = |(name, kind): &(&str, &str)| {
-                format!("  (import \"env\" \"{name}\" (func ${name} {kind}))\n")
+                let from = if name.starts_with("proxy_") { "env" } else { WASI };
+                format!("  (import \"{from}\" \"{name}\" (func ${name} {kind}))\n")
             };
             let body = format!(
                 "(local $left i32) (local.set $left (i32.const {repeats}))
