@@ -46,16 +46,16 @@ pub(super) fn markdown(outcome: &Outcome) -> String {
     let _ = writeln!(
         text,
         "\nTime to an answer, {:.0} requests a second for each, open loop:\n\n\
-         | filter | adds to the median, µs | 95 % | median, µs | p99, µs |\n\
-         |---|---:|---|---:|---:|",
+         | filter | adds to the median, µs | 95 % | median, µs | p99, µs | CPU, µs |\n\
+         |---|---:|---|---:|---:|---:|",
         outcome.latency_per_second
     );
     for row in &outcome.latency {
         let Estimate { value, low, high } = row.added_us;
         let _ = writeln!(
             text,
-            "| {} | {value:.0} | {low:.0} to {high:.0} | {:.0} | {:.0} |",
-            row.what, row.p50_us, row.p99_us
+            "| {} | {value:.0} | {low:.0} to {high:.0} | {:.0} | {:.0} | {:.1} |",
+            row.what, row.p50_us, row.p99_us, row.cpu_us
         );
     }
     let _ = writeln!(
