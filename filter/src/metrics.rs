@@ -28,8 +28,6 @@ pub struct Metrics {
     cache_hits: Option<MetricId>,
     /// Hits that were not counted yet: a call to the proxy costs as much as one.
     hits: Cell<u32>,
-    /// Requests that were allowed, and not counted yet.
-    allowed: Cell<u32>,
     state_age: Option<MetricId>,
     clock_ahead: Option<MetricId>,
     clock_behind: Option<MetricId>,
@@ -97,7 +95,6 @@ impl Metrics {
             introspections: counter("kya.introspections"),
             cache_hits: counter("kya.cache.hits"),
             hits: Cell::default(),
-            allowed: Cell::default(),
             state_age: define(MetricKind::Gauge, "kya.state_age_millis"),
             clock_ahead: define(MetricKind::Gauge, "kya.clock.ahead_millis"),
             clock_behind: define(MetricKind::Gauge, "kya.clock.behind_millis"),
@@ -107,8 +104,8 @@ impl Metrics {
     }
 
     /// A request was allowed.
-    pub fn allowed(&self) {
-        more(&self.allowed);
+    pub fn allowed(&self, host: &impl Host) {
+        increment(host, self.allow);
     }
 
     /// A request was forwarded undecided, by its path.
@@ -154,15 +151,13 @@ impl Metrics {
 
     /// A token was found among those that were looked up last.
     pub fn cache_hit(&self) {
-        more(&self.hits);
+        self.hits.set(self.hits.get().saturating_add(1));
     }
 
     /// Counts what was only noted until now.
     pub fn flush(&self, host: &impl Host) {
-        for (metric, noted) in [(self.allow, &self.allowed), (self.cache_hits, &self.hits)] {
-            if let (Some(metric), count @ 1..) = (metric, noted.take()) {
-                host.increment_metric(metric, count.into());
-            }
+        if let (Some(metric), hits @ 1..) = (self.cache_hits, self.hits.take()) {
+            host.increment_metric(metric, hits.into());
         }
     }
 
@@ -211,10 +206,6 @@ impl Metrics {
     pub fn workers(&self, host: &impl Host, count: usize) {
         record(host, self.workers, u64::try_from(count).unwrap_or(u64::MAX));
     }
-}
-
-fn more(noted: &Cell<u32>) {
-    noted.set(noted.get().saturating_add(1));
 }
 
 fn increment(host: &impl Host, metric: Option<MetricId>) {

@@ -25,7 +25,8 @@ pub(super) fn read(bytes: Vec<u8>) -> Option<HeaderMap> {
     let count = take_length(&mut lengths)?;
     let texts = lengths.get(count.checked_mul(8)?..)?;
     let mut at = bytes.len().checked_sub(texts.len())?;
-    // What the block has no lengths for was refused above, so this is never more than it.
+    // A count that the block has no lengths for was refused above: this is at most twice as
+    // much as the block.
     let mut fields = Vec::with_capacity(count);
     for _ in 0..count {
         let mut place = || {

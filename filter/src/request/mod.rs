@@ -153,7 +153,7 @@ fn decided<H: Host>(
                 let name = agent_id.written();
                 headers.forward(host, &config.token_sources, Some(&name))?;
                 show(plugin, trail, noted, Some(&name));
-                metrics.allowed();
+                metrics.allowed(host);
                 return Ok(Handled::Allowed(agent_id, Subject { bearer, action }));
             }
             (Some(agent_id), Some(position))

@@ -9,7 +9,7 @@ use super::stats::Estimate;
 fn of(name: &str) -> &str {
     match name {
         "opaque_vs_noop" => "CPU of kya with an opaque token by that of wasm that does nothing",
-        "opaque_vs_ext_authz" => "the same by that of the cheapest `ext_authz`",
+        "opaque_vs_ext_authz" => "CPU with an opaque token, by that of the cheapest `ext_authz`",
         "latency_vs_ext_authz" => "time to an answer, by that of the quickest `ext_authz`",
         "jwt_cached_vs_opaque" => "CPU with a capability token verified before, by an opaque one",
         "tokens_1e7_vs_1e3" => "CPU with 10^7 tokens by that with 10^3",
