@@ -67,6 +67,8 @@ fn take_text<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -101,5 +103,32 @@ mod tests {
         }
         assert_eq!(read(vec![0xff; 64]), None);
         assert_eq!(each(&[0xff; 64], &mut |_, _| ()), None);
+    }
+
+    /// Lengths that lie: some fit, some end one byte early or late, some are huge.
+    fn lying() -> impl Strategy<Value = Vec<u8>> {
+        let length = prop_oneof![8 => 0..6u32, 1 => Just(u32::MAX), 1 => any::<u32>()];
+        let count = prop_oneof![8 => 0..4u32, 1 => Just(u32::MAX / 8), 1 => any::<u32>()];
+        let lengths = prop::collection::vec(length, 0..8);
+        (count, lengths, prop::collection::vec(any::<u8>(), 0..24)).prop_map(
+            |(count, lengths, texts)| {
+                let numbers = std::iter::once(count).chain(lengths);
+                numbers.flat_map(u32::to_le_bytes).chain(texts).collect()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_map_that_lies_is_none_or_is_the_same_to_both_readers(bytes in lying()) {
+            let mut shown = Vec::new();
+            let whole = each(&bytes, &mut |name, value| shown.push((name.to_vec(), value.to_vec())));
+            let map = read(bytes);
+            prop_assert_eq!(map.is_some(), whole.is_some());
+            let Some(map) = map else { return Ok(()) };
+            let kept: Vec<_> =
+                map.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            prop_assert_eq!(kept, shown);
+        }
     }
 }
