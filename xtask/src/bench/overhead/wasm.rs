@@ -25,6 +25,9 @@ pub(super) struct Piece {
     once: &'static str,
 }
 
+/// Its kind, its name, and where its number goes.
+const DEFINE_METRIC: (&str, &str) = ("proxy_define_metric", "(param i32 i32 i32 i32) (result i32)");
+
 /// A value of the size that a chunk of tokens has, under a key as long as one of kya's.
 const GET_SHARED: (&str, &str) =
     ("proxy_get_shared_data", "(param i32 i32 i32 i32 i32) (result i32)");
@@ -36,10 +39,7 @@ pub(super) const PIECES: [Piece; 9] = [
     Piece {
         name: "get_metric",
         what: "read a gauge, by which a worker sees whether there is news",
-        imports: &[
-            ("proxy_define_metric", "(param i32 i32 i32 i32) (result i32)"),
-            ("proxy_get_metric", "(param i32 i32) (result i32)"),
-        ],
+        imports: &[DEFINE_METRIC, ("proxy_get_metric", "(param i32 i32) (result i32)")],
         before: "(drop (call $proxy_define_metric \
                  (i32.const 1) (i32.const 0) (i32.const 14) (i32.const 64)))",
         once: "(drop (call $proxy_get_metric (i32.load (i32.const 64)) (i32.const 72)))",
@@ -61,10 +61,7 @@ pub(super) const PIECES: [Piece; 9] = [
     Piece {
         name: "count",
         what: "add one to a counter",
-        imports: &[
-            ("proxy_define_metric", "(param i32 i32 i32 i32) (result i32)"),
-            ("proxy_increment_metric", "(param i32 i64) (result i32)"),
-        ],
+        imports: &[DEFINE_METRIC, ("proxy_increment_metric", "(param i32 i64) (result i32)")],
         before: "(drop (call $proxy_define_metric \
                  (i32.const 0) (i32.const 0) (i32.const 14) (i32.const 64)))",
         once: "(drop (call $proxy_increment_metric \
